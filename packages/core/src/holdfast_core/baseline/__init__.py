@@ -1,0 +1,1 @@
+"""Is the device hardened, as far as this kind of device can be?"""

@@ -1,0 +1,144 @@
+"""Controls, the baseline tailored from them, and the findings of an audit.
+
+1. A control is data: who must meet it, a typed probe (never a shell string), what it expects, what it costs, why, and how to fix it.
+2. Only a device has a verdict; a control has an outcome.
+3. `not_applicable` needs a reason; an input that could not be read is `unknown`, never `not_applicable` and never `pass`.
+4. A compensation counts only while the controls that stand in pass themselves.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+
+from holdfast_core.inventory.model import DeviceClass
+from holdfast_core.kernel.digests import Digest
+from holdfast_core.kernel.instants import Instant
+from holdfast_core.kernel.limits import LIMITS
+from holdfast_core.kernel.severity import Severity
+
+ControlId = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2,4}-[0-9]{2}$")]
+Text = Annotated[str, msgspec.Meta(max_length=LIMITS.text)]
+
+
+class Outcome(StrEnum):
+    """How a control came out on a device."""
+
+    PASS = "pass"  # noqa: S105  (an outcome, no password)
+    FAIL = "fail"
+    NOT_APPLICABLE = "not_applicable"
+    UNKNOWN = "unknown"
+    COMPENSATED = "compensated"
+
+
+class Demand(StrEnum):
+    """What tailoring makes of a control for one model."""
+
+    REQUIRED = "required"
+    COMPENSATED = "compensated"
+    NOT_APPLICABLE = "not_applicable"
+    FORBIDDEN = "forbidden"
+
+
+class Cost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What running a control's probe asks of a device, and what meeting the control asks of its owner."""
+
+    cpu_ms: int
+    memory_kib: int = 64
+    heavy: bool = False
+    """Reads file contents or walks the tree: run rarely where power or flash is short."""
+    reboot: bool = False
+    upkeep: str = "none"
+
+
+class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a probe saw for one control: the raw outcome on the device, before tailoring and compensation."""
+
+    control: ControlId
+    outcome: Outcome
+    proof: Annotated[tuple[Text, ...], msgspec.Meta(max_length=LIMITS.proof_items)] = ()
+    """Paths, settings or addresses that show it; never a secret's value."""
+    reason: Text = ""
+    """Why it is `unknown` or `not_applicable`."""
+
+
+class Findings(msgspec.Struct, frozen=True, tag="findings"):
+    """The body of an audit: one entry per control that was probed, in control order."""
+
+    plan: Digest
+    """Digest of the plan that was run."""
+    audited_at: Instant
+    """By the device's own clock; for people, never for freshness."""
+    findings: Annotated[tuple[Finding, ...], msgspec.Meta(max_length=LIMITS.findings)]
+    files_walked: int = 0
+
+
+class BuildManifest(msgspec.Struct, frozen=True, tag="manifest"):
+    """What a device without an agent says of its build: flat facts that manifest probes read (``stack_protector: true``)."""
+
+    build: Text
+    facts: Annotated[dict[Text, bool | int | Text], msgspec.Meta(max_length=128)]
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What a device is asked to probe: compiled from model and catalogue, sent once, then named by its digest."""
+
+    device_class: DeviceClass
+    catalogue: Digest
+    controls: tuple[ControlId, ...]
+    heavy_interval_s: int
+    listening: tuple[tuple[str, int], ...] = ()
+    autostart: tuple[str, ...] = ()
+    setuid: tuple[str, ...] = ()
+    writable: tuple[str, ...] = ()
+    accounts: tuple[str, ...] = ()
+    root_fs_drivers: tuple[str, ...] = ()
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One control in a tailored baseline, and the sentence a person can argue with."""
+
+    control: ControlId
+    title: str
+    severity: Severity
+    demand: Demand
+    reason: str
+    by: tuple[ControlId, ...] = ()
+    """The controls that stand in, when `demand` is compensated."""
+    owner: str = ""
+    expires: Instant | None = None
+
+
+class Baseline(msgspec.Struct, frozen=True):
+    """The result of tailoring: every control of the catalogue, with what is asked of this model."""
+
+    model: str
+    device_class: DeviceClass
+    catalogue: Digest
+    lines: tuple[Line, ...]
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """One control of one device after tailoring and compensation."""
+
+    control: ControlId
+    title: str
+    severity: Severity
+    outcome: Outcome
+    reason: str
+    proof: tuple[str, ...] = ()
+
+
+class Report(msgspec.Struct, frozen=True):
+    """An audit read against a baseline. `coverage` is decided / asked, 0.0 to 1.0; asked counts required and compensated lines."""
+
+    judged: tuple[Judged, ...]
+    asked: int
+    decided: int
+
+    @property
+    def coverage(self) -> float:
+        """The share of what was asked that could be decided; 0.0 when nothing was asked."""
+        return self.decided / self.asked if self.asked else 0.0

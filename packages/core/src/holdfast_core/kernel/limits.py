@@ -1,0 +1,36 @@
+"""The named limits. Every loop, body, chain and list that outsiders can grow is bounded by one of these."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Bounds on what a peer may send. Sizes in bytes, times in seconds."""
+
+    check_in_bytes: int = 256 * 1024
+    """One check-in, all sections together."""
+    sections: int = 16
+    section_bytes: int = 128 * 1024
+    nesting: int = 16
+    """Depth of nested arrays and objects in a message."""
+    directive_reports: int = 32
+    findings: int = 512
+    proof_items: int = 8
+    text: int = 512
+    """Any single string from a device that is stored or shown."""
+    csr_bytes: int = 8 * 1024
+    model_bytes: int = 256 * 1024
+    header_bytes: int = 16 * 1024
+    header_seconds: float = 10.0
+    body_seconds: float = 20.0
+    handshake_seconds: float = 10.0
+    connections: int = 4096
+    remembered_sequences: int = 16
+    """Check-ins of a device that can still be told apart from a clone's when they come late."""
+    remembered_boots: int = 8
+    open_directives: int = 16
+
+
+LIMITS = Limits()
+"""The limits in force where nobody configured others."""
