@@ -1,8 +1,9 @@
 """Controls, the baseline tailored from them, and the findings of an audit.
 
-1. A control is data: who must meet it, a typed probe (never a shell string), what it expects, what it costs, why, and how to fix it.
+1. A control is data: who must meet it, a typed probe (never a shell string), what it expects, what it costs, why,
+   and how to fix it.
 2. Only a device has a verdict; a control has an outcome.
-3. `not_applicable` needs a reason; an input that could not be read is `unknown`, never `not_applicable` and never `pass`.
+3. `not_applicable` needs a reason; an input that could not be read is `unknown`, never `not_applicable`, never `pass`.
 4. A compensation counts only while the controls that stand in pass themselves.
 """
 
@@ -76,7 +77,7 @@ class Findings(msgspec.Struct, frozen=True, tag="findings"):
 
 
 class BuildManifest(msgspec.Struct, frozen=True, tag="manifest"):
-    """What a device without an agent says of its build: flat facts that manifest probes read (``stack_protector: true``)."""
+    """What a device without an agent says of its build: flat facts for manifest probes (``stack_protector: true``)."""
 
     build: Text
     facts: Annotated[dict[Text, bool | int | Text], msgspec.Meta(max_length=128)]
@@ -132,7 +133,7 @@ class Judged(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """An audit read against a baseline. `coverage` is decided / asked, 0.0 to 1.0; asked counts required and compensated lines."""
+    """An audit read against a baseline; `asked` counts the required and the compensated lines."""
 
     judged: tuple[Judged, ...]
     asked: int

@@ -1,6 +1,6 @@
 """The model file: what one device model is, can bear and must go on doing (DESIGN.md §3).
 
-1. One reviewed file per model. It is declared once, by the maker; baseline, policy and evidence owed are compiled from it.
+1. One reviewed file per model, declared once, by the maker; baseline, policy and evidence owed are compiled from it.
 2. An unknown key is an error: a misspelt constraint must never silently be a missing one.
 3. Values only; what follows from them is in `rules`.
 """

@@ -21,7 +21,7 @@ def digest_of(data: bytes) -> Digest:
     return Digest("sha256:" + hashlib.sha256(data).hexdigest())
 
 
-def canonical(value: Any) -> bytes:  # noqa: ANN401  (any value msgspec can encode)
+def canonical(value: Any) -> bytes:
     """One byte form for a value: JSON, object keys sorted, no white space."""
     return _CANONICAL.encode(value)
 

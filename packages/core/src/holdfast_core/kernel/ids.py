@@ -16,7 +16,7 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
 
 
 def parse_name(text: str, *, what: str) -> str:
-    """Return `text` if it is a name: 1–63 of ``a-z 0-9 . _ -``, starting and ending with a letter or digit.
+    """Return `text` if it is a name: 1 to 63 of ``a-z 0-9 . _ -``, starting and ending with a letter or digit.
 
     Args:
         text: the candidate.

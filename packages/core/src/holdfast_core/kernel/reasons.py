@@ -6,7 +6,7 @@ import msgspec
 
 
 class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why: a stable dotted `code`, a `sentence` for a person, and what to do (`remedy`, may be empty when nothing is owed)."""
+    """Why: a stable dotted `code`, a `sentence` for a person, and the `remedy` (empty when nothing is owed)."""
 
     code: str
     sentence: str
