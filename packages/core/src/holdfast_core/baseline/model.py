@@ -14,7 +14,7 @@ from typing import Annotated
 
 import msgspec
 
-from holdfast_core.inventory.model import DeviceClass
+from holdfast_core.inventory.model import DeviceClass, HealthProbe
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.instants import Instant
 from holdfast_core.kernel.limits import LIMITS
@@ -90,6 +90,8 @@ class Plan(msgspec.Struct, frozen=True):
     catalogue: Digest
     controls: tuple[ControlId, ...]
     heavy_interval_s: int
+    health: HealthProbe
+    """How the device tells that its essential function goes on; it travels with the plan so that a device needs one."""
     listening: tuple[tuple[str, int], ...] = ()
     autostart: tuple[str, ...] = ()
     setuid: tuple[str, ...] = ()

@@ -12,8 +12,6 @@ class Limits(msgspec.Struct, frozen=True):
     """One check-in, all sections together."""
     sections: int = 16
     section_bytes: int = 128 * 1024
-    nesting: int = 16
-    """Depth of nested arrays and objects in a message."""
     directive_reports: int = 32
     findings: int = 512
     proof_items: int = 8
