@@ -66,14 +66,14 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Findings(msgspec.Struct, frozen=True, tag="findings"):
-    """The body of an audit: one entry per control that was probed, in control order."""
+    """The body of an audit: one entry per control that was probed, in control order.
+
+    It carries no time: its digest must stay the same while nothing changed. How old it is stands in `wire.Section.age_s`.
+    """
 
     plan: Digest
     """Digest of the plan that was run."""
-    audited_at: Instant
-    """By the device's own clock; for people, never for freshness."""
     findings: Annotated[tuple[Finding, ...], msgspec.Meta(max_length=LIMITS.findings)]
-    files_walked: int = 0
 
 
 class BuildManifest(msgspec.Struct, frozen=True, tag="manifest"):

@@ -15,8 +15,6 @@ from typing import Annotated
 
 import msgspec
 
-from holdfast_core.kernel.appraisals import Tier
-from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.instants import Instant
 from holdfast_core.kernel.limits import LIMITS
 from holdfast_core.kernel.reasons import Reason
@@ -35,6 +33,8 @@ class Section(msgspec.Struct, frozen=True, omit_defaults=True):
 
     digest: DigestText | None = None
     body: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    age_s: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Seconds since the evidence was gathered; relative, so that a lost clock does no harm."""
 
 
 class DirectiveState(StrEnum):
@@ -130,9 +130,3 @@ class InstalledRelease(msgspec.Struct, frozen=True, omit_defaults=True):
 Metrics = Annotated[dict[Name, int | float], msgspec.Meta(max_length=32)]
 """Section ``metrics``: small numbers by name."""
 
-
-class SectionState(msgspec.Struct, frozen=True):
-    """What the server remembers of a section: the digest it last appraised and the tier it read from it."""
-
-    digest: Digest
-    tier: Tier
