@@ -1,0 +1,185 @@
+#!/bin/sh
+# Makes a checkout ready to run: Debian packages where it may, then .venv from the hash-pinned requirements.
+#
+#   tools/setup.sh [demo|test|bench]     default: demo
+#
+# 1. Idempotent. A finished set-up is named by a stamp holding the digest of everything it was made from; with that
+#    stamp in place a run only compares digests. An environment without its stamp was interrupted and is made anew.
+# 2. Writes only below the checkout (.venv, .cache), but for Debian packages, which need root and are only added.
+# 3. No daemon is started by an installation: a policy-rc.d forbids it for as long as apt runs.
+# 4. Two runs at once wait for each other.
+# 5. Wheels only: nothing fetched is built here, so no code of others runs during set-up.
+set -eu
+umask 022
+
+goal=${1:-demo}
+top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
+cd "$top"
+# Administration tools are not on every user's PATH.
+PATH=$PATH:/usr/sbin:/sbin
+venv=.venv
+state=.cache/setup
+stamp=$venv/.holdfast-stamp
+policy=/usr/sbin/policy-rc.d
+policy_mark='# Put here by the set-up of Holdfast while it installs packages; safe to remove.'
+policy_is_ours=no
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+die() {
+    say "$1"
+    say "  -> $2"
+    exit 1
+}
+
+# ---------------------------------------------------------------------------------------------- Debian packages
+
+forbid_starts() {
+    # A machine's own policy is left alone, even if it allows starts: its owner decided so.
+    [ ! -e "$policy" ] || return 0
+    policy_is_ours=yes
+    printf '#!/bin/sh\n%s\nexit 101\n' "$policy_mark" >"$policy.holdfast"
+    chmod 0755 "$policy.holdfast"
+    mv "$policy.holdfast" "$policy"
+}
+
+allow_starts() {
+    [ "$policy_is_ours" = yes ] || return 0
+    rm -f "$policy"
+    policy_is_ours=no
+}
+
+drop_old_policy() {
+    # Left by a run that was killed between the two above.
+    if [ "$(id -u)" = 0 ] && grep -qsF "$policy_mark" "$policy"; then rm -f "$policy"; fi
+}
+
+need() { # need PACKAGE COMMAND...: note the package when its command does not run
+    package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+
+debian_packages() {
+    missing=
+    need python3-venv python3 -c 'import ensurepip'
+    need iproute2 command -v ip
+    need curl command -v curl
+    need openssl command -v openssl
+    need dpkg command -v dpkg
+    need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
+    if [ "$goal" != demo ]; then
+        need busybox command -v busybox
+        need strace command -v strace
+        need systemd command -v systemd-analyze
+    fi
+    if [ "$goal" = bench ]; then need lynis command -v lynis; fi
+    [ -n "$missing" ] || return 0
+
+    if ! command -v apt-get >/dev/null 2>&1; then
+        say "not on Debian, so these were not installed:$missing; what needs them is skipped."
+    elif [ "$(id -u)" != 0 ]; then
+        say "not root, so these were not installed:$missing; what needs them is skipped."
+        say "  -> as root: apt-get install --no-install-recommends$missing"
+    elif [ -n "$(find "$state/apt-failed" -mmin -60 2>/dev/null)" ] && [ "$(cat "$state/apt-failed")" = "$missing" ]; then
+        say "these could not be installed less than an hour ago:$missing (remove $state/apt-failed to try again)."
+    else
+        apt_install
+    fi
+}
+
+apt_install() {
+    say "installing Debian packages:$missing"
+    forbid_starts
+    log=$state/apt.log
+    export DEBIAN_FRONTEND=noninteractive
+    # The update may fail for one broken source of many: the installation decides.
+    apt-get -q update >"$log" 2>&1 </dev/null || say "apt-get update was not entirely successful (see $log)"
+    # shellcheck disable=SC2086  # the list is meant to be split
+    if apt-get -q -y install --no-install-recommends --no-upgrade $missing >>"$log" 2>&1 </dev/null; then
+        rm -f "$state/apt-failed"
+    else
+        printf '%s' "$missing" >"$state/apt-failed"
+        say "these could not be installed:$missing (see $log); what needs them is skipped."
+    fi
+    allow_starts
+}
+
+# ------------------------------------------------------------------------------------------- Python environment
+
+digest() {
+    # The place counts too: a virtual environment that was moved or copied does not work.
+    {
+        printf '%s\n' "$top"
+        python3 -c 'import sys; print(sys.version, sys.base_prefix)'
+        cat tools/setup.sh requirements/bootstrap.txt requirements/dev.txt packages/*/pyproject.toml
+    } | sha256sum | cut -d' ' -f1
+}
+
+check_python() {
+    command -v python3 >/dev/null 2>&1 || die "python3 was not found." "install Python 3.11 or newer"
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        die "$(python3 -V) is too old." "install Python 3.11 or newer"
+    python3 -c 'import ensurepip' 2>/dev/null ||
+        die "this Python cannot make virtual environments." "as root: apt-get install python3-venv"
+}
+
+fill() {
+    # uv needs seconds where pip needs minutes. It does not read pip's configuration, so where an index is
+    # configured for pip alone, uv finds nothing, and pip does the work.
+    say "fetching uv"
+    "$venv/bin/pip" install -q --require-hashes --only-binary :all: -r requirements/bootstrap.txt
+    say "fetching the pinned packages"
+    if "$venv/bin/uv" pip sync -q --python "$venv/bin/python" --require-hashes --only-binary :all: requirements/dev.txt \
+        >"$state/uv.log" 2>&1; then
+        return 0
+    fi
+    say "uv could not (see $state/uv.log); trying pip, which takes minutes"
+    "$venv/bin/pip" install -q --require-hashes --only-binary :all: -r requirements/dev.txt
+}
+
+own_packages() {
+    # No isolation: the build backend is among the pinned packages, so nothing unpinned is fetched here.
+    set --
+    for package in packages/*/; do set -- "$@" -e "./${package%/}"; done
+    "$venv/bin/uv" pip install -q --python "$venv/bin/python" --no-deps --no-build-isolation --offline "$@" \
+        >>"$state/uv.log" 2>&1 ||
+        "$venv/bin/pip" install -q --no-deps --no-build-isolation --no-index "$@"
+}
+
+environment() {
+    wanted=$(digest)
+    if [ -r "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then return 0; fi
+    check_python
+    say "making $venv (about a minute, once)"
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    fill
+    own_packages
+    printf '%s\n' "$wanted" >"$stamp.new"
+    mv "$stamp.new" "$stamp"
+    say "ready"
+}
+
+# --------------------------------------------------------------------------------------------------------- run
+
+case $goal in demo | test | bench) ;; *) die "unknown goal: $goal" "one of demo, test, bench" ;; esac
+
+mkdir -p "$state" .cache/tmp
+# What pip and uv keep and scratch stays in the checkout.
+export UV_CACHE_DIR="$top/.cache/uv" PIP_CACHE_DIR="$top/.cache/pip" TMPDIR="$top/.cache/tmp"
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore UV_PYTHON_DOWNLOADS=never
+unset VIRTUAL_ENV PYTHONHOME PYTHONPATH CONDA_PREFIX 2>/dev/null || true
+
+if command -v flock >/dev/null 2>&1; then
+    exec 9>"$state/lock"
+    flock -n 9 || { say "another set-up is running; waiting for it"; flock 9; }
+fi
+trap allow_starts EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+trap 'exit 129' HUP
+
+drop_old_policy
+debian_packages
+environment
