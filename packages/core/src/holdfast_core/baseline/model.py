@@ -68,7 +68,7 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
 class Findings(msgspec.Struct, frozen=True, tag="findings"):
     """The body of an audit: one entry per control that was probed, in control order.
 
-    It carries no time: its digest must stay the same while nothing changed. How old it is stands in `wire.Section.age_s`.
+    It carries no time: its digest stays the same while nothing changed. Its age stands in `wire.Section.age_s`.
     """
 
     plan: Digest

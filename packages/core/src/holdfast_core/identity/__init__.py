@@ -1,0 +1,1 @@
+"""Who a device is: claims, credentials, and what may be certified."""

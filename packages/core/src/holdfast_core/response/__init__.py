@@ -1,0 +1,1 @@
+"""What is done about it: incidents, and what they tell the outside."""

@@ -1,0 +1,60 @@
+"""When incidents open, change and close.
+
+1. A verdict that falls to quarantined opens (or sharpens) the device's ``verdict`` incident; restricted opens one of
+   lower severity, except for a device that has never been trusted: its start is not an incident.
+2. Trusted or retired closes it.
+3. A clone opens a ``clone`` incident; only a release by a person closes it.
+4. A log that is shorter than a device has seen opens a ``log`` incident; only a person closes it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from holdfast_core.kernel.ids import DeviceKey
+from holdfast_core.kernel.instants import Instant
+from holdfast_core.kernel.reasons import Reason
+from holdfast_core.kernel.severity import Severity
+from holdfast_core.response.model import Incident
+from holdfast_core.trust.model import Verdict
+from holdfast_core.wire.frame import Level
+
+VERDICT = "verdict"
+CLONE = "clone"
+LOG = "log"
+
+_SEVERITY = {Level.QUARANTINED: Severity.CRITICAL, Level.RESTRICTED: Severity.MEDIUM}
+
+
+def after_verdict(
+    key: DeviceKey, before: Verdict | None, after: Verdict, current: Incident | None, *, fresh_id: str, now: Instant
+) -> Incident | None:
+    """The ``verdict`` incident after a change of verdict, or `None` when there is nothing to open, change or close.
+
+    Args:
+        key: the device.
+        before: its verdict before the change; `None` when it had none.
+        after: its verdict now.
+        current: its open ``verdict`` incident, if any.
+        fresh_id: the id for a new incident.
+        now: when the change happened.
+    """
+    severity = _SEVERITY.get(after.level)
+    if severity is None:
+        return close(current, f"verdict is {after.level}", now) if current else None
+    title = f"{key.device} is {after.level}"
+    if current is not None:
+        return msgspec.structs.replace(current, severity=severity, title=title, reasons=after.reasons, updated_at=now)
+    if after.level is Level.RESTRICTED and (before is None or before.level is not Level.TRUSTED):
+        return None
+    return Incident(fresh_id, key, VERDICT, severity, title, after.reasons, now, now)
+
+
+def close(incident: Incident, why: str, now: Instant) -> Incident:
+    """The incident, ended."""
+    return msgspec.structs.replace(incident, updated_at=now, closed_at=now, closed_why=why)
+
+
+def opened(key: DeviceKey, cause: str, title: str, reason: Reason, *, fresh_id: str, now: Instant) -> Incident:
+    """A critical incident that a person must close."""
+    return Incident(fresh_id, key, cause, Severity.CRITICAL, title, (reason,), now, now)

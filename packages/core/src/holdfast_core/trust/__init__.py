@@ -1,0 +1,1 @@
+"""What a device is allowed to do right now."""
