@@ -164,6 +164,8 @@ class Flow(_Declared, frozen=True):
     peer: str
     reason: str
     encrypted: bool = True
+    carries: tuple[str, ...] = ()
+    """Names of the data items it carries; when none is named, it is taken to carry all of them."""
 
 
 class Boot(_Declared, frozen=True):

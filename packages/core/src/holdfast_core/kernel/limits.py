@@ -19,6 +19,17 @@ class Limits(msgspec.Struct, frozen=True):
     """Any single string from a device that is stored or shown."""
     csr_bytes: int = 8 * 1024
     model_bytes: int = 256 * 1024
+    model_depth: int = 16
+    """How deep a model file may nest."""
+    model_nodes: int = 20_000
+    """Keys, values, lists and mappings of a model file, all together."""
+    model_items: int = 256
+    """Entries of any one list of a model file."""
+    rows_text: int = 32 * 1024 * 1024
+    """Characters of a CSV import."""
+    rows: int = 100_000
+    labels: int = 32
+    """Labels of one device."""
     header_bytes: int = 16 * 1024
     header_seconds: float = 10.0
     body_seconds: float = 20.0
