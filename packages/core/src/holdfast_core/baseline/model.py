@@ -123,7 +123,7 @@ class Baseline(msgspec.Struct, frozen=True):
     lines: tuple[Line, ...]
 
 
-class Judged(msgspec.Struct, frozen=True):
+class Judged(msgspec.Struct, frozen=True, omit_defaults=True):
     """One control of one device after tailoring and compensation."""
 
     control: ControlId
@@ -132,6 +132,10 @@ class Judged(msgspec.Struct, frozen=True):
     outcome: Outcome
     reason: str
     proof: tuple[str, ...] = ()
+    why: str = ""
+    """Why it matters, where it failed or could not be decided."""
+    remedy: str = ""
+    """What to do about it, where it failed or could not be decided."""
 
 
 class Report(msgspec.Struct, frozen=True):

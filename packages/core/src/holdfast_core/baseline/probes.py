@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -65,7 +66,10 @@ class _Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
 
 
 class _Wanting(_Probe, frozen=True):
-    """A probe of one value: `one_of` the accepted spellings (compared without case), or a whole number >= `minimum`."""
+    """A probe of one value: `one_of` the accepted spellings, or a whole number >= `minimum`.
+
+    Spellings are compared without case; ``*``, ``?`` and ``[...]`` in them match.
+    """
 
     one_of: Values = ()
     minimum: int | None = None
@@ -82,7 +86,7 @@ class _Wanting(_Probe, frozen=True):
     def accepts(self, value: str) -> bool:
         """Whether `value` is one of the accepted spellings, or a whole number that reaches the minimum."""
         text = value.strip().lower()
-        if any(text == wanted.lower() for wanted in self.one_of):
+        if any(fnmatchcase(text, wanted.lower()) for wanted in self.one_of):
             return True
         if self.minimum is None:
             return False
@@ -104,6 +108,22 @@ class Absent(_Probe, frozen=True, tag="absent"):
     """None of `paths` exists. A dangling link does not count as existing."""
 
     paths: Paths
+
+
+class Present(_Probe, frozen=True, tag="present"):
+    """At least one match of `paths` exists; none: fail. A dangling link does not count as existing."""
+
+    paths: Paths
+
+
+class Words(_Probe, frozen=True, tag="words"):
+    """No line of the files that match `paths` contains any of `forbid`; lines that start with ``#`` are left out.
+
+    No such file: not applicable.
+    """
+
+    paths: Paths
+    forbid: Names
 
 
 class FileMode(_Probe, frozen=True, tag="file_mode"):
@@ -244,8 +264,10 @@ class Manifest(_Wanting, frozen=True, kw_only=True, tag="manifest"):
     key: str
 
 
-ProbeSpec: TypeAlias = (
+Simple: TypeAlias = (
     Absent
+    | Present
+    | Words
     | FileMode
     | WorldWritable
     | Unowned
@@ -266,6 +288,16 @@ ProbeSpec: TypeAlias = (
     | CoreFiles
     | Manifest
 )
+"""Any probe that looks at one thing."""
+
+
+class Every(_Probe, frozen=True, tag="every"):
+    """All of `of` at once: fail when any fails, else unknown when any is, not applicable when all are, else pass."""
+
+    of: Annotated[tuple[Simple, ...], msgspec.Meta(min_length=2, max_length=8)]
+
+
+ProbeSpec: TypeAlias = Simple | Every
 """Any probe; msgspec decodes it by its ``kind``."""
 
 

@@ -1,0 +1,297 @@
+"""Controls and the catalogue: what is asked, of whom, how it is looked at, and how it is put right.
+
+1. A control says for every device class what it asks there; a class that is left out is asked nothing, and the
+   catalogue is refused, because an omission must be a decision with a reason.
+2. A stand-in is itself asked of the class it stands in for: nothing is excused by a control that nobody looks at.
+3. Conditions are typed and read the model file only; each carries the sentence that is shown where it does not hold.
+4. What common server guides prescribe and what would destroy a device here is a *prohibition*: it is listed in the
+   baseline as forbidden and is never probed.
+5. Words are ours; other catalogues are named by their ids only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Annotated, Literal
+
+import msgspec
+
+from holdfast_core.baseline.model import ControlId, Cost
+from holdfast_core.baseline.probes import Manifest, ProbeSpec
+from holdfast_core.inventory.model import Constraints, DeviceClass, DeviceModel, Direction, Transport, UpdateKind
+from holdfast_core.kernel.digests import Digest, canonical, digest_of
+from holdfast_core.kernel.errors import HostileData
+from holdfast_core.kernel.severity import Severity
+
+Sentence = Annotated[str, msgspec.Meta(min_length=12, max_length=400)]
+MappedId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 .:()-]{0,31}$")]
+ControlIds = tuple[ControlId, ...]
+
+
+class _Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Base of what a catalogue holds."""
+
+
+class Group(StrEnum):
+    """The twelve groups; a control's id starts with its group."""
+
+    BOOT = "BOOT"
+    KERN = "KERN"
+    FS = "FS"
+    SVC = "SVC"
+    NET = "NET"
+    ACC = "ACC"
+    CRY = "CRY"
+    LOG = "LOG"
+    UPD = "UPD"
+    APP = "APP"
+    PHY = "PHY"
+    DAT = "DAT"
+
+
+class Ask(StrEnum):
+    """What a control asks of one device class."""
+
+    REQUIRED = "required"
+    COMPENSATE = "compensate"
+    """The class cannot meet it; the named controls stand in."""
+    MANIFEST = "manifest"
+    """Required, and judged from the build manifest, because no agent runs there."""
+    NOT_APPLICABLE = "not_applicable"
+
+
+class Effect(StrEnum):
+    """A thing that meeting a control does to a device, and that some devices do not survive."""
+
+    DISABLES_FILESYSTEM = "disables-filesystem"
+    VERIFIES_ROOT = "verifies-root"
+    """Block-by-block verification (dm-verity): the root can no longer change in place."""
+    UPGRADES_PACKAGES = "upgrades-packages"
+    REBOOTS = "reboots"
+
+
+class Automatic(StrEnum):
+    """Typed fixes that are safe to carry out unasked: each only takes permission bits away and can be put back."""
+
+    FILE_MODE = "file_mode"
+    WORLD_WRITABLE = "world_writable"
+
+
+class ClassDemand(_Data, frozen=True):
+    """What is asked of one class; `by` where it compensates, `reason` where it asks less than the control says."""
+
+    ask: Ask
+    by: ControlIds = ()
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a compensation by nothing, and an excuse without a reason."""
+        if (self.ask is Ask.COMPENSATE) != bool(self.by):
+            raise ValueError("`by` names the stand-ins of ask=compensate, and only of it")
+        if self.ask in {Ask.COMPENSATE, Ask.NOT_APPLICABLE} and not self.reason:
+            raise ValueError(f"ask={self.ask} needs a reason")
+
+
+class ConstraintIs(_Data, frozen=True, tag_field="kind", tag="constraint"):
+    """A declared constraint has one of the values."""
+
+    name: str
+    one_of: tuple[bool | int | str, ...]
+    otherwise: Sentence
+
+    def __post_init__(self) -> None:
+        """Refuse the name of a constraint that no model declares."""
+        if self.name not in Constraints.__struct_fields__:
+            raise ValueError(f"no constraint is called {self.name!r}")
+
+    def holds(self, model: DeviceModel) -> bool:
+        """Whether `model` declares it so."""
+        return getattr(model.constraints, self.name) in self.one_of
+
+
+class HasFlow(_Data, frozen=True, tag_field="kind", tag="flow"):
+    """The model declares a flow like this one."""
+
+    otherwise: Sentence
+    direction: Direction | None = None
+    transport: Transport | None = None
+    encrypted: bool | None = None
+    ports: tuple[int, ...] = ()
+
+    def holds(self, model: DeviceModel) -> bool:
+        """Whether any flow of `model` matches every part that is given."""
+        return any(
+            self.direction in {None, flow.direction}
+            and self.transport in {None, flow.transport}
+            and self.encrypted in {None, flow.encrypted}
+            and (not self.ports or flow.port in self.ports)
+            for flow in model.flows
+        )
+
+
+class HasInterface(_Data, frozen=True, tag_field="kind", tag="interface"):
+    """The model declares an interface of one of these kinds."""
+
+    kinds: tuple[str, ...]
+    otherwise: Sentence
+
+    def holds(self, model: DeviceModel) -> bool:
+        """Whether any interface of `model` is of one of the kinds."""
+        return any(interface.kind in self.kinds for interface in model.interfaces)
+
+
+class UpdateIs(_Data, frozen=True, tag_field="kind", tag="update"):
+    """The device is updated in one of these ways."""
+
+    kinds: tuple[UpdateKind, ...]
+    otherwise: Sentence
+
+    def holds(self, model: DeviceModel) -> bool:
+        """Whether `model` is updated so."""
+        return model.update.kind in self.kinds
+
+
+class Declares(_Data, frozen=True, tag_field="kind", tag="declares"):
+    """The model's list of this name is not empty."""
+
+    what: Literal["autostart", "setuid", "writable", "accounts", "root_fs_drivers"]
+    otherwise: Sentence
+
+    def holds(self, model: DeviceModel) -> bool:
+        """Whether `model` lists anything there."""
+        return bool(getattr(model.expected, self.what))
+
+
+Condition = ConstraintIs | HasFlow | HasInterface | UpdateIs | Declares
+
+
+class Remedy(_Data, frozen=True):
+    """How to put it right, and how to take that back."""
+
+    steps: Annotated[tuple[Sentence, ...], msgspec.Meta(min_length=1)]
+    undo: Annotated[tuple[Sentence, ...], msgspec.Meta(min_length=1)]
+    reboot: bool = False
+    may_brick: bool = False
+    automatic: Automatic | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse an automatic fix that reboots or can brick."""
+        if self.automatic and (self.reboot or self.may_brick):
+            raise ValueError("a fix that reboots or can brick is never automatic")
+
+
+class Mappings(_Data, frozen=True):
+    """Where other catalogues ask for the same; ids only."""
+
+    etsi: tuple[MappedId, ...] = ()
+    cra: tuple[MappedId, ...] = ()
+    csf2: tuple[MappedId, ...] = ()
+    nistir8259a: tuple[MappedId, ...] = ()
+    isvs: tuple[MappedId, ...] = ()
+    nhi: tuple[MappedId, ...] = ()
+    iec62443: tuple[MappedId, ...] = ()
+
+
+class Control(_Data, frozen=True):
+    """One thing asked of devices."""
+
+    id: ControlId
+    title: Sentence
+    group: Group
+    severity: Severity
+    classes: dict[DeviceClass, ClassDemand]
+    fault: Sentence
+    """What is wrong when it fails."""
+    rationale: Sentence
+    """Why that matters: what an attacker, or a fault, does with it."""
+    cost: Cost
+    remedy: Remedy
+    mappings: Mappings
+    probe: ProbeSpec | None = None
+    """How an agent or an audit looks."""
+    manifest: Manifest | None = None
+    """How a build manifest is read, for classes without an agent."""
+    applies_if: tuple[Condition, ...] = ()
+    """All must hold; the first that does not is the reason why nothing is asked."""
+    stand_in: ControlIds = ()
+    """What stands in where a device cannot bear it: a locked vendor, no reboot, too little memory."""
+    shared: bool = False
+    """A service that several classes share must meet this as the strictest of them."""
+    effects: tuple[Effect, ...] = ()
+    filesystems: tuple[str, ...] = ()
+    """The drivers that an effect of disabling file systems touches."""
+
+    def __post_init__(self) -> None:
+        """Refuse a control that is asked somewhere and cannot be looked at there, or leaves a class open."""
+        if not self.id.startswith(f"{self.group}-"):
+            raise ValueError(f"{self.id} is not of group {self.group}")
+        if missing := set(DeviceClass) - self.classes.keys():
+            raise ValueError(f"{self.id} leaves out {', '.join(sorted(missing))}")
+        asks = {demand.ask for demand in self.classes.values()}
+        if self.probe is None and asks & {Ask.REQUIRED, Ask.COMPENSATE}:
+            raise ValueError(f"{self.id} is required of an audited class and has no probe")
+        if isinstance(self.probe, Manifest):
+            raise ValueError(f"{self.id} asks an agent for a build manifest; `manifest` is where that goes")
+        if self.manifest is None and Ask.MANIFEST in asks:
+            raise ValueError(f"{self.id} is judged from a manifest and names no fact of it")
+
+
+class Prohibition(_Data, frozen=True):
+    """A step that server guides prescribe and that destroys some devices."""
+
+    id: ControlId
+    title: Sentence
+    severity: Severity
+    effect: Effect
+    filesystems: tuple[str, ...] = ()
+
+
+class Catalogue(_Data, frozen=True):
+    """All controls, in id order within their groups, and what is forbidden."""
+
+    version: str
+    controls: Annotated[tuple[Control, ...], msgspec.Meta(max_length=512)]
+    prohibitions: tuple[Prohibition, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse an id twice, and stand-ins that are missing, circular, or not asked of the class they stand in for."""
+        ids = [*(control.id for control in self.controls), *(entry.id for entry in self.prohibitions)]
+        if len(set(ids)) != len(ids):
+            raise ValueError("an id is used twice")
+        known = {control.id: control for control in self.controls}
+        for control in self.controls:
+            for device_class, stand_in in _stand_ins(control):
+                if stand_in == control.id or stand_in not in known:
+                    raise ValueError(f"{stand_in} cannot stand in for {control.id}")
+                if known[stand_in].classes[device_class].ask not in {Ask.REQUIRED, Ask.MANIFEST}:
+                    raise ValueError(f"{stand_in} stands in for {control.id} on {device_class} and is not asked there")
+
+    @property
+    def digest(self) -> Digest:
+        """SHA-256 of the catalogue's canonical form."""
+        return digest_of(canonical(self))
+
+
+def _stand_ins(control: Control) -> Iterator[tuple[DeviceClass, ControlId]]:
+    """Every stand-in of `control`, with each class it may stand in for."""
+    for device_class, demand in control.classes.items():
+        yield from ((device_class, stand_in) for stand_in in demand.by)
+        if demand.ask is Ask.REQUIRED:
+            yield from ((device_class, stand_in) for stand_in in control.stand_in)
+
+
+def parse_catalogue(data: bytes) -> Catalogue:
+    """Decode a compiled catalogue (JSON).
+
+    Raises:
+        HostileData: ``catalogue.invalid``, with the place of the fault in the sentence.
+    """
+    try:
+        return msgspec.json.decode(data, type=Catalogue)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise HostileData(
+            "catalogue.invalid",
+            f"The control catalogue cannot be read: {error}.",
+            remedy="Compile it anew with tools/compile_catalogue.py.",
+        ) from error
