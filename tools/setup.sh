@@ -62,7 +62,8 @@ need() { # need PACKAGE COMMAND...: note the package when its command does not r
 
 debian_packages() {
     missing=
-    need python3-venv python3 -c 'import ensurepip'
+    # Asked only where an environment is still to be made: starting Python would be half of a finished set-up's time.
+    [ "$made" = yes ] || need python3-venv python3 -c 'import ensurepip; ensurepip.version()'
     need iproute2 command -v ip
     need curl command -v curl
     need openssl command -v openssl
@@ -111,7 +112,7 @@ digest() {
     # The place counts too: a virtual environment that was moved or copied does not work.
     {
         printf '%s\n' "$top"
-        python3 -c 'import sys; print(sys.version, sys.base_prefix)'
+        readlink -f "$(command -v python3)"
         cat tools/setup.sh requirements/bootstrap.txt requirements/dev.txt packages/*/pyproject.toml
     } | sha256sum | cut -d' ' -f1
 }
@@ -120,7 +121,7 @@ check_python() {
     command -v python3 >/dev/null 2>&1 || die "python3 was not found." "install Python 3.11 or newer"
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         die "$(python3 -V) is too old." "install Python 3.11 or newer"
-    python3 -c 'import ensurepip' 2>/dev/null ||
+    python3 -c 'import ensurepip; ensurepip.version()' >/dev/null 2>&1 ||
         die "this Python cannot make virtual environments." "as root: apt-get install python3-venv"
 }
 
@@ -148,8 +149,7 @@ own_packages() {
 }
 
 environment() {
-    wanted=$(digest)
-    if [ -r "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then return 0; fi
+    [ "$made" = no ] || return 0
     check_python
     say "making $venv (about a minute, once)"
     rm -rf "$venv"
@@ -181,5 +181,8 @@ trap 'exit 143' TERM
 trap 'exit 129' HUP
 
 drop_old_policy
+wanted=$(digest)
+made=no
+if [ -r "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then made=yes; fi
 debian_packages
 environment
