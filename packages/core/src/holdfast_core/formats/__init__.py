@@ -1,0 +1,1 @@
+"""Parsers and writers of formats that are not ours, each after its specification."""
