@@ -1,0 +1,269 @@
+"""Judging: what a device sent, read against its baseline, and the appraisal that follows.
+
+1. What is asked and was not reported is `unknown`; what was reported and not asked is ignored.
+2. A compensated line passes as `compensated` only while every stand-in passes itself and the compensation has not
+   lapsed; a device may always meet the control instead.
+3. A device cannot excuse itself: `not_applicable` needs a reason and never counts for a critical control, and
+   `compensated` is ours to say.
+4. Deciding nothing is no appraisal, and a critical control that could not be decided is never affirmed: leaving a
+   finding out must not look better than reporting it.
+5. Text from a device is stored with its control characters escaped: it is printed on terminals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from holdfast_core.baseline.control import Catalogue, Control
+from holdfast_core.baseline.model import (
+    Baseline,
+    BuildManifest,
+    ControlId,
+    Demand,
+    Finding,
+    Findings,
+    Judged,
+    Line,
+    Outcome,
+    Report,
+)
+from holdfast_core.baseline.probes import Manifest, judge_manifest
+from holdfast_core.baseline.tailoring import judged_by_manifest
+from holdfast_core.kernel.appraisals import Appraisal, Tier
+from holdfast_core.kernel.errors import Bug, HostileData
+from holdfast_core.kernel.instants import Instant
+from holdfast_core.kernel.limits import LIMITS
+from holdfast_core.kernel.reasons import Reason
+from holdfast_core.kernel.severity import Severity
+
+FEATURE = "baseline"
+MAX_REASONS = 16
+"""Reasons of one appraisal, worst first; what is left out is counted in ``baseline.more``."""
+
+_UNDECIDED = "Let the device run its whole plan, and the agent read what it must look at."
+_NOT_REPORTED = "The device reported nothing for it."
+_NO_EXCUSE = "The device says that it does not apply, which is not for a device to say of a critical control."
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    """A line that something is asked by, with what judging needs of it, made once per baseline."""
+
+    line: Line
+    fault: str
+    why: str
+    remedy: str
+    met: Judged
+    missing: Judged
+    on_terms: bool
+
+
+class Judge(msgspec.Struct, frozen=True):
+    """A baseline made ready to judge many audits; build one per baseline with `judge_for` and keep it."""
+
+    entries: tuple[Judged | _Asked, ...]
+    manifests: dict[ControlId, Manifest]
+    """Every fact to look up for a device without an agent: those of the lines and of their stand-ins."""
+    asked: int
+
+    def report(self, body: Findings | BuildManifest, now: Instant) -> Report:
+        """What `body` says of the device, control by control, at `now` (for compensations that lapse).
+
+        Whether findings come from the plan that is in force is for the caller to check (`Findings.plan`).
+
+        Raises:
+            HostileData: ``baseline.findings_duplicate``, ``baseline.findings_excuse``, ``baseline.findings_claim``,
+                ``baseline.findings_too_many``.
+        """
+        if isinstance(body, BuildManifest):
+            found = {name: judge_manifest(name, probe, body) for name, probe in self.manifests.items()}
+        else:
+            found = _by_control(body.findings)
+            for name in self.manifests:
+                found.pop(name, None)  # rule 3: an agent's word is no build manifest
+        judged = tuple(entry if isinstance(entry, Judged) else _judged(entry, found, now) for entry in self.entries)
+        undecided = sum(entry.outcome is Outcome.UNKNOWN for entry in judged)
+        return Report(judged, self.asked, self.asked - undecided)
+
+
+def judge_for(baseline: Baseline, catalogue: Catalogue) -> Judge:
+    """Make `baseline` ready to judge.
+
+    Raises:
+        Bug: ``baseline.other_catalogue`` when it was tailored from another catalogue.
+    """
+    if baseline.catalogue != catalogue.digest:
+        raise Bug(
+            "baseline.other_catalogue",
+            f"The baseline of {baseline.model} was tailored from another catalogue.",
+            remedy="Tailor it anew from the catalogue in force.",
+        )
+    known = {control.id: control for control in catalogue.controls}
+    manifests: dict[ControlId, Manifest] = {}
+    entries: list[Judged | _Asked] = []
+    for line in baseline.lines:
+        if line.demand in {Demand.NOT_APPLICABLE, Demand.FORBIDDEN}:
+            entries.append(Judged(line.control, line.title, line.severity, Outcome.NOT_APPLICABLE, line.reason))
+            continue
+        for name in (line.control, *line.by):
+            probe = known[name].manifest
+            if probe is not None and judged_by_manifest(known[name], baseline.device_class):
+                manifests[name] = probe
+        entries.append(_asked(line, known[line.control]))
+    return Judge(tuple(entries), manifests, sum(isinstance(entry, _Asked) for entry in entries))
+
+
+def judge(baseline: Baseline, body: Findings | BuildManifest, catalogue: Catalogue, now: Instant) -> Report:
+    """What `body` says of a device with `baseline`; for one audit. See `Judge.report` for the errors."""
+    return judge_for(baseline, catalogue).report(body, now)
+
+
+def appraise(report: Report, *, now: Instant, max_age_ms: int) -> Appraisal:
+    """The baseline's reading of an audit, good for `max_age_ms` milliseconds.
+
+    A critical failure contraindicates; a high one, or a critical control that could not be decided, warns; all else
+    is affirmed, with the lesser failures among the reasons.
+    """
+    reasons: tuple[Reason, ...]
+    if report.decided == 0:
+        tier, reasons = Tier.NONE, (_NOTHING_DECIDED,)
+    else:
+        tier, reasons = _read(report)
+    return Appraisal(FEATURE, tier, reasons, now, Instant(now + max_age_ms))
+
+
+_NOTHING_DECIDED = Reason(
+    "baseline.nothing_decided",
+    "Not one control that is asked of this device could be decided, so nothing is known of its hardening.",
+    "Run the audit as root on the device's own root file system, or send the build manifest.",
+)
+
+
+def _asked(line: Line, control: Control) -> _Asked:
+    remedy = " ".join(control.remedy.steps)
+    known = (line.control, line.title, line.severity)
+    return _Asked(
+        line=line,
+        fault=control.fault,
+        why=control.rationale,
+        remedy=remedy,
+        met=Judged(*known, Outcome.PASS, line.reason),
+        missing=Judged(*known, Outcome.UNKNOWN, _NOT_REPORTED, (), control.rationale, _UNDECIDED),
+        on_terms=line.demand is Demand.COMPENSATED,
+    )
+
+
+def _by_control(findings: tuple[Finding, ...]) -> dict[ControlId, Finding]:
+    """The findings by control, or the refusal of a device that excuses itself."""
+    if len(findings) > LIMITS.findings:
+        raise _hostile("too_many", f"The device sent {len(findings)} findings, more than {LIMITS.findings}.")
+    found: dict[ControlId, Finding] = {}
+    for finding in findings:
+        name = finding.control
+        if name in found:
+            raise _hostile("duplicate", f"The device sent more than one finding for {name}.")
+        if finding.outcome is Outcome.NOT_APPLICABLE and not finding.reason:
+            raise _hostile("excuse", f"The device says that {name} does not apply and gives no reason.")
+        if finding.outcome is Outcome.COMPENSATED:
+            raise _hostile("claim", f"The device claims that {name} is compensated, which only its baseline can say.")
+        found[name] = finding
+    return found
+
+
+def _hostile(what: str, sentence: str) -> HostileData:
+    return HostileData(
+        f"baseline.findings_{what}", sentence, remedy="Update the agent; if it is current, examine the device."
+    )
+
+
+def _judged(asked: _Asked, found: dict[ControlId, Finding], now: Instant) -> Judged:
+    """One asked line, judged: by its own finding, or on the terms of its compensation."""
+    own = _own(asked, found.get(asked.line.control))
+    line = asked.line
+    if not asked.on_terms or own.outcome in {Outcome.PASS, Outcome.NOT_APPLICABLE}:
+        return own
+    if line.expires is not None and now >= line.expires:
+        lapsed = f"The compensation that {line.owner} signed has lapsed. "
+        return msgspec.structs.replace(own, reason=lapsed + own.reason)
+    return _on_terms(asked, found)
+
+
+def _own(asked: _Asked, finding: Finding | None) -> Judged:
+    """What the device's own finding makes of the control."""
+    line = asked.line
+    if finding is None:
+        return asked.missing
+    outcome, reason = finding.outcome, _plain(finding.reason)
+    if outcome is Outcome.PASS and not finding.proof:
+        return asked.met
+    proof = tuple(map(_plain, finding.proof[: LIMITS.proof_items]))
+    if outcome is Outcome.PASS:
+        return Judged(line.control, line.title, line.severity, outcome, line.reason, proof)
+    if outcome is Outcome.FAIL:
+        fault = f"{asked.fault} {reason}".rstrip()
+        return Judged(line.control, line.title, line.severity, outcome, fault, proof, asked.why, asked.remedy)
+    if outcome is Outcome.NOT_APPLICABLE:
+        if line.severity is not Severity.CRITICAL:
+            return Judged(line.control, line.title, line.severity, outcome, reason, proof)
+        outcome, reason = Outcome.UNKNOWN, f"{_NO_EXCUSE} Its reason: {reason}"
+    reason = reason or "The device could not tell, and gives no reason."
+    return Judged(line.control, line.title, line.severity, outcome, reason, proof, asked.why, _UNDECIDED)
+
+
+def _on_terms(asked: _Asked, found: dict[ControlId, Finding]) -> Judged:
+    """A line that stand-ins answer for: every one of them must have passed by itself."""
+    line = asked.line
+    outcomes = {name: found[name].outcome if name in found else Outcome.UNKNOWN for name in line.by}
+    if all(outcome is Outcome.PASS for outcome in outcomes.values()):
+        return Judged(line.control, line.title, line.severity, Outcome.COMPENSATED, line.reason)
+    broken = [name for name, outcome in outcomes.items() if outcome in {Outcome.FAIL, Outcome.NOT_APPLICABLE}]
+    if broken:
+        reason = f"{asked.fault} What should stand in does not hold: {', '.join(broken)}."
+        remedy = f"Make {' and '.join(broken)} pass. {asked.remedy}"
+        return Judged(line.control, line.title, line.severity, Outcome.FAIL, reason, (), asked.why, remedy)
+    silent = ", ".join(name for name, outcome in outcomes.items() if outcome is Outcome.UNKNOWN)
+    reason = f"What stands in could not be decided: {silent}."
+    return Judged(line.control, line.title, line.severity, Outcome.UNKNOWN, reason, (), asked.why, _UNDECIDED)
+
+
+def _read(report: Report) -> tuple[Tier, tuple[Reason, ...]]:
+    """Tier and reasons of a report in which something was decided."""
+    failed = [entry for entry in report.judged if entry.outcome is Outcome.FAIL]
+    blind = [
+        entry for entry in report.judged if entry.outcome is Outcome.UNKNOWN and entry.severity is Severity.CRITICAL
+    ]
+    worst = {entry.severity for entry in failed}
+    if Severity.CRITICAL in worst:
+        tier = Tier.CONTRAINDICATED
+    elif Severity.HIGH in worst or blind:
+        tier = Tier.WARNING
+    else:
+        tier = Tier.AFFIRMING
+    # A failure goes before a blind spot of the same severity; within one severity the catalogue's order stays.
+    ordered = sorted((*failed, *blind), key=lambda entry: _RANKS[entry.severity])
+    return tier, tuple(_reasons(ordered))
+
+
+_RANKS = {severity: severity.rank for severity in Severity}
+
+
+def _reasons(ordered: list[Judged]) -> Iterator[Reason]:
+    for entry in ordered[:MAX_REASONS]:
+        kind = "fail" if entry.outcome is Outcome.FAIL else "unknown"
+        what = entry.reason if kind == "fail" else f"{entry.title}: could not be decided. {entry.reason}"
+        seen = f" Seen: {entry.proof[0]}{_more(len(entry.proof) - 1)}." if entry.proof else ""
+        yield Reason(f"baseline.{kind}.{entry.control}", f"{what}{seen} {entry.why}", entry.remedy)
+    if (more := len(ordered) - MAX_REASONS) > 0:
+        yield Reason("baseline.more", f"{more} more controls did not come out well.", "Read the whole report.")
+
+
+def _more(count: int) -> str:
+    return f" and {count} more" if count > 0 else ""
+
+
+def _plain(text: str) -> str:
+    """`text` with everything that a terminal would act on written as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
