@@ -23,6 +23,13 @@ UPDATE_CONTROLS = ("UPD-",)
 RECOVERY_CONTROLS = ("BOOT-08", "UPD-04")
 """The same for a way back."""
 
+_ROOTS = {
+    RootOfTrust.TPM: "TPM",
+    RootOfTrust.SECURE_ELEMENT: "secure element",
+    RootOfTrust.PSA: "PSA root of trust",
+    RootOfTrust.NONE: "software",
+}
+
 
 class Question(StrEnum):
     """What is asked of every model."""
@@ -76,10 +83,10 @@ def integrity_answer(model: DeviceModel, now: Instant | None = None) -> Answer:
     if not lacking:
         says, sentence = (
             Says.YES,
-            f"It verifies and measures what it boots, and its {root.value} signs the measurements.",
+            f"It verifies and measures what it boots, and its {_ROOTS[root]} signs the measurements.",
         )
     elif provable:
-        says, sentence = Says.PARTLY, f"Its {root.value} signs what it booted, but it lacks {_listed(lacking)}."
+        says, sentence = Says.PARTLY, f"Its {_ROOTS[root]} signs what it booted, but it lacks {_listed(lacking)}."
     elif boot.secure_boot:
         says, sentence = Says.PARTLY, f"It boots only what is signed but cannot show it: it lacks {_listed(lacking)}."
     else:
@@ -88,7 +95,7 @@ def integrity_answer(model: DeviceModel, now: Instant | None = None) -> Answer:
 
 
 def update_answer(model: DeviceModel, now: Instant) -> Answer:
-    """Whether a device of `model` can be updated at `now` without the risk of losing it or of taking a forged update."""
+    """Whether a device of `model` can be updated at `now` without being lost or taking a forgery."""
     update = model.update
     stand_ins = _stand_ins(model, UPDATE_CONTROLS, now)
     if update.kind is UpdateKind.NONE:
@@ -109,8 +116,8 @@ def update_answer(model: DeviceModel, now: Instant) -> Answer:
         lack
         for lack, missing in (
             ("a fallback that needs no hands", update.fallback is Fallback.MANUAL),
-            ("a fallback; somebody has to recover it", update.fallback is Fallback.NONE and revivable),
-            ("an update path of its owner's: only the vendor updates it", update.kind is UpdateKind.VENDOR),
+            ("a fallback of its own", update.fallback is Fallback.NONE and revivable),
+            ("an update path that need not wait for the vendor", update.kind is UpdateKind.VENDOR),
         )
         if missing
     ]
