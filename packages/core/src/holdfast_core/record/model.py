@@ -1,0 +1,164 @@
+"""What the record holds: one `Entry` a leaf, and its one byte form.
+
+1. Every verdict change, enrollment, decision and human action is an entry; a check-in that changes nothing is none.
+2. The names of what can happen are one enum, `Kind`, so that nobody invents a second word for the same event.
+3. An entry has exactly one byte form (JSON, keys sorted, no white space); bytes of any other form are refused, so
+   what is hashed is what is shown.
+4. No secret goes into an entry: a leaf cannot be taken out again. Tokens and claims appear by their public id.
+5. Verifying a log never needs this module: kinds that a newer server writes must not stop an older verifier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from holdfast_core.kernel.digests import canonical
+from holdfast_core.kernel.errors import HostileData, LimitExceeded
+from holdfast_core.kernel.ids import Scope
+from holdfast_core.kernel.instants import Instant
+from holdfast_core.kernel.limits import LIMITS
+
+VERSION = 1
+"""Version of the leaf format."""
+
+
+class Kind(StrEnum):
+    """What happened: ``subject.action``. Names are for ever; one may be added, none renamed or reused."""
+
+    DEVICE_ADDED = "device.added"
+    DEVICE_IMPORTED = "device.imported"
+    DEVICE_ENROLLED = "device.enrolled"
+    DEVICE_RENEWED = "device.renewed"
+    DEVICE_CHANGED = "device.changed"
+    DEVICE_QUARANTINED = "device.quarantined"
+    DEVICE_RELEASED = "device.released"
+    DEVICE_RETIRED = "device.retired"
+    MODEL_ADDED = "model.added"
+    VERDICT_CHANGED = "verdict.changed"
+    INCIDENT_OPENED = "incident.opened"
+    INCIDENT_CLOSED = "incident.closed"
+    CLAIM_CREATED = "claim.created"
+    CLAIM_USED = "claim.used"
+    CLAIM_REVOKED = "claim.revoked"
+    TOKEN_CREATED = "token.created"  # noqa: S105 - the name of an event, no secret
+    TOKEN_REVOKED = "token.revoked"  # noqa: S105 - the name of an event, no secret
+    CREDENTIAL_REVOKED = "credential.revoked"
+    DIRECTIVE_ISSUED = "directive.issued"
+    DIRECTIVE_SETTLED = "directive.settled"
+    SERVER_INITIALISED = "server.initialised"
+    SERVER_STARTED = "server.started"
+    SERVER_UPGRADED = "server.upgraded"
+    BACKUP_MADE = "backup.made"
+    BACKUP_RESTORED = "backup.restored"
+    LOG_EXPORTED = "log.exported"
+    LOG_TRUNCATION_SEEN = "log.truncation_seen"
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One thing that happened. Build it with `entry`, which puts `data` into its byte form."""
+
+    at: Instant
+    scope: Scope
+    kind: Kind
+    actor: str
+    """Who did it: ``device:<id>``, ``token:<id>``, ``os-user:<name>`` on the local socket, or ``server``."""
+    device: str = ""
+    """The device it concerns; empty when it concerns none."""
+    data: msgspec.Raw = msgspec.Raw(b"{}")
+    """What else is to be known: a JSON object in its canonical form."""
+    v: int = VERSION
+
+    def __post_init__(self) -> None:
+        """Refuse what has no one byte form, or is too long to be kept."""
+        if self.v != VERSION:
+            raise _malformed(f"it has version {self.v}, and this is version {VERSION}")
+        if not self.actor or max(len(self.actor), len(self.device)) > LIMITS.text:
+            raise _malformed("its actor or device is empty or too long")
+        data = bytes(self.data)
+        if len(data) > LIMITS.leaf_bytes:
+            raise _too_large()
+        try:
+            same = canonical(msgspec.json.decode(data, type=dict[str, Any])) == data
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            same = False
+        if not same:
+            raise _malformed("its data is not a JSON object in canonical form")
+
+
+_ENTRY = msgspec.json.Decoder(Entry)
+
+
+def entry(
+    kind: Kind,
+    *,
+    at: Instant,
+    scope: Scope,
+    actor: str,
+    device: str = "",
+    data: Mapping[str, Any] | msgspec.Struct | None = None,
+) -> Entry:
+    """The entry for something that happened.
+
+    Args:
+        kind: what.
+        at: when (milliseconds).
+        scope: where.
+        actor: who (see `Entry.actor`).
+        device: the device it concerns, or empty.
+        data: anything that JSON can hold as an object; no secrets (rule 4).
+
+    Raises:
+        LimitExceeded: ``record.leaf_too_large``.
+        HostileData: ``record.leaf_malformed``.
+    """
+    return Entry(at, scope, kind, actor, device, msgspec.Raw(b"{}" if data is None else canonical(data)))
+
+
+def leaf_bytes(value: Entry) -> bytes:
+    """The bytes that are hashed and kept for `value`.
+
+    Raises:
+        LimitExceeded: ``record.leaf_too_large``.
+    """
+    data = canonical(value)
+    if len(data) > LIMITS.leaf_bytes:
+        raise _too_large()
+    return data
+
+
+def parse_entry(data: bytes) -> Entry:
+    """The entry that `data` is the byte form of.
+
+    Raises:
+        LimitExceeded: ``record.leaf_too_large``.
+        HostileData: ``record.leaf_malformed``, also for JSON that is right but written in another form.
+    """
+    if len(data) > LIMITS.leaf_bytes:
+        raise _too_large()
+    try:
+        value = _ENTRY.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise _malformed(str(error)) from None
+    if canonical(value) != data:
+        raise _malformed("it is not in canonical form")
+    return value
+
+
+def _too_large() -> LimitExceeded:
+    return LimitExceeded(
+        "record.leaf_too_large",
+        f"A leaf of the record would be over {LIMITS.leaf_bytes} bytes.",
+        remedy="Record the digest of what is large, and keep the rest beside the log.",
+    )
+
+
+def _malformed(why: str) -> HostileData:
+    return HostileData(
+        "record.leaf_malformed",
+        f"This is not an entry of the record: {why}.",
+        remedy="Verify the log; if it verifies, a newer Holdfast wrote this leaf: read it with that one.",
+    )
