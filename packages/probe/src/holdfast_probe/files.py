@@ -1,0 +1,53 @@
+"""The probes of named files: that they are there or not, what their modes are, and what they do not say."""
+
+from __future__ import annotations
+
+from holdfast_core.baseline.probes import Absent, FileMode, Present, Words
+from holdfast_probe.roots import Root
+from holdfast_probe.sight import Sight, failed, judged, not_applicable, passed, unknown
+
+
+def see_absent(root: Root, spec: Absent) -> Sight:
+    """Judge one `Absent` probe."""
+    found = [path for pattern in spec.paths for path in root.glob(pattern)]
+    return judged(found, f"none of {', '.join(spec.paths)}"[:400])
+
+
+def see_present(root: Root, spec: Present) -> Sight:
+    """Judge one `Present` probe."""
+    found = [path for pattern in spec.paths for path in root.glob(pattern)]
+    return passed(*found[:1]) if found else failed([f"there is no {' or '.join(spec.paths)}"])
+
+
+def see_words(root: Root, spec: Words) -> Sight:
+    """Judge one `Words` probe. The line itself stays unsaid: a settings file may hold a secret."""
+    paths = [path for pattern in spec.paths for path in root.glob(pattern)]
+    if not paths:
+        return not_applicable(f"There is no {' or '.join(spec.paths)}.")
+    bad = []
+    for path in paths:
+        for number, line in enumerate(root.read(path).decode("utf-8", "replace").splitlines(), 1):
+            if not line.lstrip().startswith("#"):
+                bad += [f"{path}:{number} contains {word!r}" for word in spec.forbid if word in line]
+    return judged(bad, f"none of the words in {', '.join(paths[:4])}")
+
+
+def see_file_mode(root: Root, spec: FileMode) -> Sight:
+    """Judge one `FileMode` probe."""
+    paths = [path for pattern in spec.paths for path in root.glob(pattern)]
+    if not paths:
+        return not_applicable(f"There is no {' or '.join(spec.paths)}.")
+    bad = []
+    lost = False
+    for path in paths:
+        status = root.status(path)
+        mode = status.st_mode & 0o7777
+        if mode & ~spec.max_mode:
+            bad.append(f"{path} has mode {mode:04o}, wanted at most {spec.max_mode:04o}")
+        if spec.uid is not None and status.st_uid != spec.uid:
+            if root.owners_kept:
+                bad.append(f"{path} belongs to uid {status.st_uid}, wanted {spec.uid}")
+            lost = lost or not root.owners_kept
+    if lost and not bad:
+        return unknown("This tree was extracted without root: owners are not the device's.")
+    return judged(bad, f"at most mode {spec.max_mode:04o}: {', '.join(paths[:4])}")

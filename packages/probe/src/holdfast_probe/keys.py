@@ -1,0 +1,171 @@
+"""Telling a private key from a file that merely talks about one.
+
+1. A header proves nothing: crypto libraries and multi-call SSH programs carry the words "PRIVATE KEY" to write and to
+   look for them. What counts is a body that decodes to the structure of a key.
+2. A key under a passphrase is not counted: what lies there cannot be used as it is.
+3. Self-test keys that a stock library publishes in its own source are no secret; they are known by digest, not by
+   where they lie, so that a vendor's key baked into the same library is still found.
+4. The key itself never leaves this module: callers learn its kind.
+
+Structures: RFC 8017 A.1.2 (RSA), RFC 5915 (EC), RFC 5958 (PKCS#8), RFC 7468 (PEM), OpenSSH PROTOCOL.key, and
+dropbear's own file, which is the SSH wire form of the numbers.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+
+MARK = b"PRIVATE KEY-----"
+"""What a PEM or OpenSSH key cannot do without; cheap to search for."""
+KEY_BYTES = 16 * 1024
+"""No single key is larger."""
+
+_BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]{0,24}?) ?PRIVATE KEY-----")
+_FILLER = re.compile(rb"\\[nrt]|[\s\"',\\+]")
+_SEQUENCE, _INTEGER, _OCTETS, _OID = 0x30, 0x02, 0x04, 0x06
+_MODULUS_BYTES = 64
+_SSH_NAMES = (
+    b"ssh-rsa",
+    b"ssh-dss",
+    b"ssh-ed25519",
+    b"ecdsa-sha2-nistp256",
+    b"ecdsa-sha2-nistp384",
+    b"ecdsa-sha2-nistp521",
+)
+
+_PUBLISHED = frozenset(
+    {
+        "87e288dc7dbc29a24241b596ec8c84f949d9f09f34fc0cf69242481fb2274770",
+        "d245e52c341a76645e1b0e56c58dc964cd4f3ecaea64a9c6d6db9897d4948a8a",
+        "0294b4406902e33bb02f89eaf4c691328790d7a9cd01b873d68edac994f310a1",
+        "60c323abe4854b03743005874156ef6e0343bc9c05c09a2a43335cdda19342b3",
+        "995b8d5b08ac126a74f39d812fc8cce270d026093d810f366de923bb0fe47f60",
+        "09416ba3e0782523c56225fb168cd58cda7796e938db1b53f79b6abbaed2bbc7",
+        "7e38af7715bbb425a6aa8060b7c0af60aeb81d39975c55e83edcb9eae7a5e9f8",
+        "458022ddcb5598b39253bc027eb02c4f3dba00e2bdbaef239a35bc91c9bd4f3a",
+        "09f1c1a4680df80b9e8e6e587d3a787de7402a919e366426ad807a1c0f8c98c1",
+        "2859ff03b44c8f0e4f96604b8cced325ef4d01ca935422b2041d88d8809f8fa1",
+    }
+)
+"""SHA-256 of the DER of keys published in the source of GnuTLS, lib/crypto-selftests-pk.c."""
+
+
+def private_keys(data: bytes) -> tuple[str, ...]:
+    """The kinds of the private keys anywhere in `data`, in order: ``RSA``, ``EC``, ``DSA``, ``PKCS#8``, ``SSH``."""
+    kinds = []
+    for match in _BEGIN.finditer(data):
+        end = data.find(b"-----END", match.end(), match.end() + KEY_BYTES)
+        if end > 0 and (kind := _pem_kind(match.group(1), data[match.end() : end])):
+            kinds.append(kind)
+    return tuple(kinds)
+
+
+def bare_key(data: bytes) -> str | None:
+    """The kind of the private key that the whole of a file is (DER or dropbear), or `None`."""
+    if data[:1] == b"\x30":
+        return _der_kind(data)
+    if data[:3] == b"\0\0\0":
+        return _dropbear_kind(data)
+    return None
+
+
+def may_be_bare(head: bytes, size: int) -> bool:
+    """Whether a file that starts with `head` and has `size` bytes could be one bare key."""
+    return size <= KEY_BYTES and (head[:2] in (b"\x30\x81", b"\x30\x82", b"\x30\x2e", b"\x30\x77") or _ssh_name(head))
+
+
+def _pem_kind(label: bytes, body: bytes) -> str | None:
+    if label == b"ENCRYPTED" or b"Proc-Type" in body:
+        return None
+    try:
+        data = base64.b64decode(_FILLER.sub(b"", body), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    if label == b"OPENSSH":
+        return _openssh_kind(data)
+    if hashlib.sha256(data).hexdigest() in _PUBLISHED:
+        return None
+    return _der_kind(data)
+
+
+def _openssh_kind(data: bytes) -> str | None:
+    magic = b"openssh-key-v1\0"
+    if not data.startswith(magic):
+        return None
+    cipher = _strings(data[len(magic) :], 1)
+    return "SSH" if cipher == [b"none"] else None
+
+
+def _dropbear_kind(data: bytes) -> str | None:
+    """RSA is e, n, d, p, q; DSS p, q, g, y, x; ECDSA curve, point, d; Ed25519 one string of both halves."""
+    if not _ssh_name(data):
+        return None
+    parts = _strings(data, 16)
+    if parts is None:
+        return None
+    enough = {b"ssh-rsa": 4, b"ssh-dss": 6, b"ssh-ed25519": 2}.get(parts[0], 4)
+    private_half = parts[0] != b"ssh-ed25519" or len(parts[-1]) == 64  # noqa: PLR2004  (seed and public key)
+    return "SSH" if len(parts) >= enough and private_half else None
+
+
+def _ssh_name(head: bytes) -> bool:
+    return head[:3] == b"\0\0\0" and any(head[4 : 4 + len(n)] == n and head[3] == len(n) for n in _SSH_NAMES)
+
+
+def _strings(data: bytes, most: int) -> list[bytes] | None:
+    """Up to `most` length-prefixed strings (RFC 4251 §5); `None` if the last one is cut short."""
+    parts: list[bytes] = []
+    position = 0
+    while position < len(data) and len(parts) < most:
+        length = int.from_bytes(data[position : position + 4], "big")
+        part = data[position + 4 : position + 4 + length]
+        if len(part) < length or position + 4 > len(data):
+            return None
+        parts.append(part)
+        position += 4 + length
+    return parts or None
+
+
+def _der_kind(data: bytes) -> str | None:  # noqa: PLR0911  (one a structure)
+    outer = _elements(data)
+    if outer is None or len(outer) != 1 or outer[0][0] != _SEQUENCE:
+        return None
+    inside = _elements(outer[0][1])
+    if not inside or inside[0][0] != _INTEGER or inside[0][1] not in (b"\0", b"\1"):
+        return None
+    tags = [tag for tag, _ in inside]
+    if tags[1:3] == [_SEQUENCE, _OCTETS]:
+        algorithm = _elements(inside[1][1])
+        return "PKCS#8" if algorithm and algorithm[0][0] == _OID and len(inside[2][1]) > 16 else None  # noqa: PLR2004
+    if tags[:9] == [_INTEGER] * 9:
+        return "RSA" if len(inside[1][1]) >= _MODULUS_BYTES else None
+    if tags == [_INTEGER] * 6:
+        return "DSA" if len(inside[1][1]) >= _MODULUS_BYTES else None
+    if tags[1:2] == [_OCTETS] and set(tags[2:]) <= {0xA0, 0xA1} and inside[0][1] == b"\1":
+        return "EC" if 20 <= len(inside[1][1]) <= 72 and len(tags) > 2 else None  # noqa: PLR2004  (RFC 5915 widths)
+    return None
+
+
+def _elements(data: bytes) -> list[tuple[int, bytes]] | None:
+    """The DER elements that `data` consists of, to its last byte; `None` if it does not."""
+    found: list[tuple[int, bytes]] = []
+    position = 0
+    while position < len(data):
+        if position + 2 > len(data) or len(found) > 16:  # noqa: PLR2004  (no key has more)
+            return None
+        tag, length = data[position], data[position + 1]
+        position += 2
+        if length & 0x80:
+            width = length & 0x7F
+            if not 1 <= width <= 3:  # noqa: PLR2004  (three length bytes hold any key)
+                return None
+            length = int.from_bytes(data[position : position + width], "big")
+            position += width
+        if position + length > len(data):
+            return None
+        found.append((tag, data[position : position + length]))
+        position += length
+    return found

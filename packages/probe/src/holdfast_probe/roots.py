@@ -1,0 +1,302 @@
+"""Roots: the file tree an audit looks at, the running system's or a folder's, through one protocol.
+
+1. Every path is seen from the root. Symbolic links, absolute ones too, are resolved inside it, one directory file
+   descriptor at a time; nothing a tree contains leads out of it, and a loop ends after `MAX_LINKS` links.
+2. Only regular files are read: `lstat` first, then ``O_NOFOLLOW|O_NONBLOCK``, then `fstat`. Opening a FIFO would hang
+   and opening a device node can act (a watchdog starts), so neither is ever opened.
+3. Every read has a byte cap and every listing an entry cap; beyond it the answer is `Unreadable`, never a part.
+4. A folder is not a running system: it has no listening sockets, no mounts and no kernel of its own. Facts of this host
+   never stand in; only `FolderRoot(proc=...)` says otherwise, for a device that runs in a namespace of this host.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+
+from holdfast_core.kernel.errors import WorldError
+
+MAX_LINKS = 40
+"""Links followed for one path, as Linux has it (ELOOP)."""
+MAX_COMPONENTS = 256
+MAX_ENTRIES = 65_536
+"""Names kept from one directory listing."""
+FILE_BYTES = 1024 * 1024
+"""Cap on one settings file."""
+
+_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+
+
+class Missing(WorldError):
+    """Nothing is there."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("probe.missing", f"There is no {shown(path)}.", remedy="Nothing is owed if it is not needed.")
+
+
+class Unreadable(WorldError):
+    """Something is there and could not be read, or is not what it should be."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(
+            "probe.unreadable", f"{shown(path)} could not be read: {why}.", remedy="Run the audit as root."
+        )
+
+
+def shown(text: str, *, limit: int = 400) -> str:
+    """`text` fit to be shown and sent: undecodable bytes and control characters escaped, cut at `limit` characters."""
+    clean = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    if not clean.isprintable():
+        clean = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in clean)
+    return clean if len(clean) <= limit else clean[: limit - 1] + "…"
+
+
+class Root(Protocol):
+    """What a probe may ask of a root. All paths are absolute, seen from the root."""
+
+    @property
+    def live(self) -> bool:
+        """Whether this is the running system, so that ``/proc`` and ``/sys`` speak about it."""
+
+    @property
+    def owners_kept(self) -> bool:
+        """Whether owners and setuid bits are the device's own, not lost by an extraction without root."""
+
+    def top(self) -> int:
+        """A new file descriptor of the root directory, for the caller to close."""
+
+    def status(self, path: str) -> os.stat_result:
+        """What `path` is, links followed inside the root. Raises `Missing` or `Unreadable`."""
+
+    def read(self, path: str, *, limit: int = FILE_BYTES) -> bytes:
+        """The content of a regular file of at most `limit` bytes. Raises `Missing` or `Unreadable`."""
+
+    def link(self, path: str) -> str:
+        """Where the last component of `path` points if it is a link, else an empty string. Raises `Unreadable`."""
+
+    def listing(self, path: str) -> tuple[str, ...]:
+        """The names in a directory, sorted. Raises `Missing` or `Unreadable`."""
+
+    def glob(self, pattern: str) -> tuple[str, ...]:
+        """The existing paths that match, sorted; dangling links left out. Raises `Unreadable`."""
+
+    def proc_lines(self, name: str) -> Iterator[bytes]:
+        """The lines of ``/proc/<name>`` of the network namespace the device runs in. Raises `Missing`, `Unreadable`."""
+
+
+class _Tree:
+    """What both roots share: resolving and reading below one directory."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = os.fspath(folder)
+
+    def top(self) -> int:
+        try:
+            return os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise Unreadable("/", error.strerror or "it does not open") from None
+
+    def status(self, path: str) -> os.stat_result:
+        with self._at(path) as (parent, name):
+            return os.stat(name, dir_fd=parent, follow_symlinks=False)
+
+    def read(self, path: str, *, limit: int = FILE_BYTES) -> bytes:
+        with self._at(path) as (parent, name):
+            fd = open_regular(name, parent)
+        try:
+            with os.fdopen(fd, "rb", buffering=0) as file:
+                return _read_up_to(file.fileno(), path, limit)
+        except OSError as error:
+            raise Unreadable(path, error.strerror or "it does not read") from None
+
+    def link(self, path: str) -> str:
+        folder, _, name = path.rstrip("/").rpartition("/")
+        try:
+            with self._at(folder or "/") as (parent, last):
+                fd = os.open(last, _DIRECTORY, dir_fd=parent)
+                try:
+                    return _link(name, fd) or ""
+                finally:
+                    os.close(fd)
+        except Missing:
+            return ""
+
+    def listing(self, path: str) -> tuple[str, ...]:
+        with self._at(path) as (parent, name):
+            fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+            try:
+                names: list[str] = []
+                with os.scandir(fd) as entries:
+                    for entry in entries:
+                        if len(names) == MAX_ENTRIES:
+                            raise Unreadable(path, f"it holds more than {MAX_ENTRIES} entries")
+                        names.append(entry.name)
+            finally:
+                os.close(fd)
+        return tuple(sorted(names))
+
+    def glob(self, pattern: str) -> tuple[str, ...]:
+        found = [""]
+        for part in (p for p in pattern.split("/") if p):
+            if any(c in part for c in "*?["):
+                found = [f"{base}/{name}" for base in found for name in self._matches(base or "/", part)]
+            else:
+                found = [f"{base}/{part}" for base in found]
+        return tuple(sorted(path for path in found if self._exists(path)))
+
+    def _matches(self, folder: str, pattern: str) -> list[str]:
+        try:
+            names = self.listing(folder)
+        except Missing:
+            return []
+        # A leading dot needs to be asked for, as in a shell.
+        return [n for n in names if fnmatch.fnmatchcase(n, pattern) and (n[0] != "." or pattern[0] == ".")]
+
+    def _exists(self, path: str) -> bool:
+        try:
+            self.status(path)
+        except Missing:
+            return False
+        return True
+
+    @contextmanager
+    def _at(self, path: str) -> Iterator[tuple[int, str]]:
+        """The resolved parent directory and last name of `path`; OS errors inside become `Missing` or `Unreadable`."""
+        stack = [self.top()]
+        try:
+            yield _resolve(stack, path)
+        except (FileNotFoundError, NotADirectoryError):
+            raise Missing(path) from None
+        except OSError as error:
+            raise Unreadable(path, error.strerror or "it does not open") from None
+        finally:
+            for fd in stack:
+                os.close(fd)
+
+
+class LiveRoot(_Tree):
+    """The running system. `folder` is ``/`` but for tests."""
+
+    live = True
+    owners_kept = True
+
+    def __init__(self, folder: Path = Path("/")) -> None:
+        super().__init__(folder)
+
+    def proc_lines(self, name: str) -> Iterator[bytes]:
+        """See `Root`."""
+        return _lines(Path(self._folder) / "proc" / name)
+
+
+class FolderRoot(_Tree):
+    """A tree in a folder: an unpacked image, a staging directory, or a device that runs in a namespace of this host.
+
+    Args:
+        folder: the directory that stands for ``/``.
+        proc: where the kernel lists the sockets of the device's own network namespace; `None` when nothing runs.
+        owners_kept: whether owners and setuid bits survived; by default they did when root owns `folder`.
+    """
+
+    live = False
+
+    def __init__(self, folder: Path, *, proc: Path | None = None, owners_kept: bool | None = None) -> None:
+        super().__init__(folder)
+        self._proc = proc
+        self._owners_kept = owners_kept
+
+    @property
+    def owners_kept(self) -> bool:
+        """See `Root`."""
+        if self._owners_kept is None:
+            self._owners_kept = self.status("/").st_uid == 0
+        return self._owners_kept
+
+    def proc_lines(self, name: str) -> Iterator[bytes]:
+        """See `Root`."""
+        if self._proc is None:
+            raise Missing(f"/proc/{name}")
+        return _lines(self._proc / name)
+
+
+def open_regular(name: str, parent: int) -> int:
+    """Open `name` in directory `parent` for reading, or raise `Unreadable` if it is no regular file. Raises OSError."""
+    if not stat.S_ISREG(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+        raise Unreadable(name, "it is not a regular file")
+    fd = os.open(name, _FILE, dir_fd=parent)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):  # swapped between the two calls
+        os.close(fd)
+        raise Unreadable(name, "it is not a regular file")
+    return fd
+
+
+def _read_up_to(fd: int, path: str, limit: int) -> bytes:
+    chunks: list[bytes] = []
+    left = limit + 1
+    while left and (chunk := os.read(fd, min(left, 65_536))):
+        chunks.append(chunk)
+        left -= len(chunk)
+    if not left:
+        raise Unreadable(path, f"it is larger than {limit} bytes")
+    return b"".join(chunks)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            yield from file
+    except FileNotFoundError:
+        raise Missing(str(path)) from None
+    except OSError as error:
+        raise Unreadable(str(path), error.strerror or "it does not read") from None
+
+
+def _resolve(stack: list[int], path: str) -> tuple[int, str]:
+    """Walk `path` down from ``stack[0]``, the root; return the directory and the name of what it leads to, no link.
+
+    `stack` holds the directories on the way, so that ``..`` goes back up and stops at the root.
+    """
+    todo = _parts(path)
+    links = 0
+    while todo:
+        part = todo.pop()
+        if part == "..":
+            _climb(stack, max(1, len(stack) - 1))
+            continue
+        target = _link(part, stack[-1])
+        if target is not None:
+            links += 1
+            if links > MAX_LINKS:
+                raise Unreadable(path, "it is a loop of links")
+            if target.startswith("/"):
+                _climb(stack, 1)
+            todo += _parts(target)
+        elif not todo:
+            return stack[-1], part
+        elif len(stack) > MAX_COMPONENTS:
+            raise Unreadable(path, "it is nested too deeply")
+        else:
+            stack.append(os.open(part, _DIRECTORY, dir_fd=stack[-1]))
+    return stack[-1], "."
+
+
+def _parts(path: str) -> list[str]:
+    """The components of a path, last first."""
+    return [part for part in reversed(path.split("/")) if part not in ("", ".")]
+
+
+def _climb(stack: list[int], levels: int) -> None:
+    while len(stack) > levels:
+        os.close(stack.pop())
+
+
+def _link(name: str, parent: int) -> str | None:
+    """Where the link `name` points, or `None` if it is no link. One call tells: readlink fails on everything else."""
+    with suppress(OSError):
+        return os.readlink(name, dir_fd=parent)
+    return None
