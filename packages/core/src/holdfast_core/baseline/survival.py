@@ -37,7 +37,7 @@ def _disables_filesystem(filesystems: tuple[str, ...], model: DeviceModel) -> st
         return f"The device boots from {' and '.join(needed)}; without the driver the next boot finds no root."
     if model.device_class in {DeviceClass.GATEWAY, DeviceClass.LINUX_IOT, DeviceClass.OT}:
         return (
-            f"On a {NOUNS[model.device_class]} such file systems usually are the root and its writable layer; "
+            "On gateways, Linux IoT and OT devices such file systems usually are the root and its writable layer; "
             "without the driver the next boot finds neither, and recovery means a serial cable."
         )
     return ""

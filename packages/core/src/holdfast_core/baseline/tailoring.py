@@ -150,13 +150,7 @@ class _Case(msgspec.Struct, frozen=True):
         sentences += [self._void(entry) for entry in model.compensations if entry.control == control.id]
         if burden := self._burden(control):
             sentences += [burden, "Nothing stands in for it, so it stays required until a person signs a compensation."]
-        if judged_by_manifest(control, model.device_class):
-            sentences.append("Judged from the build manifest, since no agent runs there.")
-        elif model.constraints.root_filesystem is RootFilesystem.IMMUTABLE:
-            sentences.append("The root is immutable, so a failure is put right in the next image.")
-        if control.cost.heavy and model.constraints.power is not Power.MAINS:
-            sentences.append(f"Looking is costly on {model.constraints.power} power: it is done once a week at most.")
-        return _made(control, Demand.REQUIRED, " ".join(sentences))
+        return _made(control, Demand.REQUIRED, " ".join([*sentences, *_remarks(control, model)]))
 
     def _inherited(self, control: Control) -> str:
         """The sentence of a demand that comes from a dependant of a shared service, or nothing."""
@@ -212,6 +206,18 @@ class _Case(msgspec.Struct, frozen=True):
 
 def _made(control: Control, demand: Demand, reason: str, by: tuple[ControlId, ...] = ()) -> Line:
     return Line(control.id, control.title, control.severity, demand, reason, by)
+
+
+def _remarks(control: Control, model: DeviceModel) -> list[str]:
+    """What a constraint changes about how a required control is looked at or put right."""
+    if judged_by_manifest(control, model.device_class):
+        return ["Judged from the build manifest, since no agent runs there."]
+    remarks = []
+    if model.constraints.root_filesystem is RootFilesystem.IMMUTABLE:
+        remarks.append("The root is immutable, so a failure is put right in the next image.")
+    if control.cost.heavy and model.constraints.power is not Power.MAINS:
+        remarks.append(f"Looking is costly on {model.constraints.power} power: it is done once a week at most.")
+    return remarks
 
 
 def _too_large(control: Control, model: DeviceModel) -> bool:
