@@ -113,7 +113,7 @@ def _strings(value: Any, path: str) -> Iterator[Problem]:
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from _strings(item, f"{path}.{key}")
-    elif isinstance(value, list):
+    elif isinstance(value, (list, tuple)):
         if len(value) > LIMITS.model_items:
             yield Problem(
                 "model.too_many",
