@@ -40,9 +40,13 @@ UPDATE: dict[str, tuple[str, dict[str, Any], Says]] = {
     "unsigned": (GATEWAY, {"update.signed": False}, Says.NO),
     "no way back": (CAMERA, {"update.recovery": ""}, Says.NO),
     "support over": (GATEWAY, {"supplier.support_end": "2026-11-20"}, Says.NO),
-    "may never reboot": (GATEWAY, {"constraints.reboot_allowed": False, "constraints.maintenance_window": None}, Says.NO),
+    "may never reboot": (
+        GATEWAY,
+        {"constraints.reboot_allowed": False, "constraints.maintenance_window": None},
+        Says.NO,
+    ),
     "no updates": (GATEWAY, {"update.kind": "none"}, Says.NO),
-}  # fmt: skip
+}
 
 RECOVERY: dict[str, tuple[str, dict[str, Any], Says]] = {
     "by itself, then by somebody": (GATEWAY, {}, Says.YES),

@@ -25,61 +25,113 @@ SENSOR = "soil-sensor"
 SERVER = "edge-server"
 
 ARGUES: dict[str, tuple[str, dict[str, Any], set[str]]] = {
-    "daily heavy audit on battery": (SENSOR, {"constraints.heavy_audit_interval_s": 86_400}, {"model.heavy_audit_drains"}),
+    "daily heavy audit on battery": (
+        SENSOR,
+        {"constraints.heavy_audit_interval_s": 86_400},
+        {"model.heavy_audit_drains"},
+    ),
     "daily heavy audit on harvested power": (CAMERA, {"constraints.power": "harvested"}, {"model.heavy_audit_drains"}),
     "immutable root with packages": (CAMERA, {"update.kind": "package-manager"}, {"model.immutable_packages"}),
-    "packages on a microcontroller": (SENSOR, {"update.kind": "package-manager", "constraints.root_filesystem": "mutable"}, {"model.mcu_packages"}),
+    "packages on a microcontroller": (
+        SENSOR,
+        {"update.kind": "package-manager", "constraints.root_filesystem": "mutable"},
+        {"model.mcu_packages"},
+    ),
     "two image slots, no fallback": (GATEWAY, {"update.fallback": "none"}, {"model.slots_without_fallback"}),
     "two swap slots, no fallback": (SENSOR, {"update.fallback": "none"}, {"model.slots_without_fallback"}),
     "no way back": (CAMERA, {"update.recovery": " "}, {"model.no_way_back"}),
-    "reboot needed, never allowed": (GATEWAY, {"constraints.reboot_allowed": False, "constraints.maintenance_window": None}, {"model.reboot_never"}),
+    "reboot needed, never allowed": (
+        GATEWAY,
+        {"constraints.reboot_allowed": False, "constraints.maintenance_window": None},
+        {"model.reboot_never"},
+    ),
     "support ended": (CAMERA, {"supplier.support_end": "2026-11-20"}, {"model.support_ended"}),
     "support ends today": (CAMERA, {"supplier.support_end": "2026-11-21"}, {"model.support_ends_soon"}),
     "support ends within the year": (CAMERA, {"supplier.support_end": "2027-11-20"}, {"model.support_ends_soon"}),
     "support without updates": (CAMERA, {"update.kind": "none"}, {"model.support_without_updates"}),
     "measured boot, no root of trust": (SENSOR, {"constraints.root_of_trust": "none"}, {"model.measured_without_root"}),
-    "attestation owed, no root of trust": (PUMP, {"needs": [{"appraisal": "attestation", "max_age_s": 86_400}]}, {"model.attestation_without_root"}),
-    "rollback refused by nobody": (SERVER, {"boot": {"measured_boot": True, "anti_rollback": True}}, {"model.rollback_unguarded"}),
+    "attestation owed, no root of trust": (
+        PUMP,
+        {"needs": [{"appraisal": "attestation", "max_age_s": 86_400}]},
+        {"model.attestation_without_root"},
+    ),
+    "rollback refused by nobody": (
+        SERVER,
+        {"boot": {"measured_boot": True, "anti_rollback": True}},
+        {"model.rollback_unguarded"},
+    ),
     "personal data in the clear": (CAMERA, {"flows.0.encrypted": False}, {"model.cleartext_data"}),
     "cleartext that does not say what it carries": (SERVER, {"flows.0.encrypted": False}, {"model.cleartext_data"}),
     "harmless cleartext in public": (CAMERA, {"flows.3.encrypted": False}, {"model.cleartext_in_public"}),
     "safety data in the clear": (PUMP, {"compensations": []}, {"model.cleartext_data"}),
-    "safety data, compensation over": (PUMP, {"compensations.0.expires": "2026-11-20"}, {"model.cleartext_data", "model.compensation_expired"}),
+    "safety data, compensation over": (
+        PUMP,
+        {"compensations.0.expires": "2026-11-20"},
+        {"model.cleartext_data", "model.compensation_expired"},
+    ),
     "personal data at rest in public": (CAMERA, {"data.0.encrypted_at_rest": False}, {"model.plaintext_at_rest"}),
-    "debug port open in production": (CAMERA, {"interfaces.2.enabled_in_production": True}, {"model.debug_in_production"}),
-    "serial console open in production": (SERVER, {"interfaces.2.enabled_in_production": True}, {"model.debug_in_production"}),
+    "debug port open in production": (
+        CAMERA,
+        {"interfaces.2.enabled_in_production": True},
+        {"model.debug_in_production"},
+    ),
+    "serial console open in production": (
+        SERVER,
+        {"interfaces.2.enabled_in_production": True},
+        {"model.debug_in_production"},
+    ),
     "evidence shorter than silence": (SENSOR, {"needs.1.max_age_s": 3_600}, {"model.need_never_fresh"}),
     "evidence exactly as old as silence": (SENSOR, {"needs.1.max_age_s": 21_600}, {"model.need_never_fresh"}),
     "offline but owing evidence": (PUMP, {"constraints.reachability": "offline"}, {"model.offline_owes_evidence"}),
     "essential function without flows": (CAMERA, {"essential_function.flows": []}, {"model.essential_flow_missing"}),
     "essential flow undeclared": (CAMERA, {"essential_function.flows": ["steam"]}, {"model.essential_flow_missing"}),
-    "process probe on a microcontroller": (SENSOR, {"essential_function.probe": {"kind": "process", "process": "x"}}, {"model.probe_impossible"}),
-    "own word where a probe could look": (CAMERA, {"essential_function.probe": {"kind": "self-reported"}}, {"model.probe_own_word"}),
+    "process probe on a microcontroller": (
+        SENSOR,
+        {"essential_function.probe": {"kind": "process", "process": "x"}},
+        {"model.probe_impossible"},
+    ),
+    "own word where a probe could look": (
+        CAMERA,
+        {"essential_function.probe": {"kind": "self-reported"}},
+        {"model.probe_own_word"},
+    ),
     "probe of an undeclared port": (CAMERA, {"essential_function.probe.port": 8555}, {"model.probe_undeclared_port"}),
     "vendor-locked, vendor unknown": (PUMP, {"supplier.security_contact": ""}, {"model.vendor_unreachable"}),
     "flash worn by checking in": (CAMERA, {"constraints.contact_interval_s": 60}, {"model.flash_worn"}),
     "anybody may connect, in public": (CAMERA, {"flows.0.peer": "Any"}, {"model.open_inbound"}),
     "immutable root, driver unnamed": (CAMERA, {"expected.root_fs_drivers": []}, {"model.root_driver_unnamed"}),
-}  # fmt: skip
+}
 
 AT_ONE: dict[str, tuple[str, dict[str, Any]]] = {
     "weekly heavy audit on battery": (SENSOR, {"constraints.heavy_audit_interval_s": 604_800}),
     "no reboot, but a window": (GATEWAY, {"constraints.reboot_allowed": False}),
-    "no reboot, package updates": (SERVER, {"constraints.reboot_allowed": False, "constraints.maintenance_window": None}),
+    "no reboot, package updates": (
+        SERVER,
+        {"constraints.reboot_allowed": False, "constraints.maintenance_window": None},
+    ),
     "a year of support": (CAMERA, {"supplier.support_end": "2027-11-21"}),
     "cleartext without anything sensitive": (PUMP, {"flows.0.carries": ["runtime-counters"], "compensations": []}),
     "anybody may connect, in a locked room": (SERVER, {"flows.0.peer": "any"}),
     "vendor unknown, owner may change it": (SERVER, {"supplier.security_contact": ""}),
-    "flash that does not wear": (CAMERA, {"constraints.contact_interval_s": 60, "constraints.flash_writes_mib_per_day": None}),
+    "flash that does not wear": (
+        CAMERA,
+        {"constraints.contact_interval_s": 60, "constraints.flash_writes_mib_per_day": None},
+    ),
     "no slots, no fallback, but recovery": (CAMERA, {"update.fallback": "none"}),
     "plaintext at rest, compensated": (
         CAMERA,
         {
             "data.0.encrypted_at_rest": False,
-            "compensations.0": {"control": "DAT-01", "by": ["PHY-06"], "reason": "r", "owner": "o", "expires": "2027-01-01"},
+            "compensations.0": {
+                "control": "DAT-01",
+                "by": ["PHY-06"],
+                "reason": "r",
+                "owner": "o",
+                "expires": "2027-01-01",
+            },
         },
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", ARGUES)

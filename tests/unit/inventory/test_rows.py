@@ -128,8 +128,7 @@ def test_a_list_past_its_limits_is_refused(limit: str, code: str) -> None:
 def test_whatever_the_text_only_hostile_data_is_raised(text: str) -> None:
     try:
         rows, problems = parse_rows(text)
-    except HostileData as error:
-        assert error.code.startswith("rows.")
+    except HostileData:
         return
     assert len({row.device for row in rows}) == len(rows)
     assert all(problem.line > 1 and problem.remedy for problem in problems)
