@@ -1,0 +1,175 @@
+"""The command line: ``holdfast-agent enroll | check-in | run | status``.
+
+1. Data goes to stdout, words to stderr.
+2. Exit codes: 0 fine, 1 failed, 2 usage, 3 (``status`` only) ran fine and there is something to act on.
+3. The claim is read from a file, from stdin or from ``HOLDFAST_CLAIM``; never from an argument, which every process
+   on the machine can read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from holdfast_agent.clock import Clock
+from holdfast_agent.loop import Agent, say
+from holdfast_agent.state import Config, Folder, LightAudit
+from holdfast_agent.status import as_json, in_text, read_status
+from holdfast_agent.transport import parse_server
+from holdfast_core.kernel.digests import parse_digest
+from holdfast_core.kernel.errors import HoldfastError, HostileData
+from holdfast_core.kernel.ids import parse_device_id
+
+DEFAULT_STATE = "/var/lib/holdfast-agent"
+CLAIM_VARIABLE = "HOLDFAST_CLAIM"
+MAX_CLAIM = 512
+FINE, FAILED, USAGE, FOUND = 0, 1, 2, 3
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run one command and end the process with its exit code."""
+    options = _parser().parse_args(arguments)
+    commands = {"enroll": _enroll, "check-in": _check_in, "run": _run, "status": _status}
+    try:
+        sys.exit(commands[options.command](options))
+    except HoldfastError as error:
+        say(str(error))
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        sys.exit(FAILED)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="holdfast-agent", description="What runs on a device of a Holdfast fleet.")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    enroll = commands.add_parser("enroll", help="join a control plane with a claim")
+    enroll.add_argument("server", metavar="URL", help="https://HOST[:8444]")
+    enroll.add_argument("--device", required=True, metavar="ID", help="the name the claim was made for")
+    enroll.add_argument("--ca", required=True, metavar="sha256:HEX", help="digest of the server's root authority")
+    enroll.add_argument(
+        "--claim-file",
+        metavar="FILE",
+        help=f"where the claim stands; '-' is stdin; default: the variable {CLAIM_VARIABLE}",
+    )
+    enroll.add_argument("--root", default="/", metavar="PATH", help="the file tree to look at (default: /)")
+    enroll.add_argument("--proc", default="/proc", metavar="PATH", help="the device's own procfs (default: /proc)")
+    enroll.add_argument("--release-file", default="", metavar="FILE", help="JSON with build, version and slot")
+    enroll.add_argument(
+        "--light-audit",
+        default=LightAudit.INTERVAL.value,
+        choices=[policy.value for policy in LightAudit],
+        help="when to look at the cheap controls again (default: interval)",
+    )
+    enroll.add_argument(
+        "--light-interval", default=3600, type=int, metavar="SECONDS", help="for 'interval' (default: 3600)"
+    )
+
+    check_in = commands.add_parser("check-in", help="check in once, for timers")
+    check_in.add_argument("--light-audit", action="store_true", help="look at the cheap controls even if not due")
+    check_in.add_argument("--now", action="store_true", help="call although the server refused this device lately")
+    commands.add_parser("run", help="check in whenever it is due, until stopped")
+    status = commands.add_parser("status", help="show what the agent knows; exit 3 when there is something to act on")
+    status.add_argument("--json", action="store_true", help="one JSON object")
+    for command in commands.choices.values():
+        command.add_argument(
+            "--state", default=DEFAULT_STATE, type=Path, metavar="DIR", help=f"state folder (default: {DEFAULT_STATE})"
+        )
+    return parser
+
+
+def _enroll(options: argparse.Namespace) -> int:
+    try:
+        parse_server(options.server)
+        parse_device_id(options.device)
+        ca = parse_digest(options.ca)
+        claim = _claim(options.claim_file)
+        root, proc = Path(options.root).resolve(strict=True), Path(options.proc).resolve(strict=True)
+    except HostileData as error:
+        say(str(error))
+        return USAGE
+    except OSError as error:
+        say(f"{error.filename} cannot be used: {error.strerror}.")
+        return USAGE
+    config = Config(
+        server=options.server.rstrip("/"),
+        device=options.device,
+        root=str(root),
+        proc=str(proc) if options.proc != "/proc" else "/proc",
+        release_file=os.path.abspath(options.release_file) if options.release_file else "",  # noqa: PTH100  (may not exist yet)
+        light_audit=LightAudit(options.light_audit),
+        light_interval_s=max(1, options.light_interval),
+    )
+    from holdfast_agent.enroll import enroll  # noqa: PLC0415  (imports cryptography, which a check-in must not)
+
+    folder = Folder(options.state)
+    folder.lock()
+    enroll(folder, config, ca=ca, claim=claim)
+    say(f"Enrolled as {config.device}. Check in with: holdfast-agent check-in --state {options.state}")
+    return FINE
+
+
+def _claim(source: str | None) -> str:
+    """The claim's text. Raises HostileData ``enroll.no_claim``, OSError."""
+    if source == "-":
+        text = sys.stdin.readline(MAX_CLAIM)
+    elif source is not None:
+        with Path(source).open(encoding="utf-8", errors="replace") as file:
+            text = file.readline(MAX_CLAIM)
+    else:
+        text = os.environ.get(CLAIM_VARIABLE, "")
+    text = text.strip()
+    if not text or not text.isascii() or not text.isprintable():
+        raise HostileData(
+            "enroll.no_claim",
+            "There is no claim to enroll with.",
+            remedy=f"Set {CLAIM_VARIABLE}, or name a file with --claim-file; '-' reads stdin.",
+        )
+    return text
+
+
+def _agent(options: argparse.Namespace) -> Agent:
+    folder = Folder(options.state)
+    config = folder.config()
+    folder.lock()
+    return Agent(folder, config, _clock(config))
+
+
+def _clock(config: Config) -> Clock:
+    return Clock(config.device, Path(config.proc))
+
+
+def _check_in(options: argparse.Namespace) -> int:
+    agent = _agent(options)
+    trouble = agent.state.trouble
+    if trouble is not None and trouble.of_identity and agent.blocked and not options.now:
+        say(f"Not calling yet. {trouble.sentence} [{trouble.code}] {trouble.remedy}")
+        return FAILED
+    taken = agent.contact(recheck=options.light_audit)
+    agent.give_up_trial()
+    if (trouble := agent.state.trouble) is not None:
+        say(f"{trouble.sentence} [{trouble.code}] {trouble.remedy}")
+    elif (verdict := agent.state.verdict) is not None:
+        say(f"Checked in: {verdict.level}.")
+        for reason in verdict.reasons:
+            say(f"  {reason.sentence} [{reason.code}] {reason.remedy}")
+    return FINE if taken else FAILED
+
+
+def _run(options: argparse.Namespace) -> int:
+    _agent(options).run()
+
+
+def _status(options: argparse.Namespace) -> int:
+    folder = Folder(options.state)
+    config = folder.config()
+    status = read_status(folder, config, _clock(config))
+    sys.stdout.write(as_json(status) if options.json else in_text(status))
+    return FINE if status.trusted else FOUND
+
+
+if __name__ == "__main__":
+    main()

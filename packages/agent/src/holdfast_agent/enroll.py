@@ -1,0 +1,178 @@
+"""Enrollment: from a pinned digest and a claim to a certificate (RFC 7030, EST, over TLS).
+
+1. The first connection verifies nothing and fetches one thing: the authority. Its digest must be the one the operator
+   wrote into the command; everything after that is verified against it.
+2. The claim is a secret: it goes into no argument, no file and no message.
+3. The private key is made here and never leaves; key and certificate become the identity in one rename.
+4. The count of check-ins goes on after a new enrollment; it never starts again.
+5. The only module that imports `cryptography`; a check-in never imports this one.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+
+import msgspec
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat, pkcs7
+from cryptography.x509.oid import NameOID
+
+from holdfast_agent.state import CONFIG, IDENTITY, ROOT, STATE, Config, Folder, Stored
+from holdfast_agent.transport import Client, Server, parse_server, pinned_context, unverified_context
+from holdfast_core.kernel.digests import Digest, digest_of
+from holdfast_core.kernel.errors import HostileData, WorldError
+from holdfast_core.kernel.ids import parse_device_id
+from holdfast_core.wire.device import enrolled_again
+
+EST = "/.well-known/est"
+ANSWER_BYTES = 64 * 1024
+MAX_CHAIN = 8
+_BAD = (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, binascii.Error)
+
+
+class Distrusted(HostileData):
+    """What the server sent does not fit the pin, the key or the name."""
+
+
+def enroll(folder: Folder, config: Config, *, ca: Digest, claim: str) -> None:
+    """Enroll the device and write its identity, authority and configuration.
+
+    Args:
+        folder: where to keep them; locked by the caller.
+        config: which server, which device, which root.
+        ca: the digest of the authority's certificate (DER), as the operator gave it.
+        claim: the claim's text.
+
+    Raises:
+        Failed: the server could not be reached, or refused the claim (``claim.*``).
+        Distrusted: ``enroll.*``; nothing was kept.
+        WorldError: ``agent.disk``.
+    """
+    device = parse_device_id(config.device)
+    server = parse_server(config.server)
+    root, others = _authority(server, ca)
+    key = ec.generate_private_key(ec.SECP256R1())
+    chain = _ordered(_certificates(_ask(root, server, device, claim, key)), others, key, device, root)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    # The state first: were the identity there without it, the count would seem lost.
+    folder.write(STATE, msgspec.json.encode(_state_after(folder, same_root=_same_root(folder, root))))
+    folder.write(ROOT, root.public_bytes(Encoding.PEM))
+    folder.write(CONFIG, msgspec.json.encode(config))
+    folder.write(IDENTITY, pem + b"".join(certificate.public_bytes(Encoding.PEM) for certificate in chain))
+
+
+def _state_after(folder: Folder, *, same_root: bool) -> Stored:
+    """The state under the new certificate. A damaged one cannot go on counting: the server starts anew with us."""
+    try:
+        before = folder.state()
+    except WorldError:
+        return Stored()
+    return Stored(enrolled_again(before.protocol, same_root=same_root), before.audit, folder.written)
+
+
+def _same_root(folder: Folder, root: x509.Certificate) -> bool:
+    path = folder.path / ROOT
+    return path.exists() and path.read_bytes() == root.public_bytes(Encoding.PEM)
+
+
+def _authority(server: Server, ca: Digest) -> tuple[x509.Certificate, list[x509.Certificate]]:
+    """The root that has the pinned digest, and the other certificates that came with it."""
+    client = Client(server, unverified_context(), limit=ANSWER_BYTES)
+    try:
+        certificates = _certificates(client.call("GET", f"{EST}/cacerts"))
+    finally:
+        client.close()
+    for certificate in certificates:
+        if digest_of(certificate.public_bytes(Encoding.DER)) == ca:
+            if not _issued(certificate, certificate):
+                raise Distrusted(
+                    "enroll.not_a_root",
+                    "The certificate with the pinned digest is not a root: it did not sign itself.",
+                    remedy="Pin the digest of the authority's root, as 'holdfast claim create' prints it.",
+                )
+            return certificate, [other for other in certificates if other is not certificate]
+    raise Distrusted(
+        "enroll.pin_mismatch",
+        "The server's authority is not the one that was pinned; the claim was not sent.",
+        remedy="Compare the digest after --ca with the one the server prints; if it is right, somebody is in between.",
+    )
+
+
+def _ask(root: x509.Certificate, server: Server, device: str, claim: str, key: ec.EllipticCurvePrivateKey) -> bytes:
+    """The answer to simpleenroll (RFC 7030, section 4.2)."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, device)])
+    request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    credential = base64.b64encode(f"{device}:{claim}".encode()).decode("ascii")
+    client = Client(server, pinned_context(root.public_bytes(Encoding.PEM).decode("ascii")), limit=ANSWER_BYTES)
+    try:
+        return client.call(
+            "POST",
+            f"{EST}/simpleenroll",
+            base64.b64encode(request.public_bytes(Encoding.DER)),
+            {
+                "Authorization": f"Basic {credential}",
+                "Content-Type": "application/pkcs10",
+                "Content-Transfer-Encoding": "base64",
+            },
+        )
+    finally:
+        client.close()
+
+
+def _certificates(body: bytes) -> list[x509.Certificate]:
+    """The certificates in a base64 certs-only PKCS#7 (RFC 7030, section 4.1.3)."""
+    try:
+        certificates = pkcs7.load_der_pkcs7_certificates(base64.b64decode(body))
+    except _BAD as error:
+        raise Distrusted(
+            "enroll.malformed",
+            "The server's answer holds no certificates.",
+            remedy="Check that the address is Holdfast's device port.",
+        ) from error
+    return certificates[: 2 * MAX_CHAIN]
+
+
+def _ordered(
+    answer: Sequence[x509.Certificate],
+    others: Sequence[x509.Certificate],
+    key: ec.EllipticCurvePrivateKey,
+    device: str,
+    root: x509.Certificate,
+) -> list[x509.Certificate]:
+    """The chain to show, leaf first, without the root; every link is checked."""
+    ours = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    leaf = next((entry for entry in answer if _spki(entry) == ours), None)
+    if leaf is None or [name.value for name in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)] != [device]:
+        raise _wrong_certificate("it is for another key or another name")
+    chain = [leaf]
+    while not _issued(chain[-1], root):
+        issuer = next((entry for entry in (*answer, *others) if _issued(chain[-1], entry)), None)
+        if issuer is None or len(chain) == MAX_CHAIN:
+            raise _wrong_certificate("it does not lead to the pinned authority")
+        chain.append(issuer)
+    return chain
+
+
+def _spki(certificate: x509.Certificate) -> bytes:
+    return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except _BAD:
+        return False
+    return True
+
+
+def _wrong_certificate(why: str) -> Distrusted:
+    return Distrusted(
+        "enroll.wrong_certificate",
+        f"The server's certificate for this device cannot be used: {why}.",
+        remedy="Report this to who runs the server; ask for a new claim before trying again.",
+    )

@@ -1,0 +1,343 @@
+"""One contact with the server, and the resident loop of contacts.
+
+1. The protocol's machine decides; this module carries out its effects, in their order, one after another.
+2. A contact is one check-in, and a few more at once when the server asked for something that can be told now.
+3. When the state could not be written, it is read again from the disk, and the check-in is over: nothing that is not
+   durable is ever sent.
+4. SIGTERM may end the process between any two steps; what is written is always whole.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+import msgspec
+
+from holdfast_agent import directives, modes, sections, transport
+from holdfast_agent.audit import Extent, extent_due, look, marked
+from holdfast_agent.clock import Clock
+from holdfast_agent.state import FINDINGS, IDENTITY, PLAN, ROOT, AuditMark, Config, Folder, Stored
+from holdfast_core.baseline.model import Findings, Plan
+from holdfast_core.kernel.digests import Digest, canonical, digest_of
+from holdfast_core.kernel.errors import HoldfastError, HostileData, WorldError
+from holdfast_core.kernel.limits import LIMITS
+from holdfast_core.wire import confirm
+from holdfast_core.wire.codec import decode_reply
+from holdfast_core.wire.confirm import Trial
+from holdfast_core.wire.device import (
+    Carried,
+    Carry,
+    CheckInDue,
+    DeviceState,
+    Effect,
+    Event,
+    Part,
+    Refusal,
+    Refused,
+    Replied,
+    Save,
+    Send,
+    TrialBegins,
+    step,
+)  # fmt: skip
+from holdfast_core.wire.frame import MEDIA_TYPE, DirectiveReport, Pin, Reply
+from holdfast_core.wire.orders import Order
+
+MAX_ROUNDS = 4
+"""Check-ins of one contact."""
+SLICE_S = 30
+"""The longest sleep at a stretch: a suspended device notices soon after that its time has come."""
+CHECK_IN_PATH = "/v1/check-in"
+
+
+class Channel(Protocol):
+    """What a contact needs of a connection; `transport.Client` is one."""
+
+    def call(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> bytes:
+        """The body of a 200 answer, or `transport.Failed`."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
+def say(words: str) -> None:
+    """A line for a person, on stderr."""
+    sys.stderr.write(words + "\n")
+    sys.stderr.flush()
+
+
+def dial(folder: Folder, config: Config) -> Channel:
+    """The device's connection to its server. Raises WorldError ``agent.identity_unusable``."""
+    try:
+        context = transport.pinned_context((folder.path / ROOT).read_text("ascii"), folder.path / IDENTITY)
+    except (OSError, UnicodeDecodeError) as error:
+        raise WorldError(
+            "agent.identity_unusable",
+            f"The device's key, certificate or authority cannot be used: {error}.",
+            remedy="Ask an operator for a new claim and enroll the device again.",
+        ) from error
+    return transport.Client(transport.parse_server(config.server), context)
+
+
+class Agent:
+    """The agent of one device.
+
+    Args:
+        folder: its state, locked by the caller.
+        config: what was decided at enrollment.
+        clock: its sense of time.
+        connect: makes the connection of one contact.
+
+    Raises:
+        WorldError: ``agent.state_damaged``.
+    """
+
+    def __init__(
+        self, folder: Folder, config: Config, clock: Clock, connect: Callable[[Folder, Config], Channel] = dial
+    ) -> None:
+        self._folder = folder
+        self._config = config
+        self._clock = clock
+        self._connect = connect
+        self._channel: Channel | None = None
+        self._rounds_left = 0
+        self._recheck = False
+        """Whether to look at the light controls in any case: something was just changed, or a person asked."""
+        self._state = DeviceState()
+        self._mark: AuditMark | None = None
+        self._plan: Plan | None = None
+        self._known: Findings | None = None
+        self._load()
+        self._feed(confirm.Ticked(clock.now(), started=True))
+
+    @property
+    def state(self) -> DeviceState:
+        """What the protocol remembers."""
+        return self._state
+
+    @property
+    def blocked(self) -> bool:
+        """Whether a pause that the last failure imposed is not over yet."""
+        return self._state.trouble is not None and self._state.waits(self._clock.now()) > 0
+
+    def contact(self, *, recheck: bool = False) -> bool:
+        """Check in, again at once where that is owed; whether the server was reached and took it.
+
+        Args:
+            recheck: look at the light controls whether or not they are due.
+
+        Raises:
+            WorldError: ``agent.disk``: nothing was sent that is not durable.
+        """
+        self._recheck = self._recheck or recheck
+        try:
+            return self._rounds()
+        except HoldfastError:
+            self._load()
+            raise
+        finally:
+            if self._channel is not None:
+                self._channel.close()
+                self._channel = None
+
+    def give_up_trial(self) -> None:
+        """Take back a change that no healthy check-in has confirmed: a one-shot run will not see its time run out."""
+        if self._state.trial is not None:
+            self._feed(confirm.GaveUp())
+
+    def run(self) -> NoReturn:
+        """Check in whenever it is due, for ever; SIGTERM ends the process with 0."""
+        signal.signal(signal.SIGTERM, _end)
+        while True:
+            try:
+                self.contact()
+            except HoldfastError as error:
+                say(str(error))
+                self._feed(_refused(self._clock, error.code, error.sentence, error.remedy), persist=False)
+            self._sleep()
+
+    def _rounds(self) -> bool:
+        self._feed(confirm.Ticked(self._clock.now()))
+        for rounds_left in range(MAX_ROUNDS - 1, -1, -1):
+            self._rounds_left = rounds_left
+            now = self._clock.now()
+            resending = self._state.pending is not None
+            parts, healthy = ((), None) if resending else self._gather()
+            self._feed(CheckInDue(now, parts, healthy))
+            if self._state.trouble is not None:
+                return False
+            if not self._state.owes_more and self._extent() is not Extent.FULL:
+                break
+        return True
+
+    def _sleep(self) -> None:
+        """Sleep until the next check-in is due; a trial's end is watched meanwhile."""
+        while wait := self._state.waits(self._clock.now()):
+            self._clock.sleep(min(wait, SLICE_S))
+            if self._state.trial is not None:
+                self._feed(confirm.Ticked(self._clock.now()))
+
+    # Effects
+
+    def _feed(self, event: Event, *, persist: bool = True) -> None:
+        self._state, effects = step(self._state, event)
+        for effect in effects:
+            if persist or not isinstance(effect, Save):
+                self._do(effect)
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case Save():
+                self._folder.save(Stored(self._state, self._mark))
+            case Send(data):
+                self._feed(self._send(data))
+            case Carry(orders):
+                for order in orders:
+                    self._carry(order)
+            case confirm.Apply(changes):
+                self._feed(self._apply(changes))
+            case confirm.Undo(changes):
+                root = Path(self._config.root)
+                left = tuple(change.path for change in changes if not modes.take_back(root, change))
+                self._recheck = True
+                self._feed(confirm.Undone(left))
+
+    def _send(self, data: bytes) -> Event:
+        try:
+            if self._channel is None:
+                self._channel = self._connect(self._folder, self._config)
+            answer = self._channel.call("POST", CHECK_IN_PATH, data, {"Content-Type": MEDIA_TYPE})
+            reply = decode_reply(answer, LIMITS)
+        except transport.Failed as error:
+            return Refused(self._clock.now(), error.refusal, _jitter())
+        except HostileData as error:
+            return _refused(self._clock, "agent.bad_reply", error.sentence, error.remedy)
+        return Replied(self._clock.now(), reply, _pin_in(reply))
+
+    def _apply(self, changes: tuple[confirm.ModeChange, ...]) -> Event:
+        try:
+            for change in changes:
+                modes.make(Path(self._config.root), change)
+        except modes.ModeRefused as error:
+            return confirm.ApplyFailed(error.sentence)
+        self._recheck = True
+        return confirm.Applied()
+
+    # Directives
+
+    def _carry(self, order: Order) -> None:
+        match order.kind:
+            case "plan":
+                self._feed(Carried(self._take_plan(order)))
+            case "audit-now":
+                pass  # it stays open, which makes an audit due; see `_gather`
+            case "harden":
+                self._harden(order)
+            case _:
+                self._feed(Carried(directives.unsupported(order)))
+
+    def _take_plan(self, order: Order) -> DirectiveReport:
+        plan = directives.read_plan(order)
+        if isinstance(plan, DirectiveReport):
+            return plan
+        self._folder.write_if_changed(PLAN, canonical(plan))
+        self._plan = plan
+        return directives.done(order)
+
+    def _harden(self, order: Order) -> None:
+        if self._state.trial is not None or not self._rounds_left:
+            return  # it stays open until one more check-in can follow it
+        args = directives.read_harden(order)
+        if isinstance(args, DirectiveReport):
+            self._feed(Carried(args))
+            return
+        result = directives.hardening(order, args, self._plan, self._config)
+        if isinstance(result, DirectiveReport):
+            self._feed(Carried(result))
+            return
+        now = self._clock.now()
+        trial = Trial(order.id, args.control, tuple(result), args.confirm_s, now, self._state.seq)
+        self._feed(TrialBegins(trial))
+
+    # Evidence
+
+    def _gather(self) -> tuple[tuple[Part, ...], bool | None]:
+        extent = self._extent()
+        if extent is Extent.NOTHING and self._recheck and self._plan is not None:
+            extent = Extent.LIGHT
+        if extent is not Extent.NOTHING and self._plan is not None:
+            self._audit(extent, self._plan)
+        self._recheck = False
+        found = None
+        if self._mark is not None and (findings := self._findings()) is not None:
+            found = (findings, self._clock.now().since(self._mark.full) or 0)
+        return sections.gather(self._plan.health if self._plan else None, found, self._config, self._clock)
+
+    def _extent(self) -> Extent:
+        if self._plan is None:
+            return Extent.NOTHING
+        asked = any(order.kind == "audit-now" for order in self._state.orders.open)
+        return extent_due(
+            _digest(self._plan),
+            self._plan.heavy_interval_s,
+            self._mark,
+            self._clock.now(),
+            self._config,
+            asked=asked,
+        )
+
+    def _audit(self, extent: Extent, plan: Plan) -> None:
+        begun = self._clock.now()
+        self._known = look(extent, plan, self._findings(), self._config)
+        self._folder.write_if_changed(FINDINGS, msgspec.json.encode(self._known))
+        self._mark = marked(extent, _digest(plan), self._mark, begun)
+        if extent is Extent.FULL:
+            for order in self._state.orders.open:
+                if order.kind == "audit-now":
+                    self._feed(Carried(directives.done(order)))
+
+    def _findings(self) -> Findings | None:
+        if self._known is None:
+            self._known = self._folder.findings()
+        return self._known
+
+    def _load(self) -> None:
+        """Take everything from the disk; findings only when they are needed."""
+        stored = self._folder.state()
+        self._state = stored.protocol
+        self._mark = stored.audit
+        self._plan = self._folder.plan()
+        self._known = None
+
+
+def _digest(plan: Plan) -> Digest:
+    return digest_of(canonical(plan))
+
+
+def _pin_in(reply: Reply) -> Pin | None:
+    """Size and root of the reply's checkpoint; one that cannot be read is no pin."""
+    if reply.checkpoint is None:
+        return None
+    lines = reply.checkpoint.split("\n", 3)
+    if len(lines) < 3 or not lines[1].isascii() or not lines[1].isdigit() or len(lines[1]) > 18:  # noqa: PLR2004  (origin, size of at most 18 digits, root)
+        return None
+    return Pin(int(lines[1]), lines[2][: LIMITS.text])
+
+
+def _refused(clock: Clock, code: str, sentence: str, remedy: str) -> Refused:
+    return Refused(clock.now(), Refusal(0, code, sentence, remedy), _jitter())
+
+
+def _jitter() -> float:
+    return int.from_bytes(os.urandom(2), "big") / 65_536
+
+
+def _end(_signal: int, _frame: object) -> NoReturn:
+    sys.exit(0)

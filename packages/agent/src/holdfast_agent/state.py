@@ -1,0 +1,257 @@
+"""The state folder: everything the agent keeps, written so that a crash at any moment leaves the old or the new.
+
+::
+
+    config.json    which server, which device, which root; written at enrollment
+    root.pem       the authority that the operator pinned
+    identity.pem   private key and certificate chain; one file, so that both change in one rename
+    state.json     the protocol's state and the marks of the last audit: at most two writes a check-in
+    plan.json      what the server asks to be audited; written when it changes
+    findings.json  what the last audit found; written when it changes
+    lock           held by the one agent that may use the folder
+
+1. The folder is 0700 and belongs to the agent's user, files are 0600.
+2. Written is: a temporary file, fsync, rename, fsync of the folder.
+3. A state that cannot be read is never silently started anew: its count would repeat, and look like a clone.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from holdfast_core.baseline.model import Findings, Plan
+from holdfast_core.kernel.digests import Digest
+from holdfast_core.kernel.errors import WorldError
+from holdfast_core.wire.confirm import Moment
+from holdfast_core.wire.device import DeviceState
+
+MAX_FILE_BYTES = 4 * 1024 * 1024
+"""More than any of these files ever holds."""
+
+CONFIG, ROOT, IDENTITY = "config.json", "root.pem", "identity.pem"
+STATE, PLAN, FINDINGS, LOCK = "state.json", "plan.json", "findings.json", "lock"
+_TEMPORARY = ".new"
+
+_T = TypeVar("_T")
+
+
+class LightAudit(StrEnum):
+    """When the cheap controls (accounts, listening sockets, file modes) are looked at again between full audits."""
+
+    EVERY_CHECK_IN = "every-check-in"
+    INTERVAL = "interval"
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What was decided at enrollment. `proc` is where the device's own procfs is mounted, `root` its file tree."""
+
+    server: str
+    device: str
+    root: str = "/"
+    proc: str = "/proc"
+    release_file: str = ""
+    """A JSON file with `build`, `version` and `slot`; empty: ``etc/os-release`` is read."""
+    light_audit: LightAudit = LightAudit.INTERVAL
+    light_interval_s: int = 3_600
+
+
+class AuditMark(msgspec.Struct, frozen=True):
+    """The last audit: of which plan (its digest), when all of it ran, when the light part ran."""
+
+    plan: Digest
+    full: Moment
+    light: Moment
+
+
+class Written(msgspec.Struct, frozen=True):
+    """What was written to the folder since the first enrollment, up to the write before the last."""
+
+    files: int = 0
+    bytes: int = 0
+
+
+class Stored(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The content of ``state.json``."""
+
+    protocol: DeviceState = DeviceState()
+    audit: AuditMark | None = None
+    written: Written = Written()
+
+
+class Folder:
+    """The state folder at `path`; made if it is missing.
+
+    Raises:
+        WorldError: ``agent.state_folder``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.written = Written()
+        self._lock: int | None = None
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            status = path.stat()
+            if status.st_uid != os.geteuid():
+                raise _world(PermissionError(errno.EPERM, "it belongs to another user"), path)
+            if status.st_mode & 0o077:
+                path.chmod(0o700)
+        except OSError as error:
+            raise _world(error, path) from error
+
+    def lock(self) -> None:
+        """Become the one agent that uses the folder, until this process ends. Raises WorldError ``agent.busy``."""
+        descriptor = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            raise WorldError(
+                "agent.busy",
+                f"Another agent is using {self.path}.",
+                remedy="Let it finish, or stop the resident one before running a one-shot command.",
+            ) from error
+        self._lock = descriptor
+
+    def unlock(self) -> None:
+        """Let another agent use the folder."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    @property
+    def enrolled(self) -> bool:
+        """Whether an enrollment was finished here."""
+        return all((self.path / name).exists() for name in (CONFIG, ROOT, IDENTITY))
+
+    def config(self) -> Config:
+        """What was decided at enrollment. Raises WorldError ``agent.not_enrolled``, ``agent.state_damaged``."""
+        config = self._load(CONFIG, Config)
+        if config is None or not self.enrolled:
+            raise WorldError(
+                "agent.not_enrolled",
+                f"There is no finished enrollment in {self.path}.",
+                remedy="Run the 'holdfast-agent enroll' command that 'holdfast claim create' prints.",
+            )
+        return config
+
+    def state(self) -> Stored:
+        """The state. Raises WorldError ``agent.state_damaged``, also when it is missing after an enrollment."""
+        stored = self._load(STATE, Stored)
+        if stored is None and self.enrolled:
+            raise _damaged(self.path / STATE, "it is missing")
+        stored = stored or Stored()
+        self.written = stored.written
+        # A process killed between rename and fsync left a name that is not durable yet, and we are about to act on it.
+        try:
+            self._sync()
+        except OSError as error:
+            raise _disk(error, self.path) from error
+        return stored
+
+    def plan(self) -> Plan | None:
+        """What to audit, if the server has said."""
+        return self._load(PLAN, Plan)
+
+    def findings(self) -> Findings | None:
+        """What the last audit found."""
+        return self._load(FINDINGS, Findings)
+
+    def save(self, stored: Stored) -> None:
+        """Make the state durable; what it says of writes is filled in here. Raises WorldError ``agent.disk``."""
+        self.write(STATE, msgspec.json.encode(msgspec.structs.replace(stored, written=self.written)))
+
+    def write(self, name: str, data: bytes) -> None:
+        """Replace a file of the folder by `data`, durable when this returns. Raises WorldError ``agent.disk``."""
+        target, temporary = self.path / name, self.path / (name + _TEMPORARY)
+        try:
+            _write_synced(temporary, data)
+            temporary.replace(target)
+            self._sync()
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise _disk(error, target) from error
+        self.written = Written(self.written.files + 1, self.written.bytes + len(data))
+
+    def write_if_changed(self, name: str, data: bytes) -> bool:
+        """`write`, unless the file holds `data` already; whether it was written."""
+        if self._read(name) == data:
+            return False
+        self.write(name, data)
+        return True
+
+    def remove(self, name: str) -> None:
+        """Remove a file that may be missing."""
+        (self.path / name).unlink(missing_ok=True)
+
+    def _sync(self) -> None:
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _read(self, name: str) -> bytes | None:
+        path = self.path / name
+        try:
+            with path.open("rb") as file:
+                data = file.read(MAX_FILE_BYTES + 1)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _world(error, path) from error
+        if len(data) > MAX_FILE_BYTES:
+            raise _damaged(path, "it is far too large")
+        return data
+
+    def _load(self, name: str, kind: type[_T]) -> _T | None:
+        data = self._read(name)
+        if data is None:
+            return None
+        try:
+            return msgspec.json.decode(data, type=kind)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise _damaged(self.path / name, str(error)) from error
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        os.fchmod(descriptor, 0o600)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _world(error: OSError, path: Path) -> WorldError:
+    return WorldError(
+        "agent.state_folder",
+        f"{path} cannot be used: {error.strerror}.",
+        remedy="Run the agent as the user that enrolled the device, or name another folder with --state.",
+    )
+
+
+def _disk(error: OSError, path: Path) -> WorldError:
+    return WorldError(
+        "agent.disk",
+        f"{path} could not be written: {error.strerror}.",
+        remedy="Make room or repair the disk; nothing was sent that is not written, and nothing is lost.",
+    )
+
+
+def _damaged(path: Path, why: str) -> WorldError:
+    return WorldError(
+        "agent.state_damaged",
+        f"{path} cannot be read as what it should be: {why}.",
+        remedy="Ask an operator for a new claim and enroll the device again; do not restore an old copy of the folder.",
+    )
