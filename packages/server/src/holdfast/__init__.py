@@ -1,1 +1,1 @@
-"""Part of Holdfast."""
+"""The control plane: services, adapters, web and command line. `bootstrap` is where they meet."""

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -170,3 +171,10 @@ def check_credential(credential: Credential | None, now: Instant) -> Credential:
             remedy="Enroll the device again with a new claim.",
         )
     return credential
+
+
+def revoke(credential: Credential, why: str, now: Instant) -> Credential:
+    """The credential, ended; one that was revoked before keeps its first reason."""
+    if credential.revoked_at is not None:
+        return credential
+    return msgspec.structs.replace(credential, revoked_at=now, revoked_why=why)

@@ -42,9 +42,9 @@ class Limits(msgspec.Struct, frozen=True):
     note_bytes: int = 16 * 1024
     """One signed note (a checkpoint), signatures included."""
     note_signatures: int = 64
-    leaf_bytes: int = 8 * 1024
+    leaf_bytes: int = 32 * 1024
     """One leaf of the record, as hashed."""
-    export_line_bytes: int = 64 * 1024
+    export_line_bytes: int = 128 * 1024
     """One line of an exported record; a leaf's text at most doubles when it is quoted."""
     export_pins: int = 4096
     """Checkpoints held elsewhere that one export is compared with."""

@@ -89,10 +89,14 @@ class Desired(msgspec.Struct, frozen=True):
 
 
 class SectionState(msgspec.Struct, frozen=True):
-    """What is remembered of one section: the digest last appraised, and when the evidence under it was gathered."""
+    """What is remembered of one section: the digest last appraised and when the evidence under it was gathered.
+
+    `body` holds small bodies only (health, release, metrics); large ones are kept by digest outside the posture.
+    """
 
     digest: Digest
     gathered_at: Instant
+    body: bytes = b""
 
 
 class Posture(msgspec.Struct, frozen=True):
@@ -112,8 +116,6 @@ class Posture(msgspec.Struct, frozen=True):
     nonce: str = ""
     desired: Desired = Desired()
     pin: Pin | None = None
-    release: str = ""
-    healthy: bool | None = None
     reply: bytes = b""
 
     def appraisal(self, feature: str) -> Appraisal | None:

@@ -1,0 +1,152 @@
+"""What the store answers from: every hot record, in the order in which it became durable.
+
+1. Only `apply` changes anything, and only with changes that are on the disk.
+2. Postures are held encoded: a fleet of ten thousand is then some megabytes, and nobody can change one in place.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from holdfast.ports.store import Change, Delivery, DeviceFilter, StoredModel
+from holdfast_core.identity.model import Claim, Credential, Token
+from holdfast_core.inventory.lifecycle import Device
+from holdfast_core.kernel.digests import Digest
+from holdfast_core.kernel.ids import DeviceId, DeviceKey, Scope
+from holdfast_core.kernel.instants import Instant
+from holdfast_core.response.model import Incident
+from holdfast_core.trust.posture import Posture
+from holdfast_core.wire.frame import Level
+
+_decode_posture = msgspec.msgpack.Decoder(Posture).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Memory:
+    """The records in force."""
+
+    def __init__(self) -> None:
+        self.credentials: dict[Digest, Credential] = {}
+        self.claims: dict[Digest, Claim] = {}
+        self.tokens: dict[Digest, Token] = {}
+        self.deliveries: dict[str, Delivery] = {}
+        self.models: dict[tuple[Scope, str], StoredModel] = {}
+        self.devices: dict[DeviceKey, Device] = {}
+        self._names: defaultdict[Scope, list[DeviceId]] = defaultdict(list)
+        self._postures: dict[DeviceKey, bytes] = {}
+        self._verdicts: dict[DeviceKey, tuple[Level, Instant | None]] = {}
+        self._fingerprints: defaultdict[DeviceKey, list[Digest]] = defaultdict(list)
+        self._keys: set[Digest] = set()
+        self._incidents: dict[tuple[DeviceKey, str], Incident] = {}
+        self._takers: dict[type[Any], Callable[[Any], None]] = {
+            Posture: self._take_posture,
+            Device: self._take_device,
+            Credential: self._take_credential,
+            Claim: self._take_claim,
+            Token: self._take_token,
+            StoredModel: self._take_model,
+            Incident: self._take_incident,
+            Delivery: self._take_delivery,
+        }
+
+    def apply(self, changes: Iterable[Change]) -> None:
+        """Take over changes that became durable; bodies and leaves are read from disk only."""
+        for change in changes:
+            take = self._takers.get(type(change))
+            if take is not None:
+                take(change)
+
+    def _take_posture(self, posture: Posture) -> None:
+        self._postures[posture.key] = _encode(posture)
+        self._verdicts[posture.key] = (posture.verdict.level, posture.verdict.until)
+
+    def _take_device(self, device: Device) -> None:
+        if device.key not in self.devices:
+            bisect.insort(self._names[device.key.scope], device.key.device)
+        self.devices[device.key] = device
+
+    def _take_claim(self, claim: Claim) -> None:
+        self.claims[claim.digest] = claim
+
+    def _take_token(self, token: Token) -> None:
+        self.tokens[token.digest] = token
+
+    def _take_model(self, model: StoredModel) -> None:
+        self.models[model.scope, model.reference] = model
+
+    def _take_credential(self, credential: Credential) -> None:
+        if credential.fingerprint not in self.credentials:
+            self._fingerprints[credential.key].append(credential.fingerprint)
+            self._keys.add(credential.spki)
+        self.credentials[credential.fingerprint] = credential
+
+    def _take_incident(self, incident: Incident) -> None:
+        if incident.closed_at is None:
+            self._incidents[incident.key, incident.cause] = incident
+        else:
+            self._incidents.pop((incident.key, incident.cause), None)
+
+    def _take_delivery(self, delivery: Delivery) -> None:
+        if delivery.done:
+            self.deliveries.pop(delivery.id, None)
+        else:
+            self.deliveries[delivery.id] = delivery
+
+    def posture(self, key: DeviceKey) -> Posture | None:
+        """The device's posture, decoded anew."""
+        data = self._postures.get(key)
+        return None if data is None else _decode_posture(data)
+
+    def level(self, key: DeviceKey) -> Level | None:
+        """The level of the device's verdict, without decoding its posture."""
+        verdict = self._verdicts.get(key)
+        return verdict[0] if verdict else None
+
+    def lapsing(self, now: Instant) -> list[DeviceKey]:
+        """Devices whose verdict holds no longer than `now`."""
+        return [key for key, (_, until) in self._verdicts.items() if until is not None and until <= now]
+
+    def knows_key(self, spki: Digest) -> bool:
+        """Whether any credential ever had this public key."""
+        return spki in self._keys
+
+    def credentials_of(self, key: DeviceKey) -> list[Credential]:
+        """The device's credentials, oldest first."""
+        return [self.credentials[fingerprint] for fingerprint in self._fingerprints.get(key, ())]
+
+    def listed(self, scope: Scope, wanted: DeviceFilter) -> Iterator[Device]:
+        """Devices of a scope in id order, from after `wanted.after` on."""
+        names = self._names.get(scope, [])
+        found = 0
+        for name in names[bisect.bisect_right(names, DeviceId(wanted.after)) :]:
+            device = self.devices[DeviceKey(scope, name)]
+            if found < wanted.limit and self._fits(device, wanted):
+                found += 1
+                yield device
+
+    def _fits(self, device: Device, wanted: DeviceFilter) -> bool:
+        return (
+            (wanted.level is None or self.level(device.key) is wanted.level)
+            and (not wanted.lifecycle or device.lifecycle.value == wanted.lifecycle)
+            and (not wanted.model or device.model == wanted.model)
+            and (not wanted.site or device.site == wanted.site)
+        )
+
+    def counts(self, scope: Scope) -> dict[str, int]:
+        """How many devices of a scope have each verdict."""
+        levels = (self.level(DeviceKey(scope, name)) for name in self._names.get(scope, ()))
+        return dict(Counter(level.value if level else "none" for level in levels))
+
+    def open_incidents(self, scope: Scope) -> list[Incident]:
+        """Open incidents of a scope, newest first."""
+        mine = [incident for incident in self._incidents.values() if incident.key.scope == scope]
+        return sorted(mine, key=lambda incident: incident.opened_at, reverse=True)
+
+    def open_incident(self, key: DeviceKey, cause: str) -> Incident | None:
+        """The open incident of one cause on one device."""
+        return self._incidents.get((key, cause))

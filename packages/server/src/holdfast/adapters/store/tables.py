@@ -1,0 +1,123 @@
+"""The tables, and how each record becomes a row.
+
+1. Every key starts with tenant and environment.
+2. A row holds the columns that are searched or joined, and the whole record as `body`; the body is the truth.
+3. Rows are replaced whole, so a record's fields may grow without a migration; a new column needs one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, String, Table
+
+from holdfast.ports.store import Body, Delivery, StoredModel
+from holdfast_core.identity.model import Claim, Credential, Token
+from holdfast_core.inventory.lifecycle import Device
+from holdfast_core.kernel.ids import DeviceKey, Scope
+from holdfast_core.response.model import Incident
+from holdfast_core.trust.posture import Posture
+
+metadata = MetaData()
+
+
+def _scoped(name: str, *columns: Column[Any] | Index) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("tenant", String, primary_key=True),
+        Column("environment", String, primary_key=True),
+        *columns,
+    )
+
+
+def _body() -> Column[bytes]:
+    return Column("body", LargeBinary, nullable=False)
+
+
+device = _scoped("device", Column("device", String, primary_key=True), _body())
+posture = _scoped("posture", Column("device", String, primary_key=True), Column("level", String), _body())
+credential = _scoped(
+    "credential", Column("fingerprint", String, primary_key=True), Column("device", String, nullable=False), _body()
+)
+claim = _scoped("claim", Column("digest", String, primary_key=True), _body())
+token = _scoped("token", Column("digest", String, primary_key=True), _body())
+model = _scoped("model", Column("reference", String, primary_key=True), _body())
+evidence = _scoped(
+    "evidence",
+    Column("device", String, primary_key=True),
+    Column("section", String, primary_key=True),
+    Column("digest", String, primary_key=True),
+    Column("kept_at", Integer, nullable=False),
+    _body(),
+)
+incident = _scoped(
+    "incident",
+    Column("id", String, primary_key=True),
+    Column("device", String, nullable=False),
+    Column("opened_at", Integer, nullable=False),
+    Column("closed_at", Integer),
+    _body(),
+    Index("incident_by_device", "tenant", "environment", "device"),
+)
+delivery = _scoped("delivery", Column("id", String, primary_key=True), Column("done", Integer, nullable=False), _body())
+
+leaf = Table(
+    "leaf",
+    metadata,
+    Column("index", Integer, primary_key=True, autoincrement=False),
+    Column("tenant", String, nullable=False),
+    Column("environment", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("device", String, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index("leaf_by_device", "tenant", "environment", "device", "index"),
+)
+"""The log. `body` are the exact bytes that were hashed; rows are only ever added."""
+
+log_state = Table(
+    "log_state",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("frontier", LargeBinary, nullable=False),
+    Column("checkpoint", String, nullable=False),
+)
+"""One row: the log's compact range and its newest signed checkpoint, written with the leaves they cover."""
+
+
+class Mapping(msgspec.Struct, frozen=True):
+    """How one type of record lies in its table."""
+
+    table: Table
+    columns: Callable[[Any], dict[str, Any]]
+
+
+def _of_scope(scope: Scope) -> dict[str, Any]:
+    return {"tenant": scope.tenant, "environment": scope.environment}
+
+
+def of_key(key: DeviceKey) -> dict[str, Any]:
+    """The key columns of one device."""
+    return {"tenant": key.scope.tenant, "environment": key.scope.environment, "device": key.device}
+
+
+MAPPINGS: dict[type[Any], Mapping] = {
+    Device: Mapping(device, lambda r: of_key(r.key)),
+    Posture: Mapping(posture, lambda r: {**of_key(r.key), "level": r.verdict.level.value}),
+    Credential: Mapping(credential, lambda r: {**of_key(r.key), "fingerprint": r.fingerprint}),
+    Claim: Mapping(claim, lambda r: {**_of_scope(r.key.scope), "digest": r.digest}),
+    Token: Mapping(token, lambda r: {**_of_scope(r.scope), "digest": r.digest}),
+    StoredModel: Mapping(model, lambda r: {**_of_scope(r.scope), "reference": r.reference}),
+    Body: Mapping(
+        evidence,
+        lambda r: {**of_key(r.key), "section": r.section, "digest": r.digest, "kept_at": r.kept_at},
+    ),
+    Incident: Mapping(
+        incident,
+        lambda r: {**of_key(r.key), "id": r.id, "opened_at": r.opened_at, "closed_at": r.closed_at},
+    ),
+    Delivery: Mapping(delivery, lambda r: {**_of_scope(r.scope), "id": r.id, "done": int(r.done)}),
+}
+"""Every record type that can be put."""

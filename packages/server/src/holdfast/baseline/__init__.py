@@ -1,0 +1,1 @@
+"""Auditing devices against the baseline of their model."""

@@ -1,0 +1,187 @@
+"""The use cases of `baseline`, and its part in the check-in.
+
+1. Baseline, plan and judge are compiled once per model and day: a compensation that lapses changes them.
+2. An audit's body is appraised when it comes; a digest alone extends the last reading by the evidence's own age.
+3. After a new compilation a digest alone no longer suffices: the body is asked for and judged anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from holdfast.ports.appraisal import Appraised, Context, Keep, SectionEvidence
+from holdfast.ports.clock import Clock
+from holdfast.ports.events import Emit, Noted
+from holdfast.ports.lookup import require_device, require_posture
+from holdfast.ports.store import Store, StoredModel
+from holdfast_core.baseline.control import Catalogue
+from holdfast_core.baseline.model import Baseline, BuildManifest, ControlId, Findings, Plan, Report
+from holdfast_core.baseline.rules import FEATURE, Judge, appraise, judge_for
+from holdfast_core.baseline.tailoring import compile_plan, tailor
+from holdfast_core.inventory.model import DeviceClass, DeviceModel
+from holdfast_core.kernel.appraisals import Appraisal
+from holdfast_core.kernel.digests import canonical
+from holdfast_core.kernel.errors import HostileData
+from holdfast_core.kernel.ids import DeviceKey
+from holdfast_core.kernel.instants import DAY, Instant
+from holdfast_core.record.model import Kind
+from holdfast_core.trust.model import Verdict
+from holdfast_core.trust.posture import OpenDirective, Wish
+from holdfast_core.wire.codec import decode_body
+
+SECTION = "baseline"
+DEFAULT_MAX_AGE = 2 * DAY
+AUDIT_NOW = "audit-now"
+HARDEN = "harden"
+PLAN = "plan"
+CONFIRM_SECONDS = 300
+
+_BODY: msgspec.json.Decoder[Findings | BuildManifest] = msgspec.json.Decoder(Findings | BuildManifest)
+
+
+class Compiled(msgspec.Struct, frozen=True):
+    """What a model's baseline comes to on one day."""
+
+    baseline: Baseline
+    plan: Plan
+    judge: Judge
+    wish: Wish | None
+    day: int
+
+
+class Compiler:
+    """Compiles models, and keeps the result for the day."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self._kept: dict[str, Compiled] = {}
+
+    def compiled(self, stored: StoredModel, now: Instant) -> Compiled:
+        """The compilation of a stored model in force at `now`."""
+        day = now // DAY
+        kept = self._kept.get(stored.digest)
+        if kept is None or kept.day != day:
+            kept = self.compile(stored.model, now)
+            self._kept[stored.digest] = kept
+        return kept
+
+    def compile(self, model: DeviceModel, now: Instant) -> Compiled:
+        """Tailor, plan and make ready to judge."""
+        baseline = tailor(self.catalogue, model, now)
+        plan = compile_plan(baseline, model, self.catalogue)
+        wish = None if model.device_class is DeviceClass.MCU else Wish(PLAN, canonical(plan))
+        return Compiled(baseline, plan, judge_for(baseline, self.catalogue), wish, now // DAY)
+
+
+class BaselineAppraiser:
+    """Reads section ``baseline``: an agent's findings or a build manifest."""
+
+    section = SECTION
+
+    def __init__(self, compiler: Compiler) -> None:
+        self._compiler = compiler
+
+    def appraise(self, evidence: SectionEvidence, context: Context) -> Appraised:
+        """See the port."""
+        compiled = self._compiler.compiled(context.model, context.now)
+        until = Instant(evidence.gathered_at + context.policy.max_age(FEATURE, DEFAULT_MAX_AGE))
+        if evidence.body is not None:
+            body = decode_body(evidence.body, _BODY, section=SECTION)
+            reading = appraise(compiled.judge.report(body, context.now), now=context.now, max_age_ms=0)
+            return Appraised(_holding(reading, until), keep=Keep.BY_DIGEST)
+        previous = context.posture.appraisal(FEATURE)
+        known = context.posture.sections.get(SECTION)
+        if previous is None or known is None or known.digest != evidence.digest:
+            return Appraised(wants_body=True)
+        if _may_have_changed(compiled, previous):
+            return Appraised(wants_body=True)
+        return Appraised(msgspec.structs.replace(previous, valid_until=until))
+
+
+def _holding(reading: Appraisal, until: Instant) -> Appraisal:
+    return msgspec.structs.replace(reading, valid_until=until)
+
+
+def _may_have_changed(compiled: Compiled, previous: Appraisal) -> bool:
+    """Whether the baseline was compiled anew since, and has a line whose demand changes with time."""
+    timed = any(line.expires is not None for line in compiled.baseline.lines)
+    return timed and previous.appraised_at // DAY != compiled.day
+
+
+class PlanContributor:
+    """Wishes that a device has the plan of its model."""
+
+    def __init__(self, compiler: Compiler) -> None:
+        self._compiler = compiler
+
+    def wishes(self, context: Context, _verdict: Verdict) -> Sequence[Wish]:
+        """The plan; a device that has it is not asked again."""
+        wish = self._compiler.compiled(context.model, context.now).wish
+        return (wish,) if wish is not None else ()
+
+
+class BaselineService:
+    """Asking for audits and fixes, and reading reports."""
+
+    def __init__(self, *, store: Store, clock: Clock, emit: Emit, compiler: Compiler) -> None:
+        self._store = store
+        self._clock = clock
+        self._emit = emit
+        self._compiler = compiler
+
+    def show(self, stored: StoredModel) -> Compiled:
+        """The baseline of a model, with every reason."""
+        return self._compiler.compiled(stored, self._clock.now())
+
+    async def report(self, key: DeviceKey) -> Report | None:
+        """The newest audit of a device, judged now; `None` when it has sent none."""
+        device, posture = require_device(self._store, key), require_posture(self._store, key)
+        model, known = self._store.model(key.scope, device.model), posture.sections.get(SECTION)
+        body = await self._store.body(key, SECTION, known.digest) if known else None
+        if body is None or model is None:
+            return None
+        now = self._clock.now()
+        return self._compiler.compiled(model, now).judge.report(_BODY.decode(body), now)
+
+    async def audit_now(self, key: DeviceKey, *, actor: str) -> OpenDirective:
+        """Direct a device to audit itself at its next check-in."""
+        # The instant makes each order a new wish: an audit that was done can be asked for again.
+        return await self._order(key, Wish(AUDIT_NOW, canonical({"asked_at": self._clock.now()})), actor)
+
+    async def harden(self, key: DeviceKey, control: ControlId, *, actor: str) -> OpenDirective:
+        """Direct a device to mend one control by itself, kept only if it checks in healthy afterwards.
+
+        Raises:
+            HostileData: ``control.unknown``, ``control.by_hand``.
+        """
+        found = next((entry for entry in self._compiler.catalogue.controls if entry.id == control), None)
+        if found is None:
+            raise HostileData(
+                "control.unknown",
+                f"There is no control {control[:20]!r}.",
+                remedy="holdfast model show MODEL lists the controls of a model.",
+                http_status=404,
+            )
+        if found.remedy.automatic is None:
+            raise HostileData(
+                "control.by_hand",
+                f"{control} has no fix that a device can make by itself.",
+                remedy="Follow its steps by hand: " + " ".join(found.remedy.steps),
+                http_status=409,
+            )
+        args = {"control": control, "confirm_s": CONFIRM_SECONDS, "asked_at": self._clock.now()}
+        return await self._order(key, Wish(HARDEN, canonical(args)), actor)
+
+    async def _order(self, key: DeviceKey, wish: Wish, actor: str) -> OpenDirective:
+        device = require_device(self._store, key)
+        require_posture(self._store, key)
+        async with self._store.exclusive(key):
+            posture, now = require_posture(self._store, key), self._clock.now()
+            desired = posture.desired.issue(wish, by=actor, now=now)
+            issued = desired.open[-1]
+            data = {"id": issued.id, "kind": wish.kind, "args": wish.digest}
+            noted = Noted(Kind.DIRECTIVE_ISSUED, actor, device, key.scope, data, now)
+            await self._store.commit([msgspec.structs.replace(posture, desired=desired), *self._emit(noted)])
+        return issued

@@ -1,0 +1,169 @@
+"""The one composition root: what a control plane is made of, and who listens to what.
+
+1. Everything is built here and handed in; no module keeps an engine, a loop or a configuration of its own.
+2. `LISTENERS` in `Plane.open` is the one table of who listens to which event.
+3. A data folder has one user at a time: the lock is taken before the database is opened.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+from holdfast.adapters.pki import FileAuthority, FileLogSigner
+from holdfast.adapters.store import EmbeddedStore, open_engine
+from holdfast.adapters.store.schema import check_version
+from holdfast.adapters.system import SystemClock, SystemRandomness
+from holdfast.baseline.service import BaselineAppraiser, BaselineService, Compiler, PlanContributor
+from holdfast.checkin.service import CheckInService
+from holdfast.config import Config
+from holdfast.identity.service import IdentityService
+from holdfast.inventory.evidence import small_sections
+from holdfast.inventory.service import InventoryService
+from holdfast.ports.clock import Clock, Randomness
+from holdfast.ports.events import Event
+from holdfast.ports.store import Change
+from holdfast.record.service import RecordService, leaves_of
+from holdfast.response.service import IncidentListener, NetworkProfileContributor, ResponseService
+from holdfast.trust.service import VerdictService
+from holdfast_core.kernel.errors import WorldError
+from holdfast_core.kernel.limits import LIMITS, Limits
+from holdfast_probe.catalogue import shipped_catalogue
+
+DATABASE = "holdfast.db"
+LOCK = "holdfast.lock"
+SOCKET = "operator.sock"
+
+
+class FolderLock:
+    """The exclusive right to a data folder.
+
+    Raises:
+        WorldError: ``data.in_use``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._handle)
+            raise WorldError(
+                "data.in_use",
+                f"Another Holdfast works on {folder}.",
+                remedy="Commands reach a running server by themselves; stop it only for backup, restore and upgrade.",
+            ) from None
+
+    def release(self) -> None:
+        """Give the right back."""
+        os.close(self._handle)
+
+
+class Plane:
+    """A control plane, put together. Use `open`."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        folder: Path,
+        lock: FolderLock,
+        store: EmbeddedStore,
+        signer: FileLogSigner,
+        authority: FileAuthority,
+        clock: Clock,
+        randomness: Randomness,
+        limits: Limits,
+    ) -> None:
+        self.config, self.folder, self.limits = config, folder, limits
+        self.store, self.authority, self.clock, self.randomness = store, authority, clock, randomness
+        self._lock = lock
+        incidents = IncidentListener(store=store, randomness=randomness, webhook=bool(config.webhook_url))
+        listeners = (leaves_of, incidents)
+
+        def emit(event: Event) -> Sequence[Change]:
+            return [change for listener in listeners for change in listener(event)]
+
+        compiler = Compiler(shipped_catalogue())
+        self.emit = emit
+        self.verdicts = VerdictService(store=store, clock=clock, emit=emit)
+        self.inventory = InventoryService(store=store, clock=clock, verdicts=self.verdicts, emit=emit)
+        self.identity = IdentityService(
+            store=store,
+            clock=clock,
+            randomness=randomness,
+            authority=authority,
+            verdicts=self.verdicts,
+            emit=emit,
+            limits=limits,
+        )
+        self.baseline = BaselineService(store=store, clock=clock, emit=emit, compiler=compiler)
+        self.response = ResponseService(
+            store=store, clock=clock, verdicts=self.verdicts, emit=emit, incidents=incidents
+        )
+        self.record = RecordService(store=store, signer=signer)
+        self.check_ins = CheckInService(
+            store=store,
+            clock=clock,
+            randomness=randomness,
+            verdicts=self.verdicts,
+            emit=emit,
+            appraisers=(*small_sections(), BaselineAppraiser(compiler)),
+            contributors=(PlanContributor(compiler), NetworkProfileContributor()),
+            limits=limits,
+        )
+
+    @classmethod
+    def open(
+        cls,
+        config: Config,
+        folder: Path,
+        *,
+        clock: Clock | None = None,
+        randomness: Randomness | None = None,
+        limits: Limits = LIMITS,
+    ) -> Self:
+        """Take the data folder and build the control plane on it.
+
+        Raises:
+            WorldError: ``data.in_use``, ``store.*``, ``files.missing``.
+        """
+        lock = FolderLock(folder)
+        try:
+            keys = folder / "keys"
+            signer, authority = FileLogSigner(keys), FileAuthority(keys)
+            engine = open_engine(folder / DATABASE)
+            check_version(engine)
+            store = EmbeddedStore(engine, signer)
+        except WorldError:
+            lock.release()
+            raise
+        return cls(
+            config=config,
+            folder=folder,
+            lock=lock,
+            store=store,
+            signer=signer,
+            authority=authority,
+            clock=clock or SystemClock(),
+            randomness=randomness or SystemRandomness(),
+            limits=limits,
+        )
+
+    async def close(self) -> None:
+        """Finish what is being written, then give the folder back."""
+        await self.store.settled()
+        self.store.close()
+        self._lock.release()
+
+
+def data_folder(environ: Mapping[str, str], *, is_root: bool) -> Path:
+    """Where the data lies when nobody says: ``HOLDFAST_DATA``, else the system's or the user's own place."""
+    if named := environ.get("HOLDFAST_DATA"):
+        return Path(named)
+    if is_root:
+        return Path("/var/lib/holdfast")
+    return Path(environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "holdfast"

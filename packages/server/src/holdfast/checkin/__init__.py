@@ -1,0 +1,1 @@
+"""The loop itself: evidence in, verdict and desired state out."""

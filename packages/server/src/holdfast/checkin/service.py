@@ -1,0 +1,281 @@
+"""One check-in, start to end.
+
+1. The credential is judged here, on every request; TLS only proved that the caller holds its key.
+2. Retries get the stored reply, replays and clones are refused, and only a clone leaves a trace.
+3. Appraisers read their sections, the verdict follows, contributors wish; all of it is one commit.
+4. The reply is sent only after the commit is durable. A refused check-in changes nothing but what rule 2 says.
+5. No feature is known here by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from holdfast.ports.appraisal import Appraised, Appraiser, Context, Contributor, Keep, SectionEvidence
+from holdfast.ports.clock import Clock, Randomness
+from holdfast.ports.events import CloneSeen, Emit, LogShorterThanSeen, Noted
+from holdfast.ports.store import Body, Change, Store
+from holdfast.ports.verdicts import Verdicts
+from holdfast_core.identity.rules import IdentityRefused, check_credential
+from holdfast_core.inventory.lifecycle import Device, LifecycleEvent, advance
+from holdfast_core.kernel.digests import Digest, digest_of
+from holdfast_core.kernel.errors import Bug, HostileData
+from holdfast_core.kernel.ids import DeviceKey
+from holdfast_core.kernel.instants import SECOND, Instant
+from holdfast_core.kernel.limits import Limits
+from holdfast_core.kernel.reasons import Reason
+from holdfast_core.record.model import Kind
+from holdfast_core.trust.model import Hold
+from holdfast_core.trust.posture import Desired, OpenDirective, Posture, SectionState
+from holdfast_core.trust.rules import policy_of
+from holdfast_core.wire.codec import decode_check_in, encode
+from holdfast_core.wire.frame import VERSION, CheckIn, DirectiveReport, DirectiveState, Reply, Section, VerdictNotice
+from holdfast_core.wire.schedule import next_contact
+from holdfast_core.wire.sequence import Standing
+
+NONCE_BYTES = 16
+REASONS_IN_REPLY = 4
+"""Enough for a device to show what is wrong; the full list is the operator's."""
+
+_CLONE_SENTENCES = {
+    Standing.CLONE_SEQUENCE: "A second party used this identity: a sequence number came twice with other bytes.",
+    Standing.CLONE_BOOT: "A second party used this identity: two boots of it take turns.",
+}
+
+
+class CheckInService:
+    """The check-in loop.
+
+    Args:
+        store: what the server holds.
+        clock: the server's time.
+        randomness: for nonces.
+        verdicts: makes the verdict.
+        emit: tells the listeners.
+        appraisers: one per section, in order.
+        contributors: in order.
+        limits: the bounds in force.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        randomness: Randomness,
+        verdicts: Verdicts,
+        emit: Emit,
+        appraisers: Sequence[Appraiser],
+        contributors: Sequence[Contributor],
+        limits: Limits,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._randomness = randomness
+        self._verdicts = verdicts
+        self._emit = emit
+        self._appraisers = tuple(appraisers)
+        self._contributors = tuple(contributors)
+        self._limits = limits
+
+    async def check_in(self, fingerprint: Digest, data: bytes) -> bytes:
+        """Take the check-in `data` from the holder of the certificate with `fingerprint`; return the reply's bytes.
+
+        Raises:
+            IdentityRefused: the credential may not speak, or two parties use it.
+            HostileData: the message is refused (``checkin.*``).
+            WorldError: the store could not keep it; the device should resend the same bytes later.
+        """
+        credential = check_credential(self._store.credential(fingerprint), self._clock.now())
+        message = decode_check_in(data, self._limits)
+        async with self._store.exclusive(credential.key):
+            # Judged again: the credential may have been revoked while this request waited for its turn.
+            now = self._clock.now()
+            check_credential(self._store.credential(fingerprint), now)
+            context = self._context(credential.key, now)
+            digest = digest_of(data)
+            sequence = context.posture.sequence
+            standing = sequence.standing(message.boot, message.seq, digest)
+            if standing is Standing.RETRY:
+                return context.posture.reply
+            if standing is Standing.REPLAY:
+                raise _replayed(message.seq, sequence.last)
+            if standing.is_clone:
+                raise await self._hold_clone(context, standing)
+            return await self._take(context, message, digest)
+
+    def _context(self, key: DeviceKey, now: Instant) -> Context:
+        device, posture = self._store.device(key), self._store.posture(key)
+        model = self._store.model(key.scope, device.model) if device else None
+        if device is None or posture is None or model is None:
+            # Enrollment writes all three and nothing removes them, so this is ours, not the device's.
+            raise Bug(
+                "checkin.incomplete_device",
+                f"{key} has a credential but no complete record.",
+                remedy="Run holdfast doctor on the server.",
+            )
+        return Context(device, model, policy_of(model.model), posture, now)
+
+    async def _hold_clone(self, context: Context, standing: Standing) -> IdentityRefused:
+        """Quarantine the device until a person releases it; return what to tell the caller, be it the clone or not."""
+        reason = Reason(
+            f"identity.{standing.value}",
+            _CLONE_SENTENCES[standing],
+            "Find both users of the identity, revoke it, enroll the real device again, then release it.",
+        )
+        refusal = IdentityRefused(reason.code, reason.sentence, remedy=reason.remedy, http_status=409)
+        if context.posture.hold is None:
+            hold = Hold("server", context.now, reason)
+            posture, changes = self._verdicts.settle(
+                context.device, msgspec.structs.replace(context.posture, hold=hold), context.now
+            )
+            seen = self._emit(CloneSeen(context.device, reason, context.now))
+            await self._store.commit([posture, *seen, *changes])
+        return refusal
+
+    async def _take(self, context: Context, message: CheckIn, digest: Digest) -> bytes:
+        """Everything that a new check-in sets off, in one commit."""
+        now = context.now
+        changes: list[Change] = []
+        context = msgspec.structs.replace(context, posture=self._heard(context, message, digest, changes))
+        context, wants = self._appraise(context, message, changes)
+        device = context.device
+        after = advance(device.lifecycle, LifecycleEvent.CHECK_IN)
+        if after is not device.lifecycle:
+            device = msgspec.structs.replace(device, lifecycle=after)
+            changes.append(device)
+        posture, follow = self._verdicts.settle(device, context.posture, now)
+        changes.extend(follow)
+        context = msgspec.structs.replace(context, device=device, posture=posture)
+        posture = self._contribute(context, changes)
+        posture, reply = self._answer(context, posture, message, wants)
+        await self._store.commit([posture, *changes])
+        return reply
+
+    def _heard(self, context: Context, message: CheckIn, digest: Digest, changes: list[Change]) -> Posture:
+        """The posture after the frame itself was read: order, reports on directives, the pin."""
+        posture, now = context.posture, context.now
+        desired = posture.desired
+        for report in message.reports:
+            before, desired = desired, desired.report(report)
+            if desired is not before and report.state is not DirectiveState.ACCEPTED:
+                changes.extend(self._note_settled(context, before, report))
+        if message.pin is not None and message.pin != posture.pin and message.pin.size > self._store.log_size():
+            changes.extend(
+                self._emit(LogShorterThanSeen(context.device, message.pin.size, self._store.log_size(), now))
+            )
+        return msgspec.structs.replace(
+            posture,
+            sequence=posture.sequence.after(message.boot, message.seq, digest, self._limits),
+            last_seen=now,
+            pin=message.pin,
+            desired=desired,
+        )
+
+    def _appraise(self, context: Context, message: CheckIn, changes: list[Change]) -> tuple[Context, tuple[str, ...]]:
+        """Let every appraiser read its section; sections nobody reads are left alone."""
+        wants: list[str] = []
+        for appraiser in self._appraisers:
+            section = message.sections.get(appraiser.section)
+            if section is None:
+                continue
+            evidence = _evidence(appraiser.section, section, context.now)
+            appraised = appraiser.appraise(evidence, context)
+            if appraised.wants_body:
+                wants.append(appraiser.section)
+                continue
+            posture = _remember(context.posture, appraiser.section, evidence, appraised)
+            context = msgspec.structs.replace(context, posture=posture)
+            if appraised.keep is Keep.BY_DIGEST and evidence.body is not None:
+                key = context.device.key
+                changes.append(Body(key, appraiser.section, evidence.digest, bytes(evidence.body), context.now))
+        return context, tuple(wants)
+
+    def _contribute(self, context: Context, changes: list[Change]) -> Posture:
+        """Turn new wishes into numbered directives."""
+        posture = context.posture
+        for contributor in self._contributors:
+            for wish in contributor.wishes(context, posture.verdict):
+                if posture.desired.wants(wish):
+                    desired = posture.desired.issue(wish, by="server", now=context.now)
+                    posture = msgspec.structs.replace(posture, desired=desired)
+                    changes.extend(self._emit(issued(context.device, desired.open[-1], context.now)))
+        return posture
+
+    def _answer(
+        self, context: Context, posture: Posture, message: CheckIn, wants: tuple[str, ...]
+    ) -> tuple[Posture, bytes]:
+        """The reply, and the posture that remembers it."""
+        interval = context.model.model.constraints.contact_interval_s
+        next_s = next_contact(interval, context.device.key.device, message.seq)
+        nonce = self._randomness.token(NONCE_BYTES)
+        verdict = posture.verdict
+        until = verdict.until if verdict.until is not None else context.now
+        unseen = message.pin is None or message.pin.size != self._store.log_size()
+        reply = encode(
+            Reply(
+                v=VERSION,
+                seq=message.seq,
+                now=context.now,
+                next_s=next_s,
+                nonce=nonce,
+                verdict=VerdictNotice(verdict.level, verdict.reasons[:REASONS_IN_REPLY], until),
+                directives=posture.desired.directives(),
+                wants=wants,
+                checkpoint=self._store.checkpoint() if unseen else None,
+            )
+        )
+        next_due = Instant(context.now + next_s * SECOND)
+        return msgspec.structs.replace(posture, nonce=nonce, next_due=next_due, reply=reply), reply
+
+    def _note_settled(self, context: Context, before: Desired, report: DirectiveReport) -> Sequence[Change]:
+        kind = next(entry.wish.kind for entry in before.open if entry.id == report.id)
+        data = {"id": report.id, "kind": kind, "state": report.state.value, "code": report.code}
+        device = context.device
+        return self._emit(
+            Noted(Kind.DIRECTIVE_SETTLED, f"device:{device.key.device}", device, device.key.scope, data, context.now)
+        )
+
+
+def issued(device: Device, directive: OpenDirective, now: Instant) -> Noted:
+    """The event of a directive that was issued."""
+    data = {"id": directive.id, "kind": directive.wish.kind, "args": directive.wish.digest}
+    return Noted(Kind.DIRECTIVE_ISSUED, directive.by, device, device.key.scope, data, now)
+
+
+def _evidence(name: str, section: Section, now: Instant) -> SectionEvidence:
+    """A section as evidence. A digest that does not fit its body is refused: it would name other evidence later."""
+    gathered_at = Instant(now - section.age_s * SECOND)
+    if section.body is msgspec.UNSET:
+        return SectionEvidence(Digest(section.digest or ""), None, gathered_at)
+    digest = digest_of(bytes(section.body))
+    if section.digest is not None and section.digest != digest:
+        raise HostileData(
+            "checkin.digest_mismatch",
+            f"Section {name!r} does not have the digest it names.",
+            remedy="Compute the SHA-256 over the body's exact bytes as sent, or leave the digest out.",
+        )
+    return SectionEvidence(digest, section.body, gathered_at)
+
+
+def _remember(posture: Posture, name: str, evidence: SectionEvidence, appraised: Appraised) -> Posture:
+    if appraised.appraisal is not None:
+        posture = posture.with_appraisal(appraised.appraisal)
+    inline = appraised.keep is Keep.INLINE and evidence.body is not None
+    body = bytes(evidence.body) if inline and evidence.body is not None else b""
+    before = posture.sections.get(name)
+    if not body and before is not None and before.digest == evidence.digest:
+        body = before.body
+    state = SectionState(evidence.digest, evidence.gathered_at, body)
+    return msgspec.structs.replace(posture, sections={**posture.sections, name: state})
+
+
+def _replayed(seq: int, last: int) -> HostileData:
+    return HostileData(
+        "checkin.replayed",
+        f"Check-in {seq} was answered before; the newest is {last}.",
+        remedy="Nothing is wrong if this was a late duplicate. Send the next check-in with a higher number.",
+        http_status=409,
+    )

@@ -1,0 +1,84 @@
+"""The server's configuration: one TOML file, parsed once, frozen; unknown keys are errors.
+
+Order: the defaults here, then ``holdfast.toml`` in the data folder, then ``HOLDFAST_*`` variables that the caller
+passes in. Secrets never stand in it: they are files in the data folder.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from holdfast_core.kernel.errors import HostileData, WorldError
+from holdfast_core.kernel.ids import Scope
+
+FILE = "holdfast.toml"
+PREFIX = "HOLDFAST_"
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What can be set. Hosts are addresses to listen on; names are what goes into certificates."""
+
+    tenant: str = "default"
+    environment: str = "production"
+    names: tuple[str, ...] = ("localhost", "127.0.0.1")
+    """Under which names and addresses devices and people reach this server."""
+    device_host: str = "0.0.0.0"  # noqa: S104  (devices call from outside; mutual TLS guards the port)
+    device_port: int = 8444
+    operator_host: str = "127.0.0.1"
+    operator_port: int = 8443
+    operator_certificate: str = ""
+    """PEM file with your own certificate chain for people; empty: Holdfast makes one."""
+    operator_key: str = ""
+    metrics_port: int = 9464
+    """Health and metrics, on 127.0.0.1 only."""
+    webhook_url: str = ""
+    connections: int = 4096
+
+    @property
+    def scope(self) -> Scope:
+        """The scope in which the command line works."""
+        return Scope(self.tenant, self.environment)
+
+
+def load(folder: Path, environ: Mapping[str, str]) -> Config:
+    """The configuration of a data folder.
+
+    Raises:
+        WorldError: ``config.missing``.
+        HostileData: ``config.invalid``.
+    """
+    path = folder / FILE
+    try:
+        raw = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise WorldError(
+            "config.missing",
+            f"{path} could not be read: {error.strerror}.",
+            remedy="Run holdfast init first, or name the data folder with --data or HOLDFAST_DATA.",
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise _invalid(path, str(error)) from error
+    for field in msgspec.structs.fields(Config):
+        if value := environ.get(PREFIX + field.name.upper()):
+            raw[field.name] = value.split(",") if field.name == "names" else value
+    try:
+        return msgspec.convert(raw, Config, strict=False)
+    except msgspec.ValidationError as error:
+        raise _invalid(path, str(error)) from error
+
+
+def _invalid(path: Path, why: str) -> HostileData:
+    return HostileData("config.invalid", f"{path} is not right: {why}.", remedy="Correct it; docs list every key.")
+
+
+def render(config: Config) -> str:
+    """The text of a configuration file that says what `config` says."""
+    lines = ["# Holdfast: see docs/reference/configuration.md. Unknown keys are errors.", ""]
+    for name, value in msgspec.structs.asdict(config).items():
+        text = msgspec.json.encode(value).decode()  # JSON scalars and arrays of strings are TOML too
+        lines.append(f"{name} = {text}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,1 @@
+"""Enrolling devices, ending credentials, and the tokens of programs."""

@@ -1,0 +1,191 @@
+"""The use cases of `inventory`.
+
+1. A device's model must be known before the device is expected; one imported without a model stays unmanaged.
+2. Models are never changed or removed, only added under a new version: what a verdict was made from stays readable.
+3. Retiring ends every credential in the same commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from holdfast.inventory import model_file
+from holdfast.ports.clock import Clock
+from holdfast.ports.events import Emit, Noted
+from holdfast.ports.lookup import require_device
+from holdfast.ports.store import Change, DeviceFilter, Store, StoredModel
+from holdfast.ports.verdicts import Verdicts
+from holdfast_core.identity.rules import revoke
+from holdfast_core.inventory.lifecycle import Device, Lifecycle, LifecycleEvent, advance
+from holdfast_core.inventory.rows import Row, RowProblem, parse_rows
+from holdfast_core.kernel.errors import HostileData
+from holdfast_core.kernel.ids import DeviceKey, Scope
+from holdfast_core.record.model import Kind
+
+IMPORT_GROUP = 500
+"""Devices that one commit of an import adds."""
+
+
+class InventoryService:
+    """Which devices there are, and of which models."""
+
+    def __init__(self, *, store: Store, clock: Clock, verdicts: Verdicts, emit: Emit) -> None:
+        self._store = store
+        self._clock = clock
+        self._verdicts = verdicts
+        self._emit = emit
+
+    async def add_model(self, scope: Scope, data: bytes, *, actor: str) -> StoredModel:
+        """Add the model file `data`; adding the same bytes' worth again changes nothing.
+
+        Raises:
+            HostileData: ``model.*`` (see `model_file.load`), ``model.exists``.
+        """
+        model = model_file.load(data)
+        stored = StoredModel(scope, f"{model.name}@{model.version}", model_file.digest(model), model, self._clock.now())
+        known = self._store.model(scope, stored.reference)
+        if known is not None and known.digest == stored.digest:
+            return known
+        if known is not None:
+            raise HostileData(
+                "model.exists",
+                f"{stored.reference} is known with another content.",
+                remedy="Raise the version in the file; a model that was added never changes.",
+                http_status=409,
+            )
+        told = {"reference": stored.reference, "digest": stored.digest}
+        await self._store.commit(
+            [stored, *self._emit(Noted(Kind.MODEL_ADDED, actor, None, scope, told, stored.added_at))]
+        )
+        return stored
+
+    def models(self, scope: Scope) -> list[StoredModel]:
+        """Every model of a scope."""
+        return self._store.models(scope)
+
+    def model(self, scope: Scope, reference: str) -> StoredModel:
+        """One model.
+
+        Raises:
+            HostileData: ``model.unknown``.
+        """
+        stored = self._store.model(scope, reference)
+        if stored is None:
+            raise HostileData(
+                "model.unknown",
+                f"There is no model {reference[:80]!r} in {scope}.",
+                remedy="Add its file first: holdfast model add FILE. Known ones: holdfast model list.",
+                http_status=404,
+            )
+        return stored
+
+    async def add_device(self, scope: Scope, row: Row, *, actor: str) -> Device:
+        """Add a device; with a model it is expected, without one it is unmanaged.
+
+        Raises:
+            HostileData: ``device.exists``, ``model.unknown``.
+        """
+        device = self._from_row(scope, row)
+        if self._store.device(device.key) is not None:
+            raise _exists(device.key)
+        async with self._store.exclusive(device.key):
+            if self._store.device(device.key) is not None:
+                raise _exists(device.key)
+            await self._store.commit(self._added(device, Kind.DEVICE_ADDED, actor))
+        return device
+
+    def _from_row(self, scope: Scope, row: Row) -> Device:
+        if row.model:
+            self.model(scope, row.model)
+        lifecycle = Lifecycle.EXPECTED if row.model else Lifecycle.UNMANAGED
+        return Device(
+            DeviceKey(scope, row.device),
+            lifecycle,
+            self._clock.now(),
+            row.model,
+            row.owner,
+            row.site,
+            row.zone,
+            row.labels,
+        )
+
+    def _added(self, device: Device, kind: Kind, actor: str) -> list[Change]:
+        data = {"model": device.model, "owner": device.owner, "site": device.site}
+        return [device, *self._emit(Noted(kind, actor, device, device.key.scope, data, device.created_at))]
+
+    async def import_devices(self, scope: Scope, text: str, *, actor: str) -> tuple[list[Device], Sequence[RowProblem]]:
+        """Add the devices of a CSV list; rows with a problem are left out and told, the others are added."""
+        rows, problems = parse_rows(text)
+        told = list(problems)
+        devices: list[Device] = []
+        for row in rows:
+            try:
+                device = self._from_row(scope, row)
+                if self._store.device(device.key) is not None:
+                    raise _exists(device.key)
+            except HostileData as error:
+                told.append(RowProblem(row.line, error.code, error.sentence, error.remedy))
+            else:
+                devices.append(device)
+        for start in range(0, len(devices), IMPORT_GROUP):
+            group = devices[start : start + IMPORT_GROUP]
+            await self._store.commit([c for d in group for c in self._added(d, Kind.DEVICE_IMPORTED, actor)])
+        return devices, sorted(told, key=lambda problem: problem.line)
+
+    async def assign_model(self, key: DeviceKey, reference: str, *, actor: str) -> Device:
+        """Say which model an unmanaged device is of; it is expected from then on.
+
+        Raises:
+            HostileData: ``device.unknown``, ``model.unknown``, ``lifecycle.not_allowed``.
+        """
+        self.model(key.scope, reference)
+        async with self._store.exclusive(key):
+            device = require_device(self._store, key)
+            lifecycle = advance(device.lifecycle, LifecycleEvent.EXPECT)
+            changed = msgspec.structs.replace(device, model=reference, lifecycle=lifecycle)
+            noted = Noted(Kind.DEVICE_CHANGED, actor, changed, key.scope, {"model": reference}, self._clock.now())
+            await self._store.commit([changed, *self._emit(noted)])
+        return changed
+
+    def device(self, key: DeviceKey) -> Device:
+        """One device, or `HostileData` ``device.unknown``."""
+        return require_device(self._store, key)
+
+    def devices(self, scope: Scope, wanted: DeviceFilter) -> list[Device]:
+        """Devices in id order."""
+        return self._store.devices(scope, wanted)
+
+    async def retire(self, key: DeviceKey, *, why: str, actor: str) -> Device:
+        """End a device's life here; its name is never used again.
+
+        Raises:
+            HostileData: ``device.unknown``, ``lifecycle.not_allowed``.
+        """
+        async with self._store.exclusive(key):
+            device = require_device(self._store, key)
+            now = self._clock.now()
+            retired = msgspec.structs.replace(device, lifecycle=advance(device.lifecycle, LifecycleEvent.RETIRE))
+            changes: list[Change] = [retired]
+            changes.extend(self._emit(Noted(Kind.DEVICE_RETIRED, actor, retired, key.scope, {"why": why}, now)))
+            changes.extend(
+                revoke(credential, "the device was retired", now)
+                for credential in self._store.credentials_of(key)
+                if credential.revoked_at is None
+            )
+            posture = self._store.posture(key)
+            if posture is not None:
+                posture, follow = self._verdicts.settle(retired, posture, now)
+                changes.extend([posture, *follow])
+            await self._store.commit(changes)
+        return retired
+
+
+def _exists(key: DeviceKey) -> HostileData:
+    return HostileData(
+        "device.exists",
+        f"There is a device {key.device!r} in {key.scope} already.",
+        remedy="Choose another id; ids are never used twice, also not after a device was retired.",
+        http_status=409,
+    )

@@ -1,0 +1,1 @@
+"""What the services need from the world and from each other, as protocols. Nothing here does anything."""

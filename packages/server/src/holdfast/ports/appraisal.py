@@ -1,0 +1,76 @@
+"""What a feature does in the check-in: read its section (appraiser) and wish for something (contributor)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Protocol
+
+import msgspec
+
+from holdfast.ports.store import StoredModel
+from holdfast_core.inventory.lifecycle import Device
+from holdfast_core.kernel.appraisals import Appraisal
+from holdfast_core.kernel.digests import Digest
+from holdfast_core.kernel.instants import Instant
+from holdfast_core.trust.model import Policy, Verdict
+from holdfast_core.trust.posture import Posture, Wish
+
+
+class Context(msgspec.Struct, frozen=True):
+    """One device at one check-in."""
+
+    device: Device
+    model: StoredModel
+    policy: Policy
+    posture: Posture
+    now: Instant
+
+
+class SectionEvidence(msgspec.Struct, frozen=True):
+    """One section as it came: its digest (computed by the server where a body came), body if any, and when gathered."""
+
+    digest: Digest
+    body: msgspec.Raw | None
+    gathered_at: Instant
+
+
+class Keep(Enum):
+    """Where a section's body goes: nowhere, into the posture (small ones), or under its digest (large ones)."""
+
+    NOT = 0
+    INLINE = 1
+    BY_DIGEST = 2
+
+
+class Appraised(msgspec.Struct, frozen=True):
+    """What a feature read.
+
+    `wants_body`: the digest alone did not suffice. `keep`: how the body is kept, if it came.
+    """
+
+    appraisal: Appraisal | None = None
+    wants_body: bool = False
+    keep: Keep = Keep.NOT
+
+
+class Appraiser(Protocol):
+    """Reads one section."""
+
+    section: str
+
+    def appraise(self, evidence: SectionEvidence, context: Context) -> Appraised:
+        """Read the evidence: pure, fast, no I/O.
+
+        Raises:
+            HostileData: the body is not what it should be; the whole check-in is refused.
+        """
+        ...
+
+
+class Contributor(Protocol):
+    """Adds to the desired state."""
+
+    def wishes(self, context: Context, verdict: Verdict) -> Sequence[Wish]:
+        """What the feature wants of the device now; a wish already open or settled is not issued again."""
+        ...

@@ -1,0 +1,64 @@
+"""What happened, told to the features that care. `bootstrap` holds the one table of who listens to what.
+
+1. A listener is a function from an event to changes; they are committed together with what caused the event.
+2. A listener does no I/O and may read the store's memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from holdfast.ports.store import Change
+from holdfast_core.inventory.lifecycle import Device
+from holdfast_core.kernel.ids import Scope
+from holdfast_core.kernel.instants import Instant
+from holdfast_core.kernel.reasons import Reason
+from holdfast_core.record.model import Kind
+from holdfast_core.trust.model import Facts, Policy, Verdict
+
+
+class VerdictChanged(msgspec.Struct, frozen=True):
+    """A device's verdict is another one, or has other reasons; `facts` and `policy` recompute it at `at`."""
+
+    device: Device
+    before: Verdict | None
+    after: Verdict
+    facts: Facts
+    policy: Policy
+    at: Instant
+
+
+class CloneSeen(msgspec.Struct, frozen=True):
+    """One identity was used by two parties."""
+
+    device: Device
+    reason: Reason
+    at: Instant
+
+
+class LogShorterThanSeen(msgspec.Struct, frozen=True):
+    """A device has seen a larger log than the one the server holds: its tail was cut."""
+
+    device: Device
+    pinned: int
+    size: int
+    at: Instant
+
+
+class Noted(msgspec.Struct, frozen=True):
+    """Something that only has to stand in the record: an enrollment, a human action, a directive."""
+
+    kind: Kind
+    actor: str
+    device: Device | None
+    scope: Scope
+    data: Mapping[str, object]
+    at: Instant
+
+
+Event = VerdictChanged | CloneSeen | LogShorterThanSeen | Noted
+Listener = Callable[[Event], Sequence[Change]]
+Emit = Callable[[Event], Sequence[Change]]
+"""Tells every listener of an event, and gathers the changes that follow."""

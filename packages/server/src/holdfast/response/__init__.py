@@ -1,0 +1,1 @@
+"""Incidents, quarantine by people, and telling the outside."""

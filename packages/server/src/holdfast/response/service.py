@@ -1,0 +1,180 @@
+"""The use cases of `response`.
+
+1. Incidents follow from events, in the commit that made the event true.
+2. Quarantine and release are acts of a person, recorded with who and why.
+3. Every incident that opens or closes is a message to the webhook, in the same commit; sending it is `webhook`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from holdfast.ports.appraisal import Context
+from holdfast.ports.clock import Clock, Randomness
+from holdfast.ports.events import CloneSeen, Emit, Event, LogShorterThanSeen, Noted, VerdictChanged
+from holdfast.ports.lookup import require_device, require_posture
+from holdfast.ports.store import Change, Delivery, Leaf, Store
+from holdfast.ports.verdicts import Verdicts
+from holdfast_core.kernel.errors import HostileData
+from holdfast_core.kernel.ids import DeviceKey
+from holdfast_core.kernel.instants import Instant
+from holdfast_core.kernel.reasons import Reason
+from holdfast_core.record.model import Kind, entry
+from holdfast_core.response.model import Incident
+from holdfast_core.response.rules import CLONE, LOG, VERDICT, after_verdict, close, opened
+from holdfast_core.trust.model import Hold, Verdict
+from holdfast_core.trust.posture import Posture, Wish
+from holdfast_core.wire.frame import Level
+
+NETWORK_PROFILE = "network-profile"
+ID_BYTES = 9
+
+
+class IncidentListener:
+    """Opens, changes and closes incidents as events say."""
+
+    def __init__(self, *, store: Store, randomness: Randomness, webhook: bool) -> None:
+        self._store = store
+        self._randomness = randomness
+        self._webhook = webhook
+
+    def __call__(self, event: Event) -> Sequence[Change]:
+        """The changes that `event` sets off."""
+        match event:
+            case VerdictChanged(device, before, after, at=at):
+                current = self._store.open_incident(device.key, VERDICT)
+                incident = after_verdict(device.key, before, after, current, fresh_id=self._fresh(), now=at)
+                return self.told(incident, current is None) if incident else ()
+            case CloneSeen(device, reason, at):
+                return self._open(device.key, CLONE, f"{device.key.device} has a clone", reason, at)
+            case LogShorterThanSeen(device, pinned, size, at):
+                reason = Reason(
+                    "log.truncated",
+                    f"{device.key.device} has seen a log of {pinned} leaves; this server holds {size}.",
+                    "Find out who restored or cut the data. Restore the newest backup; export and verify the log.",
+                )
+                return self._open(device.key, LOG, "The log is shorter than a device has seen", reason, at)
+            case Noted():
+                return ()
+
+    def _open(self, key: DeviceKey, cause: str, title: str, reason: Reason, at: Instant) -> Sequence[Change]:
+        if self._store.open_incident(key, cause) is not None:
+            return ()
+        return self.told(opened(key, cause, title, reason, fresh_id=self._fresh(), now=at), is_new=True)
+
+    def _fresh(self) -> str:
+        return "inc_" + self._randomness.token(ID_BYTES)
+
+    def told(self, incident: Incident, is_new: bool) -> list[Change]:  # noqa: FBT001  (private to this feature)
+        """The incident, its leaf and its message; a mere change of an open incident is neither recorded nor told."""
+        changes: list[Change] = [incident]
+        if is_new or incident.closed_at is not None:
+            kind = Kind.INCIDENT_CLOSED if incident.closed_at is not None else Kind.INCIDENT_OPENED
+            key, at = incident.key, incident.updated_at
+            data = {"id": incident.id, "cause": incident.cause, "title": incident.title, "why": incident.closed_why}
+            changes.append(Leaf(entry(kind, at=at, scope=key.scope, actor="server", device=key.device, data=data)))
+            if self._webhook:
+                changes.append(self._message(kind, incident))
+        return changes
+
+    def _message(self, kind: Kind, incident: Incident) -> Delivery:
+        at = incident.updated_at
+        body = msgspec.json.encode({"type": kind.value, "timestamp": at, "data": incident})
+        return Delivery("msg_" + self._randomness.token(ID_BYTES), incident.key.scope, body, at, at)
+
+
+class ResponseService:
+    """What people do about a device."""
+
+    def __init__(
+        self, *, store: Store, clock: Clock, verdicts: Verdicts, emit: Emit, incidents: IncidentListener
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._verdicts = verdicts
+        self._emit = emit
+        self._incidents = incidents
+
+    async def quarantine(self, key: DeviceKey, *, why: str, actor: str) -> Posture:
+        """Hold a device in quarantine until a person releases it.
+
+        Raises:
+            HostileData: ``device.unknown``, ``device.not_enrolled``, ``response.why``.
+        """
+        _require_why(why)
+        reason = Reason("response.held", f"Quarantined by {actor}: {why}", "Release it when the cause is gone.")
+        return await self._set_hold(key, Hold(actor, self._clock.now(), reason), Kind.DEVICE_QUARANTINED, why, actor)
+
+    async def release(self, key: DeviceKey, *, why: str, actor: str) -> Posture:
+        """End a hold; the verdict is then what the evidence says.
+
+        Raises:
+            HostileData: ``device.unknown``, ``device.not_enrolled``, ``response.not_held``, ``response.why``.
+        """
+        _require_why(why)
+        if require_posture(self._store, key).hold is None:
+            raise HostileData(
+                "response.not_held",
+                f"{key.device} is not held by anybody.",
+                remedy="If it is quarantined by its evidence, mend what its reasons name; the next check-in frees it.",
+                http_status=409,
+            )
+        return await self._set_hold(key, None, Kind.DEVICE_RELEASED, why, actor)
+
+    async def _set_hold(self, key: DeviceKey, hold: Hold | None, kind: Kind, why: str, actor: str) -> Posture:
+        device = require_device(self._store, key)
+        require_posture(self._store, key)
+        async with self._store.exclusive(key):
+            now = self._clock.now()
+            posture = msgspec.structs.replace(require_posture(self._store, key), hold=hold)
+            posture, follow = self._verdicts.settle(device, posture, now)
+            changes: list[Change] = [posture, *self._emit(Noted(kind, actor, device, key.scope, {"why": why}, now))]
+            clone = self._store.open_incident(key, CLONE) if hold is None else None
+            if clone is not None:
+                changes.extend(self._incidents.told(close(clone, f"released by {actor}: {why}", now), is_new=False))
+            await self._store.commit([*changes, *follow])
+            return posture
+
+    async def close_incident(self, key: DeviceKey, cause: str, *, why: str, actor: str) -> Incident:
+        """Close an open incident by hand.
+
+        Raises:
+            HostileData: ``incident.unknown``, ``response.why``.
+        """
+        _require_why(why)
+        incident = self._store.open_incident(key, cause)
+        if incident is None:
+            raise HostileData(
+                "incident.unknown",
+                f"{key.device} has no open incident of cause {cause[:40]!r}.",
+                remedy="List them: holdfast incident list.",
+                http_status=404,
+            )
+        ended = close(incident, f"closed by {actor}: {why}", self._clock.now())
+        await self._store.commit(self._incidents.told(ended, is_new=False))
+        return ended
+
+
+class NetworkProfileContributor:
+    """Wishes for the network profile that fits the verdict; every profile holds the essential function's flows."""
+
+    def wishes(self, context: Context, verdict: Verdict) -> Sequence[Wish]:
+        """Quarantine for a quarantined device; normal again only for one that was told otherwise before."""
+        if verdict.level is Level.QUARANTINED:
+            return (_QUARANTINE,)
+        told = any(entry.kind == NETWORK_PROFILE for entry in context.posture.desired.settled)
+        pending = any(entry.wish.kind == NETWORK_PROFILE for entry in context.posture.desired.open)
+        return (_NORMAL,) if told or pending else ()
+
+
+_QUARANTINE = Wish(NETWORK_PROFILE, b'{"profile":"quarantine"}')
+_NORMAL = Wish(NETWORK_PROFILE, b'{"profile":"normal"}')
+
+
+def _require_why(why: str) -> None:
+    if not why.strip():
+        raise HostileData(
+            "response.why", "A reason is needed.", remedy="Say in a sentence why; it will stand in the record."
+        )

@@ -1,0 +1,1 @@
+"""Making verdicts, and letting them fall."""

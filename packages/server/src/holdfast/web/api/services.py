@@ -1,0 +1,35 @@
+"""What the operator API is served from; the composition root fills it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from holdfast.baseline.service import BaselineService
+from holdfast.identity.service import IdentityService
+from holdfast.inventory.service import InventoryService
+from holdfast.ports.clock import Clock
+from holdfast.ports.store import Store
+from holdfast.record.service import RecordService
+from holdfast.response.service import ResponseService
+from holdfast_core.kernel.digests import Digest
+from holdfast_core.kernel.ids import Scope
+from holdfast_core.kernel.limits import Limits
+
+
+@dataclass(frozen=True)
+class Services:
+    """The services, and the scope in which the local socket works."""
+
+    store: Store
+    clock: Clock
+    inventory: InventoryService
+    identity: IdentityService
+    baseline: BaselineService
+    response: ResponseService
+    record: RecordService
+    scope: Scope
+    limits: Limits
+    device_url: str
+    """Where devices call, for the command that a claim prints."""
+    root_fingerprint: Digest
+    """What devices pin, for the same command."""

@@ -1,0 +1,1 @@
+"""The port devices call: mutual TLS, check-in and enrollment."""

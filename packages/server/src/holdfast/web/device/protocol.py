@@ -1,0 +1,148 @@
+"""HTTP/1.1 as the device port speaks it: uvicorn's protocol with its missing bounds.
+
+1. Header bytes, header time, body time and connections are bounded; whoever exceeds one gets an answer and is cut off.
+2. The peer's certificate is read once per connection and put into the ASGI scope, where `peer_fingerprint` finds it.
+3. This is the only module that knows uvicorn's insides; a change of uvicorn breaks here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from holdfast.web.problems import MEDIA_TYPE, problem
+from holdfast_core.kernel.digests import Digest, digest_of
+from holdfast_core.kernel.errors import HostileData, LimitExceeded, WorldError
+from holdfast_core.kernel.limits import LIMITS, Limits
+
+_EXTENSION = "holdfast.peer"
+
+
+def peer_fingerprint(scope: Any) -> Digest | None:
+    """The fingerprint of the certificate that the peer proved to hold the key of; `None` when it showed none."""
+    fingerprint: Digest | None = scope.get("extensions", {}).get(_EXTENSION)
+    return fingerprint
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection of a device."""
+
+    limits: Limits = LIMITS
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
+        """Take the connection, unless there are too many."""
+        super().connection_made(transport)
+        tls = transport.get_extra_info("ssl_object")
+        der = tls.getpeercert(binary_form=True) if tls is not None else None
+        self._peer = digest_of(der) if der else None
+        self._header_bytes = 0
+        self._in_headers = True
+        self._timer: asyncio.TimerHandle | None = None
+        if len(self.connections) > self.limits.connections:
+            self._cut_off(_too_many())
+        else:
+            self._start_timer(self.limits.header_seconds, _slow("headers", self.limits.header_seconds))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Count header bytes before they are parsed."""
+        if self._in_headers:
+            self._header_bytes += len(data)
+            # What came after the headers in the same piece counts too: one piece is at most 256 KiB.
+            if self._header_bytes > self.limits.header_bytes + self.limits.check_in_bytes:
+                self._cut_off(_long_headers(self.limits.header_bytes))
+                return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """A request starts: its headers may take so long."""
+        super().on_message_begin()
+        self.scope["extensions"] = {_EXTENSION: self._peer}  # type: ignore[dict-item]  # an extension of our own
+        self._seen = 0
+        self._start_timer(self.limits.header_seconds, _slow("headers", self.limits.header_seconds))
+
+    def on_url(self, url: bytes) -> None:
+        """Bound the request line."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Bound the headers."""
+        self._count(len(name) + len(value))
+        super().on_header(name, value)
+
+    def _count(self, size: int) -> None:
+        self._seen += size
+        if self._seen > self.limits.header_bytes:
+            self._cut_off(_long_headers(self.limits.header_bytes))
+
+    def on_headers_complete(self) -> None:
+        """The headers are there: now the body may take so long."""
+        self._in_headers = False
+        self._start_timer(self.limits.body_seconds, _slow("body", self.limits.body_seconds))
+        if not self.transport.is_closing():
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body, unless the connection was cut off."""
+        if not self.transport.is_closing():
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is complete; nothing is being waited for."""
+        self._stop_timer()
+        self._in_headers = True
+        self._header_bytes = 0
+        if not self.transport.is_closing():
+            super().on_message_complete()
+
+    def _start_timer(self, seconds: float, error: HostileData) -> None:
+        self._stop_timer()
+        self._timer = self.loop.call_later(seconds, self._cut_off, error)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _cut_off(self, error: HostileData | WorldError) -> None:
+        """Answer with the problem, then close."""
+        if self.transport.is_closing():
+            return
+        body = msgspec.json.encode(problem(error))
+        head = f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        self.transport.write(STATUS_LINE[error.http_status] + head.encode() + body)
+        self.transport.close()
+
+
+def _long_headers(limit: int) -> LimitExceeded:
+    return LimitExceeded(
+        "http.headers_too_large",
+        f"The request's headers are over {limit} bytes.",
+        remedy="Send the headers that the protocol reference lists and no others.",
+        http_status=431,
+    )
+
+
+def _slow(what: str, seconds: float) -> LimitExceeded:
+    return LimitExceeded(
+        "http.too_slow",
+        f"The request's {what} did not arrive within {seconds:g} s.",
+        remedy="Send the request in one go; on a very slow link send less.",
+        http_status=408,
+    )
+
+
+def _too_many() -> WorldError:
+    return WorldError(
+        "http.too_many_connections",
+        "The server has as many connections as it takes.",
+        remedy="Come back after the time in Retry-After, or at the next contact.",
+    )

@@ -1,0 +1,36 @@
+"""TLS for both ports.
+
+1. The device port asks for a certificate and takes none as an answer: enrollment has none yet. Which route needs one
+   is the application's business.
+2. OpenSSL does not judge time on the device port: a certificate's dates and a lost clock are judged by the rules.
+3. No session tickets: resumption would bypass the client certificate's revocation (field notes, web, section 3).
+"""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+NO_CHECK_TIME = 0x200000
+"""OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which the ssl module has no name for."""
+
+
+def device_context(folder: Path) -> ssl.SSLContext:
+    """The context of the device port; `folder` holds the authority's files."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_cert_chain(folder / "device-port.pem", folder / "device-port.key")
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.load_verify_locations(folder / "root.pem")
+    context.load_verify_locations(folder / "intermediate.pem")
+    context.verify_flags |= ssl.VerifyFlags(NO_CHECK_TIME)
+    context.num_tickets = 0
+    return context
+
+
+def operator_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """The context of the port for people: no client certificate is asked for, so browsers show no dialogue."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate, key)
+    return context
