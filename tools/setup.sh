@@ -169,6 +169,8 @@ mkdir -p "$state" .cache/tmp
 # What pip and uv keep and scratch stays in the checkout.
 export UV_CACHE_DIR="$top/.cache/uv" PIP_CACHE_DIR="$top/.cache/pip" TMPDIR="$top/.cache/tmp"
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore UV_PYTHON_DOWNLOADS=never
+# The machine's own authorities, as pip has them; without the package uv's built-in ones do.
+if [ -e /etc/ssl/certs/ca-certificates.crt ]; then export UV_SYSTEM_CERTS=true; fi
 unset VIRTUAL_ENV PYTHONHOME PYTHONPATH CONDA_PREFIX 2>/dev/null || true
 
 if command -v flock >/dev/null 2>&1; then
