@@ -13,7 +13,7 @@ from holdfast_core.kernel.errors import HostileData
 Digest = NewType("Digest", str)
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_CANONICAL = msgspec.json.Encoder(order="deterministic")
+_CANONICAL = msgspec.json.Encoder(order="sorted")
 
 
 def digest_of(data: bytes) -> Digest:
