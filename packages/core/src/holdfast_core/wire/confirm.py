@@ -100,6 +100,8 @@ class Ticked(msgspec.Struct, frozen=True):
 class GaveUp(msgspec.Struct, frozen=True):
     """Nobody will be there to see the time run out: the agent ends."""
 
+    sentence: str = "No healthy check-in followed before the agent ended."
+
 
 class Undone(msgspec.Struct, frozen=True):
     """All changes are taken back; `left` are paths whose bits somebody else changed meanwhile, left as they are."""
@@ -148,14 +150,12 @@ def step(trial: Trial, event: TrialEvent) -> Next:
     match event:
         case Applied():
             return msgspec.structs.replace(trial, phase=Phase.TRIAL), (Journal(),)
-        case ApplyFailed(sentence):
+        case ApplyFailed(sentence) | GaveUp(sentence):
             return _undo(trial, sentence)
         case Answered():
             return _answered(trial, event)
         case Ticked(at, started):
             return _ticked(trial, at, started=started)
-        case GaveUp():
-            return _undo(trial, "No healthy check-in followed before the agent ended.")
     return trial, ()
 
 
