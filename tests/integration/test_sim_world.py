@@ -28,6 +28,10 @@ print(s.accept()[0].recv(5).decode(), flush=True)
 READ_SOCKETS = "print(open('/proc/self/net/tcp').read())"
 
 
+# The first build fetches the packages, which takes as long as the mirror likes.
+pytestmark = pytest.mark.timeout(600)
+
+
 @pytest.fixture(scope="session")
 def store(checkout: Path) -> PackageStore:
     """The checkout's packages; fetched once and kept."""

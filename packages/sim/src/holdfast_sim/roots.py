@@ -154,7 +154,7 @@ def build(recipe: Recipe, root: Path, store: PackageStore) -> None:
     packages = store.fetch(recipe.packages)
     with _new_folder(root):
         store.unpack((packages[name] for name in recipe.packages), root)
-        _trust_few(root)
+        _trim(root)
         _applets(root, _APPLETS)
         for overlay in recipe.overlays:
             _lay(_OVERLAYS / overlay, root, recipe)
@@ -209,7 +209,9 @@ def _new_folder(root: Path) -> Iterator[None]:
         raise
 
 
-def _trust_few(root: Path) -> None:
+def _trim(root: Path) -> None:
+    # Debian's own start script; these images start chronyd from rcS.
+    (root / "etc/init.d/chrony").unlink(missing_ok=True)
     trusted = root / "etc/ssl/certs"
     shipped = root / "usr/share/ca-certificates"
     for authority in _AUTHORITIES:
