@@ -99,7 +99,7 @@ def test_nesting_until_the_stack_ends(opens: str, closes: str) -> None:
 
 
 def test_more_nodes_than_a_model_can_have() -> None:
-    error = _refused(b"[" + b"x," * (LIMITS.model_nodes + 1) + b"]")
+    error = _refused(b"- x\n" * (LIMITS.model_nodes + 1))
     assert (type(error), error.code) == (LimitExceeded, "model.too_many_nodes")
 
 
