@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Literal
 
 import msgspec
@@ -248,7 +249,7 @@ class Prohibition(_Data, frozen=True):
     filesystems: tuple[str, ...] = ()
 
 
-class Catalogue(_Data, frozen=True):
+class Catalogue(_Data, frozen=True, dict=True):
     """All controls, in id order within their groups, and what is forbidden."""
 
     version: str
@@ -268,9 +269,9 @@ class Catalogue(_Data, frozen=True):
                 if known[stand_in].classes[device_class].ask not in {Ask.REQUIRED, Ask.MANIFEST}:
                     raise ValueError(f"{stand_in} stands in for {control.id} on {device_class} and is not asked there")
 
-    @property
+    @cached_property
     def digest(self) -> Digest:
-        """SHA-256 of the catalogue's canonical form."""
+        """SHA-256 of the catalogue's canonical form; worked out once, since a catalogue is large and never changes."""
         return digest_of(canonical(self))
 
 

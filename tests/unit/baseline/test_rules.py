@@ -1,0 +1,236 @@
+"""Judging an audit, and the appraisal of it."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from baseline_builders import EVERYWHERE, NOW, by_manifest, catalogue, compensated, control, excused, findings, model
+from holdfast_core.baseline.control import Catalogue
+from holdfast_core.baseline.model import BuildManifest, Finding, Findings, Judged, Outcome, Report
+from holdfast_core.baseline.rules import MAX_REASONS, appraise, judge, judge_for
+from holdfast_core.baseline.tailoring import tailor
+from holdfast_core.inventory.model import Compensation, DeviceClass, DeviceModel
+from holdfast_core.kernel.appraisals import Appraisal, Tier
+from holdfast_core.kernel.errors import Bug
+from holdfast_core.kernel.instants import DAY, HOUR, Instant
+from holdfast_core.kernel.severity import Severity
+from holdfast_probe.catalogue import shipped_catalogue
+
+SIGNED = Compensation("FS-01", ("FS-02",), "The vendor is slow", "Ada", "2027-01-31")
+PAIR = catalogue(control("FS-01"), control("FS-02"))
+
+
+def report(of: Catalogue, body: Findings | BuildManifest, device: DeviceModel | None = None, days: int = 0) -> Report:
+    """`body` read against the baseline of `device`, judged `days` after it was tailored."""
+    return judge(tailor(of, device or model(), NOW), body, of, Instant(NOW + days * DAY))
+
+
+def outcome(made: Report, name: str) -> Judged:
+    return next(entry for entry in made.judged if entry.control == name)
+
+
+def read(made: Report) -> Appraisal:
+    return appraise(made, now=NOW, max_age_ms=HOUR)
+
+
+def test_what_is_found_is_judged() -> None:
+    made = report(PAIR, findings(["FS-01"], ["FS-02"]))
+    assert outcome(made, "FS-01").outcome is Outcome.PASS
+    failed = outcome(made, "FS-02")
+    assert (failed.outcome, failed.reason, failed.proof) == (Outcome.FAIL, "Fault of FS-02.", ("/etc/fs-02",))
+    assert (failed.why, failed.remedy) == ("Rationale of FS-02.", "Remedy of FS-02.")
+    assert (made.asked, made.decided, made.coverage) == (2, 2, 1.0)
+
+
+def test_what_was_not_reported_is_unknown() -> None:
+    made = report(PAIR, findings(["FS-01"]))
+    assert outcome(made, "FS-02").outcome is Outcome.UNKNOWN
+    assert (made.asked, made.decided) == (2, 1)
+
+
+def test_what_was_not_asked_is_ignored() -> None:
+    unasked = control("FS-02", classes={**EVERYWHERE, DeviceClass.LINUX_IOT: excused("It has none.")})
+    made = report(catalogue(control("FS-01"), unasked), findings(["FS-01"], ["FS-02", "XX-99"]))
+    assert outcome(made, "FS-02") == Judged(
+        "FS-02", unasked.title, Severity.HIGH, Outcome.NOT_APPLICABLE, "It has none."
+    )
+    assert (made.asked, made.decided) == (1, 1)
+    assert len(made.judged) == 2
+
+
+def test_a_class_compensation_counts_only_while_its_stand_in_passes() -> None:
+    of = catalogue(control("FS-01", classes={**EVERYWHERE, DeviceClass.OT: compensated("FS-02")}), control("FS-02"))
+    plc = model(DeviceClass.OT)
+    assert outcome(report(of, findings(["FS-02"], ["FS-01"]), plc), "FS-01").outcome is Outcome.COMPENSATED
+    assert outcome(report(of, findings(["FS-02"]), plc), "FS-01").outcome is Outcome.COMPENSATED
+    broken = outcome(report(of, findings([], ["FS-01", "FS-02"]), plc), "FS-01")
+    assert broken.outcome is Outcome.FAIL
+    assert "does not hold: FS-02" in broken.reason
+    assert outcome(report(of, findings([], ["FS-01"]), plc), "FS-01").outcome is Outcome.UNKNOWN
+
+
+def test_a_device_may_always_meet_what_is_compensated() -> None:
+    made = report(PAIR, findings(["FS-01"], ["FS-02"]), model(compensations=(SIGNED,)))
+    assert outcome(made, "FS-01").outcome is Outcome.PASS
+
+
+def test_a_signed_compensation_lapses_although_nobody_tailors_anew() -> None:
+    device = model(compensations=(SIGNED,))
+    body = findings(["FS-02"], ["FS-01"])
+    assert outcome(report(PAIR, body, device), "FS-01").outcome is Outcome.COMPENSATED
+    lapsed = outcome(report(PAIR, body, device, days=90), "FS-01")
+    assert lapsed.outcome is Outcome.FAIL
+    assert "Ada signed has lapsed" in lapsed.reason
+
+
+def test_a_stand_in_that_does_not_apply_stands_in_for_nothing() -> None:
+    absent = Finding("FS-02", Outcome.NOT_APPLICABLE, reason="There is no such thing.")
+    made = report(PAIR, findings([], ["FS-01"], absent), model(compensations=(SIGNED,)))
+    assert outcome(made, "FS-01").outcome is Outcome.FAIL
+
+
+def test_a_build_manifest_decides_what_is_judged_by_manifest() -> None:
+    of = catalogue(by_manifest("BOOT-01", "signed"), by_manifest("BOOT-02", "locked"), by_manifest("BOOT-03", "gone"))
+    made = report(of, BuildManifest("7", {"signed": True, "locked": False}), model(DeviceClass.MCU))
+    assert [entry.outcome for entry in made.judged] == [Outcome.PASS, Outcome.FAIL, Outcome.UNKNOWN]
+    assert (made.asked, made.decided) == (3, 2)
+
+
+def test_a_baseline_of_another_catalogue_is_a_bug_of_ours() -> None:
+    with pytest.raises(Bug) as refused:
+        judge_for(tailor(PAIR, model(), NOW), catalogue(control("FS-01")))
+    assert refused.value.code == "baseline.other_catalogue"
+
+
+TIERS = [
+    pytest.param({}, Tier.AFFIRMING, id="all met"),
+    pytest.param({"FS-04": Outcome.FAIL}, Tier.AFFIRMING, id="a low failure"),
+    pytest.param({"FS-03": Outcome.FAIL}, Tier.AFFIRMING, id="a medium failure"),
+    pytest.param({"FS-02": Outcome.FAIL}, Tier.WARNING, id="a high failure"),
+    pytest.param({"FS-02": Outcome.UNKNOWN}, Tier.AFFIRMING, id="a high one undecided"),
+    pytest.param({"FS-01": Outcome.UNKNOWN}, Tier.WARNING, id="a critical one undecided"),
+    pytest.param({"FS-01": Outcome.FAIL}, Tier.CONTRAINDICATED, id="a critical failure"),
+    pytest.param(
+        {"FS-01": Outcome.FAIL, "FS-02": Outcome.FAIL, "FS-03": Outcome.UNKNOWN}, Tier.CONTRAINDICATED, id="the worst"
+    ),
+]
+LADDER = catalogue(*(control(f"FS-0{number}", severity) for number, severity in enumerate(Severity, 1)))
+
+
+@pytest.mark.parametrize(("changes", "tier"), TIERS)
+def test_the_worst_failure_decides_the_tier(changes: dict[str, Outcome], tier: Tier) -> None:
+    body = findings(
+        (), (), *(Finding(c.id, changes.get(c.id, Outcome.PASS), reason="So it is.") for c in LADDER.controls)
+    )
+    made = read(report(LADDER, body))
+    assert (made.feature, made.tier) == ("baseline", tier)
+    assert (made.appraised_at, made.valid_until) == (NOW, NOW + HOUR)
+    failing = [name for name, value in changes.items() if value is Outcome.FAIL]
+    assert [reason.code for reason in made.reasons if ".fail." in reason.code] == [
+        f"baseline.fail.{name}" for name in failing
+    ]
+
+
+def test_deciding_nothing_is_no_appraisal() -> None:
+    made = read(report(PAIR, findings()))
+    assert made.tier is Tier.NONE
+    assert [reason.code for reason in made.reasons] == ["baseline.nothing_decided"]
+
+
+def test_a_baseline_that_asks_nothing_affirms_nothing() -> None:
+    nothing = catalogue(control("FS-01", classes=dict.fromkeys(DeviceClass, excused())))
+    made = report(nothing, findings())
+    assert (made.coverage, read(made).tier) == (0.0, Tier.NONE)
+
+
+def test_a_reason_says_what_was_seen_why_it_matters_and_what_to_do() -> None:
+    seen = Finding("FS-01", Outcome.FAIL, ("/bin/a", "/bin/b", "/bin/c"))
+    (reason,) = read(report(catalogue(control("FS-01")), findings((), (), seen))).reasons
+    assert reason.code == "baseline.fail.FS-01"
+    assert reason.sentence == "Fault of FS-01. Seen: /bin/a and 2 more. Rationale of FS-01."
+    assert reason.remedy == "Remedy of FS-01."
+
+
+def test_the_worst_come_first_and_the_rest_is_counted() -> None:
+    severities = list(Severity) * 6
+    of = catalogue(*(control(f"FS-{number:02}", severity) for number, severity in enumerate(severities)))
+    made = read(report(of, findings((), [c.id for c in of.controls])))
+    assert len(made.reasons) == MAX_REASONS + 1
+    assert made.reasons[-1].code == "baseline.more"
+    assert "8 more" in made.reasons[-1].sentence
+    ranks = [severities[int(reason.code[-2:])].rank for reason in made.reasons[:-1]]
+    assert ranks == sorted(ranks)
+
+
+def test_exactly_the_limit_needs_no_last_line() -> None:
+    of = catalogue(*(control(f"FS-{number:02}") for number in range(MAX_REASONS)))
+    made = read(report(of, findings((), [c.id for c in of.controls])))
+    assert len(made.reasons) == MAX_REASONS
+    assert all(reason.code != "baseline.more" for reason in made.reasons)
+
+
+GOOD = {
+    "image_signed": True,
+    "anti_rollback": True,
+    "test_keys": False,
+    "watchdog": True,
+    "stack_protector": True,
+    "unique_identity": True,
+    "tls_min": "1.2",
+    "mpu": True,
+    "debug_port_locked": True,
+    "lifecycle": "production",
+    "default_password": False,
+    "support_end": "2031-01-01",
+    "sbom": "sha256:" + "a" * 64,
+}
+
+
+def test_a_good_build_of_a_microcontroller_is_affirmed() -> None:
+    made = report(shipped_catalogue(), BuildManifest("7", GOOD), model(DeviceClass.MCU))
+    assert (made.coverage, read(made).tier, read(made).reasons) == (1.0, Tier.AFFIRMING, ())
+
+
+@pytest.mark.parametrize("fact", sorted(GOOD))
+def test_every_fact_of_a_build_counts(fact: str) -> None:
+    worse = {**GOOD, fact: not GOOD[fact] if isinstance(GOOD[fact], bool) else "none"}
+    bad = report(shipped_catalogue(), BuildManifest("7", worse), model(DeviceClass.MCU))
+    assert [entry.outcome for entry in bad.judged].count(Outcome.FAIL) == 1
+    silent = report(
+        shipped_catalogue(), BuildManifest("7", {k: v for k, v in GOOD.items() if k != fact}), model(DeviceClass.MCU)
+    )
+    assert silent.decided == silent.asked - 1
+
+
+outcomes = st.sampled_from([Outcome.PASS, Outcome.FAIL, Outcome.UNKNOWN, Outcome.NOT_APPLICABLE])
+
+
+@settings(max_examples=40)
+@given(st.sampled_from(DeviceClass), st.lists(outcomes, min_size=40, max_size=40), st.sets(st.integers(0, 39)))
+def test_a_critical_control_that_is_left_out_is_never_affirmed(
+    device_class: DeviceClass, chosen: list[Outcome], kept: set[int]
+) -> None:
+    of = shipped_catalogue()
+    device = model(device_class)
+    sent = [Finding(of.controls[index].id, chosen[index], reason="So it is.") for index in sorted(kept)]
+    made = report(of, findings((), (), *sent), device)
+    asked = {entry.control for entry in report(of, findings(), device).judged if entry.outcome is Outcome.UNKNOWN}
+    critical = {control.id for control in of.controls if control.severity is Severity.CRITICAL}
+    if (critical & asked) - {finding.control for finding in sent}:
+        assert read(made).tier is not Tier.AFFIRMING
+    assert made.decided <= len(asked & {finding.control for finding in sent})
+
+
+@settings(max_examples=40)
+@given(st.lists(outcomes, min_size=40, max_size=40))
+def test_a_report_survives_storage(chosen: list[Outcome]) -> None:
+    of = shipped_catalogue()
+    body = Findings(
+        findings().plan,
+        tuple(Finding(c.id, made, ("/etc/x",), "So it is.") for c, made in zip(of.controls, chosen, strict=True)),
+    )
+    made = report(of, body)
+    assert msgspec.json.decode(msgspec.json.encode(made), type=Report) == made
