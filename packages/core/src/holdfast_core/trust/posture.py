@@ -19,15 +19,20 @@ from holdfast_core.wire.sequence import Sequence
 
 
 class Wish(msgspec.Struct, frozen=True):
-    """What a feature wants of a device: a directive that has no number yet. `args` is JSON."""
+    """What a feature wants of a device: a directive that has no number yet. `args` is JSON; build it with `wish`.
+
+    `digest` identifies it: two wishes of a kind with one digest are the same wish. It is kept, because every check-in
+    compares it.
+    """
 
     kind: str
     args: bytes
+    digest: Digest
 
-    @property
-    def digest(self) -> Digest:
-        """Identifies the wish: two wishes of a kind with one digest are the same wish."""
-        return digest_of(self.args)
+
+def wish(kind: str, args: bytes) -> Wish:
+    """A wish of `kind` with `args`, a JSON object."""
+    return Wish(kind, args, digest_of(args))
 
 
 class OpenDirective(msgspec.Struct, frozen=True):

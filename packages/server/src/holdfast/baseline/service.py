@@ -28,7 +28,7 @@ from holdfast_core.kernel.ids import DeviceKey
 from holdfast_core.kernel.instants import DAY, Instant
 from holdfast_core.record.model import Kind
 from holdfast_core.trust.model import Verdict
-from holdfast_core.trust.posture import OpenDirective, Wish
+from holdfast_core.trust.posture import OpenDirective, Wish, wish
 from holdfast_core.wire.codec import decode_body
 
 SECTION = "baseline"
@@ -71,8 +71,8 @@ class Compiler:
         """Tailor, plan and make ready to judge."""
         baseline = tailor(self.catalogue, model, now)
         plan = compile_plan(baseline, model, self.catalogue)
-        wish = None if model.device_class is DeviceClass.MCU else Wish(PLAN, canonical(plan))
-        return Compiled(baseline, plan, judge_for(baseline, self.catalogue), wish, now // DAY)
+        wished = None if model.device_class is DeviceClass.MCU else wish(PLAN, canonical(plan))
+        return Compiled(baseline, plan, judge_for(baseline, self.catalogue), wished, now // DAY)
 
 
 class BaselineAppraiser:
@@ -148,7 +148,7 @@ class BaselineService:
     async def audit_now(self, key: DeviceKey, *, actor: str) -> OpenDirective:
         """Direct a device to audit itself at its next check-in."""
         # The instant makes each order a new wish: an audit that was done can be asked for again.
-        return await self._order(key, Wish(AUDIT_NOW, canonical({"asked_at": self._clock.now()})), actor)
+        return await self._order(key, wish(AUDIT_NOW, canonical({"asked_at": self._clock.now()})), actor)
 
     async def harden(self, key: DeviceKey, control: ControlId, *, actor: str) -> OpenDirective:
         """Direct a device to mend one control by itself, kept only if it checks in healthy afterwards.
@@ -172,16 +172,16 @@ class BaselineService:
                 http_status=409,
             )
         args = {"control": control, "confirm_s": CONFIRM_SECONDS, "asked_at": self._clock.now()}
-        return await self._order(key, Wish(HARDEN, canonical(args)), actor)
+        return await self._order(key, wish(HARDEN, canonical(args)), actor)
 
-    async def _order(self, key: DeviceKey, wish: Wish, actor: str) -> OpenDirective:
+    async def _order(self, key: DeviceKey, wanted: Wish, actor: str) -> OpenDirective:
         device = require_device(self._store, key)
         require_posture(self._store, key)
         async with self._store.exclusive(key):
             posture, now = require_posture(self._store, key), self._clock.now()
-            desired = posture.desired.issue(wish, by=actor, now=now)
+            desired = posture.desired.issue(wanted, by=actor, now=now)
             issued = desired.open[-1]
-            data = {"id": issued.id, "kind": wish.kind, "args": wish.digest}
+            data = {"id": issued.id, "kind": wanted.kind, "args": wanted.digest}
             noted = Noted(Kind.DIRECTIVE_ISSUED, actor, device, key.scope, data, now)
             await self._store.commit([msgspec.structs.replace(posture, desired=desired), *self._emit(noted)])
         return issued

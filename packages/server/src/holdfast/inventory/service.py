@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -43,7 +44,8 @@ class InventoryService:
         Raises:
             HostileData: ``model.*`` (see `model_file.load`), ``model.exists``.
         """
-        model = model_file.load(data)
+        # In a thread: a hostile file costs seconds of parsing, and the loop belongs to the devices.
+        model = await asyncio.to_thread(model_file.load, data)
         stored = StoredModel(scope, f"{model.name}@{model.version}", model_file.digest(model), model, self._clock.now())
         known = self._store.model(scope, stored.reference)
         if known is not None and known.digest == stored.digest:

@@ -25,7 +25,7 @@ from holdfast_core.record.model import Kind, entry
 from holdfast_core.response.model import Incident
 from holdfast_core.response.rules import CLONE, LOG, VERDICT, after_verdict, close, opened
 from holdfast_core.trust.model import Hold, Verdict
-from holdfast_core.trust.posture import Posture, Wish
+from holdfast_core.trust.posture import Posture, Wish, wish
 from holdfast_core.wire.frame import Level
 
 NETWORK_PROFILE = "network-profile"
@@ -169,8 +169,8 @@ class NetworkProfileContributor:
         return (_NORMAL,) if told or pending else ()
 
 
-_QUARANTINE = Wish(NETWORK_PROFILE, b'{"profile":"quarantine"}')
-_NORMAL = Wish(NETWORK_PROFILE, b'{"profile":"normal"}')
+_QUARANTINE = wish(NETWORK_PROFILE, b'{"profile":"quarantine"}')
+_NORMAL = wish(NETWORK_PROFILE, b'{"profile":"normal"}')
 
 
 def _require_why(why: str) -> None:

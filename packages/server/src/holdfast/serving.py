@@ -1,0 +1,139 @@
+"""Running the control plane: the listeners, the watch that lets verdicts fall, the webhook, and an orderly end.
+
+1. The ports open only when everything is loaded; a port that cannot be had ends the start, not half of the server.
+2. On SIGTERM or SIGINT nothing new is taken, what was begun is finished, and the data folder is given back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from holdfast.adapters.pki.files import read
+from holdfast.adapters.webhook import WebhookNotifier
+from holdfast.bootstrap import SOCKET, Plane
+from holdfast.config import Config
+from holdfast.response.dispatch import Dispatcher
+from holdfast.web.api.app import operator_app
+from holdfast.web.api.services import Services
+from holdfast.web.device.app import device_app
+from holdfast.web.device.protocol import BoundedProtocol, LocalProtocol
+from holdfast.web.health import health_app
+from holdfast.web.listeners import Listener, bind, bind_local
+from holdfast.web.tls import device_context, operator_context
+
+STARTING_SECONDS = 0.01
+
+_log = logging.getLogger("holdfast.serving")
+
+
+def services_of(plane: Plane, device_port: int) -> Services:
+    """What the operator API is served from."""
+    return Services(
+        store=plane.store,
+        clock=plane.clock,
+        inventory=plane.inventory,
+        identity=plane.identity,
+        baseline=plane.baseline,
+        response=plane.response,
+        record=plane.record,
+        scope=plane.config.scope,
+        limits=plane.limits,
+        device_url=f"https://{plane.config.names[0]}:{device_port}",
+        root_fingerprint=plane.authority.root_fingerprint,
+    )
+
+
+class Serving:
+    """A running control plane: its ports as they are (0 in the configuration means any), and its parts."""
+
+    def __init__(self, plane: Plane) -> None:
+        config, keys = plane.config, plane.folder / "keys"
+        limits = msgspec.structs.replace(plane.limits, connections=config.connections)
+        device_socket = bind(config.device_host, config.device_port)
+        services = services_of(plane, device_socket.getsockname()[1])
+        certificate = Path(config.operator_certificate or keys / "operator-port.pem")
+        key = Path(config.operator_key or keys / "operator-port.key")
+        protocol = type("DeviceProtocol", (BoundedProtocol,), {"limits": limits})
+        devices = device_app(plane.check_ins, plane.identity, limits)
+        health, counted = health_app(services, devices)
+        self.plane = plane
+        self.device = Listener(counted, device_socket, tls=device_context(keys), limits=limits, protocol=protocol)
+        self.operator = Listener(
+            operator_app(services, local=False),
+            bind(config.operator_host, config.operator_port),
+            tls=operator_context(certificate, key),
+            limits=limits,
+        )
+        self.local = Listener(
+            operator_app(services, local=True),
+            bind_local(plane.folder / SOCKET),
+            tls=None,
+            limits=limits,
+            protocol=LocalProtocol,
+        )
+        self.health = Listener(health, bind("127.0.0.1", config.metrics_port), tls=None, limits=limits)
+        self._listeners = (self.device, self.operator, self.local, self.health)
+        self._work: list[Coroutine[Any, Any, None]] = [plane.verdicts.watch()]
+        if config.webhook_url:
+            notifier = WebhookNotifier(config.webhook_url, read(keys / "webhook.secret").decode().strip())
+            self._work.append(Dispatcher(store=plane.store, clock=plane.clock, notifier=notifier).run())
+
+    def stop(self) -> None:
+        """Ask for an orderly end."""
+        for listener in self._listeners:
+            listener.should_exit = True
+
+    async def started(self, running: asyncio.Task[None]) -> None:
+        """Return once every port is listened on, or `running` ended before that."""
+        while not all(listener.started for listener in self._listeners):
+            done, _ = await asyncio.wait({running}, timeout=STARTING_SECONDS)
+            if done:
+                return
+
+    async def run(self) -> None:
+        """Serve until `stop`."""
+        background = [asyncio.create_task(work) for work in self._work]
+        try:
+            await asyncio.gather(*(listener.listen() for listener in self._listeners))
+        finally:
+            for task in background:
+                task.cancel()
+            for task in background:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+
+@asynccontextmanager
+async def running(config: Config, folder: Path) -> AsyncIterator[Serving]:
+    """A control plane that runs for as long as the block does."""
+    plane = Plane.open(config, folder)
+    try:
+        serving = Serving(plane)
+        task = asyncio.create_task(serving.run())
+        try:
+            await serving.started(task)
+            yield serving
+        finally:
+            serving.stop()
+            await task
+    finally:
+        await plane.close()
+
+
+async def serve(config: Config, folder: Path) -> None:
+    """Run the control plane until SIGTERM or SIGINT."""
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    async with running(config, folder) as serving:
+        _log.info("devices: port %d, people: port %d", serving.device.port, serving.operator.port)
+        await ended.wait()
