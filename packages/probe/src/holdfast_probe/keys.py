@@ -24,7 +24,7 @@ KEY_BYTES = 16 * 1024
 """No single key is larger."""
 
 _BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]{0,24}?) ?PRIVATE KEY-----")
-_FILLER = re.compile(rb"\\[nrt]|[\s\"',\\+]")
+_FILLER = re.compile(rb"\\[nrt]|[\s\"',\\]")
 _SEQUENCE, _INTEGER, _OCTETS, _OID = 0x30, 0x02, 0x04, 0x06
 _MODULUS_BYTES = 64
 _SSH_NAMES = (
