@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -32,7 +33,12 @@ FINE, FAILED, USAGE, FOUND = 0, 1, 2, 3
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command and end the process with its exit code."""
     options = _parser().parse_args(arguments)
-    commands = {"enroll": _enroll, "check-in": _check_in, "run": _run, "status": _status}
+    commands: dict[str, Callable[[argparse.Namespace], int]] = {
+        "enroll": _enroll,
+        "check-in": _check_in,
+        "run": _run,
+        "status": _status,
+    }
     try:
         sys.exit(commands[options.command](options))
     except HoldfastError as error:
@@ -106,8 +112,8 @@ def _enroll(options: argparse.Namespace) -> int:
     from holdfast_agent.enroll import enroll  # noqa: PLC0415  (imports cryptography, which a check-in must not)
 
     folder = Folder(options.state)
-    folder.lock()
-    enroll(folder, config, ca=ca, claim=claim)
+    with folder.locked():
+        enroll(folder, config, ca=ca, claim=claim)
     say(f"Enrolled as {config.device}. Check in with: holdfast-agent check-in --state {options.state}")
     return FINE
 
@@ -131,36 +137,41 @@ def _claim(source: str | None) -> str:
     return text
 
 
-def _agent(options: argparse.Namespace) -> Agent:
-    folder = Folder(options.state)
-    config = folder.config()
-    folder.lock()
-    return Agent(folder, config, _clock(config))
-
-
 def _clock(config: Config) -> Clock:
     return Clock(config.device, Path(config.proc))
 
 
 def _check_in(options: argparse.Namespace) -> int:
-    agent = _agent(options)
-    trouble = agent.state.trouble
-    if trouble is not None and trouble.of_identity and agent.blocked and not options.now:
-        say(f"Not calling yet. {trouble.sentence} [{trouble.code}] {trouble.remedy}")
-        return FAILED
-    taken = agent.contact(recheck=options.light_audit)
-    agent.give_up_trial()
-    if (trouble := agent.state.trouble) is not None:
-        say(f"{trouble.sentence} [{trouble.code}] {trouble.remedy}")
-    elif (verdict := agent.state.verdict) is not None:
-        say(f"Checked in: {verdict.level}.")
-        for reason in verdict.reasons:
-            say(f"  {reason.sentence} [{reason.code}] {reason.remedy}")
+    folder = Folder(options.state)
+    config = folder.config()
+    with folder.locked():
+        agent = Agent(folder, config, _clock(config))
+        trouble = agent.state.trouble
+        if trouble is not None and trouble.of_identity and agent.blocked and not options.now:
+            say(f"Not calling yet. {trouble.sentence} [{trouble.code}] {trouble.remedy}")
+            return FAILED
+        taken = agent.contact(recheck=options.light_audit)
+        agent.give_up_trial()
+    _tell(agent)
     return FINE if taken else FAILED
 
 
-def _run(options: argparse.Namespace) -> int:
-    _agent(options).run()
+def _tell(agent: Agent) -> None:
+    """How the contact ended, in words."""
+    trouble, verdict = agent.state.trouble, agent.state.verdict
+    if trouble is not None:
+        say(f"{trouble.sentence} [{trouble.code}] {trouble.remedy}")
+    elif verdict is not None:
+        say(f"Checked in: {verdict.level}.")
+        for reason in verdict.reasons:
+            say(f"  {reason.sentence} [{reason.code}] {reason.remedy}".rstrip())
+
+
+def _run(options: argparse.Namespace) -> NoReturn:
+    folder = Folder(options.state)
+    config = folder.config()
+    with folder.locked():
+        Agent(folder, config, _clock(config)).run()
 
 
 def _status(options: argparse.Namespace) -> int:

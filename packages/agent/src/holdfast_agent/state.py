@@ -20,6 +20,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
@@ -95,7 +97,6 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.written = Written()
-        self._lock: int | None = None
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             status = path.stat()
@@ -106,25 +107,21 @@ class Folder:
         except OSError as error:
             raise _world(error, path) from error
 
-    def lock(self) -> None:
-        """Become the one agent that uses the folder, until this process ends. Raises WorldError ``agent.busy``."""
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Be the one agent that uses the folder, while the context lasts. Raises WorldError ``agent.busy``."""
         descriptor = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(descriptor)
+            yield
+        except BlockingIOError as error:
             raise WorldError(
                 "agent.busy",
                 f"Another agent is using {self.path}.",
                 remedy="Let it finish, or stop the resident one before running a one-shot command.",
             ) from error
-        self._lock = descriptor
-
-    def unlock(self) -> None:
-        """Let another agent use the folder."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        finally:
+            os.close(descriptor)
 
     @property
     def enrolled(self) -> bool:
