@@ -1,0 +1,61 @@
+"""When an audit is due, and how results are joined."""
+
+from __future__ import annotations
+
+import pytest
+
+from holdfast_agent.audit import Extent, extent_due, joined, marked
+from holdfast_agent.state import AuditMark, Config, LightAudit
+from holdfast_core.baseline.model import Finding, Findings, Outcome
+from holdfast_core.kernel.digests import Digest
+from holdfast_core.wire.confirm import Moment
+
+PLAN, OTHER = Digest("sha256:" + "1" * 64), Digest("sha256:" + "2" * 64)
+MARK = AuditMark(PLAN, full=Moment("b1", 100), light=Moment("b1", 5_000))
+INTERVAL = Config("https://x", "cam-1", light_interval_s=3_600)
+ALWAYS = Config("https://x", "cam-1", light_audit=LightAudit.EVERY_CHECK_IN)
+DAY = 86_400
+
+
+@pytest.mark.parametrize(
+    ("plan", "mark", "now", "config", "asked", "expected"),
+    [
+        (PLAN, None, Moment("b1", 5_001), INTERVAL, False, Extent.FULL),
+        (OTHER, MARK, Moment("b1", 5_001), INTERVAL, False, Extent.FULL),
+        (PLAN, MARK, Moment("b2", 5_001), INTERVAL, False, Extent.FULL),
+        (PLAN, MARK, Moment("b1", 5_001), INTERVAL, True, Extent.FULL),
+        (PLAN, MARK, Moment("b1", 100 + DAY), INTERVAL, False, Extent.FULL),
+        (PLAN, MARK, Moment("b1", 99 + DAY), INTERVAL, False, Extent.LIGHT),
+        (PLAN, MARK, Moment("b1", 5_000 + 3_600), INTERVAL, False, Extent.LIGHT),
+        (PLAN, MARK, Moment("b1", 4_999 + 3_600), INTERVAL, False, Extent.NOTHING),
+        (PLAN, MARK, Moment("b1", 5_001), ALWAYS, False, Extent.LIGHT),
+    ],
+    ids=["never yet", "new plan", "reboot", "asked", "interval", "light before it", "light", "nothing", "every time"],
+)
+def test_what_is_due(
+    plan: Digest, mark: AuditMark | None, now: Moment, config: Config, *, asked: bool, expected: Extent
+) -> None:
+    assert extent_due(plan, DAY, mark, now, config, asked=asked) is expected
+
+
+def finding(control: str, outcome: Outcome) -> Finding:
+    return Finding(control, outcome)
+
+
+def test_a_light_result_replaces_its_controls_last_one_only() -> None:
+    before = Findings(PLAN, (finding("ACC-04", Outcome.PASS), finding("FS-06", Outcome.PASS)))
+    seen = Findings(PLAN, (finding("ACC-04", Outcome.FAIL),))
+    assert joined(before, seen).findings == (finding("ACC-04", Outcome.FAIL), finding("FS-06", Outcome.PASS))
+
+
+def test_nothing_of_another_plan_is_kept() -> None:
+    before = Findings(OTHER, (finding("FS-06", Outcome.PASS),))
+    seen = Findings(PLAN, (finding("ACC-04", Outcome.FAIL),))
+    assert joined(before, seen) == seen
+    assert joined(None, seen) == seen
+
+
+def test_the_mark_of_a_light_audit_leaves_the_age_of_the_whole() -> None:
+    now = Moment("b1", 9_000)
+    assert marked(Extent.LIGHT, PLAN, MARK, now) == AuditMark(PLAN, MARK.full, now)
+    assert marked(Extent.FULL, PLAN, MARK, now) == AuditMark(PLAN, now, now)
