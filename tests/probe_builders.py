@@ -14,6 +14,9 @@ from holdfast_core.kernel.digests import digest_of
 from holdfast_probe.audit import audit
 from holdfast_probe.roots import FolderRoot, Root
 
+Files = dict[str, str | bytes | tuple[str | bytes, int]]
+"""What to put where: content, or content and mode."""
+
 PLAN: dict[str, Any] = {
     "device_class": DeviceClass.LINUX_IOT,
     "catalogue": digest_of(b""),
@@ -28,7 +31,7 @@ def a_plan(**lists: Any) -> Plan:
     return Plan(**PLAN, **lists)
 
 
-def grow(folder: Path, files: dict[str, str | bytes | tuple[str | bytes, int]]) -> Path:
+def grow(folder: Path, files: Files) -> Path:
     """Put files into `folder`: content, or content and mode; ``-> target`` is a link, one ending in ``/`` a folder."""
     for name, what in files.items():
         path = folder / name.strip("/")

@@ -43,7 +43,7 @@ from holdfast_core.baseline.probes import (
 from holdfast_probe.audit import audit
 from holdfast_probe.budget import Budget
 from holdfast_probe.roots import FolderRoot, Missing, Unreadable
-from probe_builders import a_plan, ask, der_ec_key, grow, pem
+from probe_builders import Files, a_plan, ask, der_ec_key, grow, pem
 
 SSHD = Setting(file="/etc/ssh/sshd_config", syntax=Syntax.SSHD, key="PermitRootLogin", one_of=("no",), default="yes")
 ALL: tuple[ProbeSpec, ...] = (
@@ -252,8 +252,8 @@ def test_a_hash_that_costs_a_year(tmp_path: Path) -> None:
 
 def test_no_fact_of_this_host_reaches_a_folder(tmp_path: Path) -> None:
     """A tree that brings its own /proc is judged like the same tree with another, or with none."""
-    tree = {"etc/passwd": "root:x:0:0::/:/bin/sh\n", "etc/group": "root:x:0:\n", "bin/tool": ("x", 0o755)}
-    lies = {
+    tree: Files = {"etc/passwd": "root:x:0:0::/:/bin/sh\n", "etc/group": "root:x:0:\n", "bin/tool": ("x", 0o755)}
+    lies: Files = {
         "proc/net/tcp": "sl\n 0: 00000000:0016 00000000:0000 0A\n",
         "proc/cmdline": "single",
         "proc/mounts": "x / ext4 ro 0 0\n",

@@ -47,7 +47,7 @@ from holdfast_probe.audit import audit
 from holdfast_probe.roots import FolderRoot, LiveRoot
 from probe_builders import a_plan, ask, der_ec_key, grow, own_ids, pem
 
-PASSWD = "root:x:0:0::/root:/bin/sh\ndaemon:x:1:1::/:/usr/sbin/nologin\n"
+USERS = "root:x:0:0::/root:/bin/sh\ndaemon:x:1:1::/:/usr/sbin/nologin\n"
 # sha512-crypt of 24 random letters; the weak one below is md5-crypt of "admin".
 STRONG = "$6$abcdefgh$bR/8f31q01OtEg01mvvW3YylJuMEgdQclmvaTDu6fYd9horHK4ohiDzOGZ2GQjaY7zTE/OeaTr/j1bLbTzJ7A/"
 PE = "/lib/systemd/system"
@@ -101,37 +101,37 @@ CASES: dict[str, Case] = {
     ),
     "empty password": (
         Accounts(check=AccountCheck.EMPTY_PASSWORD),
-        {"etc/passwd": PASSWD, "etc/shadow": "root:*:::::::\n"},
+        {"etc/passwd": USERS, "etc/shadow": "root:*:::::::\n"},
         {"etc/shadow": "root::::::::\n"},
         {},
     ),
     "default password": (
         Accounts(check=AccountCheck.DEFAULT_PASSWORD),
-        {"etc/passwd": PASSWD, "etc/shadow": f"root:{STRONG}:::::::\n"},
+        {"etc/passwd": USERS, "etc/shadow": f"root:{STRONG}:::::::\n"},
         {"etc/shadow": "root:$1$salt$IEd.dPRrJY41NYnnaBENQ1:::::::\n"},
         {},
     ),
     "uid zero": (
         Accounts(check=AccountCheck.UID_ZERO),
-        {"etc/passwd": PASSWD},
-        {"etc/passwd": PASSWD + "toor:x:0:0::/:/bin/sh\n"},
+        {"etc/passwd": USERS},
+        {"etc/passwd": USERS + "toor:x:0:0::/:/bin/sh\n"},
         {},
     ),
     "hash strength": (
         Accounts(check=AccountCheck.HASH_STRENGTH),
-        {"etc/passwd": PASSWD, "etc/shadow": f"root:{STRONG}:::::::\n"},
+        {"etc/passwd": USERS, "etc/shadow": f"root:{STRONG}:::::::\n"},
         {"etc/shadow": "root:$1$salt$IEd.dPRrJY41NYnnaBENQ1:::::::\n"},
         {},
     ),
     "unexpected login": (
         Accounts(check=AccountCheck.UNEXPECTED_LOGIN),
-        {"etc/passwd": PASSWD, "etc/shadow": f"root:{STRONG}:::::::\ndaemon:*::\n"},
-        {"etc/passwd": PASSWD + "backdoor:" + STRONG + ":0:0::/:/bin/sh\n"},
+        {"etc/passwd": USERS, "etc/shadow": f"root:{STRONG}:::::::\ndaemon:*::\n"},
+        {"etc/passwd": USERS + "backdoor:" + STRONG + ":0:0::/:/bin/sh\n"},
         {"accounts": ("root",)},
     ),
     "login with a key": (
         Accounts(check=AccountCheck.UNEXPECTED_LOGIN),
-        {"etc/passwd": PASSWD, "etc/shadow": "root:*::\n"},
+        {"etc/passwd": USERS, "etc/shadow": "root:*::\n"},
         {"root/.ssh/authorized_keys": "ssh-ed25519 AAAA\n"},
         {},
     ),
@@ -211,9 +211,7 @@ CASES: dict[str, Case] = {
     "uci": (
         Setting(file="/etc/config/dropbear", syntax=Syntax.UCI, key="dropbear.PasswordAuth", one_of=("off", "0")),
         {"etc/config/dropbear": "config dropbear\n\toption PasswordAuth 'off'\n"},
-        {
-            "etc/config/dropbear": "config dropbear\n\toption PasswordAuth off\nconfig dropbear\n\toption PasswordAuth on\n"
-        },
+        {"etc/config/dropbear": "config dropbear\n\toption PasswordAuth 0\nconfig dropbear\n option PasswordAuth on\n"},
         {},
     ),
     "sysctl": (
@@ -437,7 +435,7 @@ def test_guesses_stop_at_their_price(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", [0o000, 0o200])
 def test_what_cannot_be_read_is_unknown(tmp_path: Path, mode: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Root reads everything, so the refusal is planted."""
-    grow(tmp_path, {"etc/passwd": PASSWD, "etc/shadow": ("root::::::::", mode)})
+    grow(tmp_path, {"etc/passwd": USERS, "etc/shadow": ("root::::::::", mode)})
     real: Callable[..., int] = os.open
 
     def refuse(path: Any, *rest: Any, **more: Any) -> int:
@@ -454,7 +452,7 @@ def test_what_cannot_be_read_is_unknown(tmp_path: Path, mode: int, monkeypatch: 
 def test_findings_are_in_control_order_and_survive_the_wire(tmp_path: Path) -> None:
     names = [f"XX-{i:02d}" for i in range(len(CASES), 0, -1)]
     asked = list(zip(names, (spec for spec, *_ in CASES.values()), strict=True))
-    grow(tmp_path, {"etc/passwd": PASSWD})
+    grow(tmp_path, {"etc/passwd": USERS})
     found = audit(FolderRoot(tmp_path), asked, a_plan())
     assert [f.control for f in found.findings] == sorted(names)
     assert msgspec.json.decode(msgspec.json.encode(found), type=Findings) == found
