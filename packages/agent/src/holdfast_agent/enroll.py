@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat, pkcs7
 from cryptography.x509.oid import NameOID
 
-from holdfast_agent.state import CONFIG, IDENTITY, ROOT, STATE, Config, Folder, Stored
+from holdfast_agent.state import CONFIG, IDENTITY, ROOT, Config, Folder, Stored
 from holdfast_agent.transport import Client, Server, parse_server, pinned_context, unverified_context
 from holdfast_core.kernel.digests import Digest, digest_of
 from holdfast_core.kernel.errors import HostileData, WorldError
@@ -59,10 +59,12 @@ def enroll(folder: Folder, config: Config, *, ca: Digest, claim: str) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     chain = _ordered(_certificates(_ask(root, server, device, claim, key)), others, key, device, root)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    # The state first: were the identity there without it, the count would seem lost.
-    folder.write(STATE, msgspec.json.encode(_state_after(folder, same_root=_same_root(folder, root))))
+    # The identity last: until it is there the folder counts as not enrolled, or as enrolled before. The state before
+    # it: an identity without one would look as if the count had been lost.
+    stored = _state_after(folder, same_root=_same_root(folder, root))
     folder.write(ROOT, root.public_bytes(Encoding.PEM))
     folder.write(CONFIG, msgspec.json.encode(config))
+    folder.save(stored)
     folder.write(IDENTITY, pem + b"".join(certificate.public_bytes(Encoding.PEM) for certificate in chain))
 
 
@@ -72,7 +74,7 @@ def _state_after(folder: Folder, *, same_root: bool) -> Stored:
         before = folder.state()
     except WorldError:
         return Stored()
-    return Stored(enrolled_again(before.protocol, same_root=same_root), before.audit, folder.written)
+    return Stored(enrolled_again(before.protocol, same_root=same_root), before.audit)
 
 
 def _same_root(folder: Folder, root: x509.Certificate) -> bool:

@@ -73,7 +73,7 @@ class AuditMark(msgspec.Struct, frozen=True):
 
 
 class Written(msgspec.Struct, frozen=True):
-    """What was written to the folder since the first enrollment, up to the write before the last."""
+    """What was written to the folder since the first enrollment: files replaced, and their bytes."""
 
     files: int = 0
     bytes: int = 0
@@ -163,10 +163,18 @@ class Folder:
 
     def save(self, stored: Stored) -> None:
         """Make the state durable; what it says of writes is filled in here. Raises WorldError ``agent.disk``."""
-        self.write(STATE, msgspec.json.encode(msgspec.structs.replace(stored, written=self.written)))
+        # The count includes this very write; its own digits may be a few bytes off, and nobody minds.
+        size = len(msgspec.json.encode(msgspec.structs.replace(stored, written=self.written)))
+        counted = Written(self.written.files + 1, self.written.bytes + size)
+        self._replace(STATE, msgspec.json.encode(msgspec.structs.replace(stored, written=counted)))
+        self.written = counted
 
     def write(self, name: str, data: bytes) -> None:
         """Replace a file of the folder by `data`, durable when this returns. Raises WorldError ``agent.disk``."""
+        self._replace(name, data)
+        self.written = Written(self.written.files + 1, self.written.bytes + len(data))
+
+    def _replace(self, name: str, data: bytes) -> None:
         target, temporary = self.path / name, self.path / (name + _TEMPORARY)
         try:
             _write_synced(temporary, data)
@@ -175,7 +183,6 @@ class Folder:
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise _disk(error, target) from error
-        self.written = Written(self.written.files + 1, self.written.bytes + len(data))
 
     def write_if_changed(self, name: str, data: bytes) -> bool:
         """`write`, unless the file holds `data` already; whether it was written."""
