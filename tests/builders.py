@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import itertools
+import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -56,15 +60,25 @@ class FakeRandomness:
         return f"{next(self._count):0{size}d}"
 
 
-def data_folder(folder: Path, config: Config | None = None) -> Path:
-    """A data folder as `holdfast init` leaves it, with throw-away keys."""
+def data_folder(folder: Path) -> Path:
+    """A data folder as `holdfast init` leaves it. All tests of a process share its keys: making them takes long."""
+    shutil.copytree(_template(), folder, dirs_exist_ok=True)
+    return folder
+
+
+@functools.cache
+def _template() -> Path:
+    """A data folder to copy, removed when the process ends."""
+    holder = tempfile.TemporaryDirectory(prefix="holdfast-test-")
+    atexit.register(holder.cleanup)
+    folder = Path(holder.name)
     keys = folder / "keys"
-    keys.mkdir(parents=True)
+    keys.mkdir()
     authority = FileAuthority.create(keys, organization="Test", now=START)
     for stem in ("device-port", "operator-port"):
         authority.certify_server(["localhost", "127.0.0.1"], stem=stem, now=START)
     FileLogSigner.create(keys, "localhost/log")
-    (folder / "holdfast.toml").write_text(render(config or Config()))
+    (folder / "holdfast.toml").write_text(render(Config()))
     engine = open_engine(folder / DATABASE)
     upgrade(engine)
     engine.dispose()

@@ -55,3 +55,9 @@ def vectors() -> Path:
     if not VECTORS.is_dir():
         pytest.skip(f"the shared vectors are not at {VECTORS}")
     return VECTORS
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Asynchronous tests (marked ``anyio``) run on the loop the server runs on."""
+    return "asyncio"

@@ -21,11 +21,12 @@ from holdfast_core.baseline.model import Baseline, BuildManifest, ControlId, Fin
 from holdfast_core.baseline.rules import FEATURE, Judge, appraise, judge_for
 from holdfast_core.baseline.tailoring import compile_plan, tailor
 from holdfast_core.inventory.model import DeviceClass, DeviceModel
-from holdfast_core.kernel.appraisals import Appraisal
+from holdfast_core.kernel.appraisals import Appraisal, Tier
 from holdfast_core.kernel.digests import canonical
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.ids import DeviceKey
 from holdfast_core.kernel.instants import DAY, Instant
+from holdfast_core.kernel.reasons import Reason
 from holdfast_core.record.model import Kind
 from holdfast_core.trust.model import Verdict
 from holdfast_core.trust.posture import OpenDirective, Wish, wish
@@ -89,8 +90,8 @@ class BaselineAppraiser:
         until = Instant(evidence.gathered_at + context.policy.max_age(FEATURE, DEFAULT_MAX_AGE))
         if evidence.body is not None:
             body = decode_body(evidence.body, _BODY, section=SECTION)
-            reading = appraise(compiled.judge.report(body, context.now), now=context.now, max_age_ms=0)
-            return Appraised(_holding(reading, until), keep=Keep.BY_DIGEST)
+            reading = _reading(compiled, body, context.now)
+            return Appraised(msgspec.structs.replace(reading, valid_until=until), keep=Keep.BY_DIGEST)
         previous = context.posture.appraisal(FEATURE)
         known = context.posture.sections.get(SECTION)
         if previous is None or known is None or known.digest != evidence.digest:
@@ -100,8 +101,18 @@ class BaselineAppraiser:
         return Appraised(msgspec.structs.replace(previous, valid_until=until))
 
 
-def _holding(reading: Appraisal, until: Instant) -> Appraisal:
-    return msgspec.structs.replace(reading, valid_until=until)
+def _reading(compiled: Compiled, body: Findings | BuildManifest, now: Instant) -> Appraisal:
+    """The reading of an audit. One made with another plan says nothing: an older plan may have asked for less."""
+    if isinstance(body, Findings) and compiled.wish is not None and body.plan != compiled.wish.digest:
+        return Appraisal(FEATURE, Tier.NONE, (_OTHER_PLAN,), now, now)
+    return appraise(compiled.judge.report(body, now), now=now, max_age_ms=0)
+
+
+_OTHER_PLAN = Reason(
+    "baseline.other_plan",
+    "The device's audit was made with another plan than its model's.",
+    "Wait for the next check-in: the plan in force has been sent. If it stays so, look at the agent's status.",
+)
 
 
 def _may_have_changed(compiled: Compiled, previous: Appraisal) -> bool:
