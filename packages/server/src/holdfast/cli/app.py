@@ -1,0 +1,47 @@
+"""The tree of commands."""
+
+from __future__ import annotations
+
+import typer
+
+from holdfast.cli import (
+    audit,
+    backup,
+    claim,
+    device,
+    device_actions,
+    doctor,
+    incident,
+    init,
+    log,
+    model,
+    serve,
+    token,
+)
+
+HELP = """Holdfast: the security control plane for IoT fleets.
+
+Data goes to stdout, words to stderr. Exit: 0 fine, 1 failed, 2 usage, 3 findings, 4 could not decide."""
+
+
+def build() -> typer.Typer:
+    """The command line, put together."""
+    app = typer.Typer(name="holdfast", help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
+    audit.register(app)
+    init.register(app)
+    serve.register(app)
+    for name, summary, registers in (
+        ("model", "Device models: check a file, see its baseline, add it.", (model.register,)),
+        ("device", "Devices: add, find, look at, act on.", (device.register, device_actions.register)),
+        ("claim", "Claims: the right of one device to enroll, once.", (claim.register,)),
+        ("token", "Tokens: a program's right to call the API.", (token.register,)),
+        ("incident", "Incidents: what needs looking at.", (incident.register,)),
+        ("log", "The record: show, export and verify it.", (log.register,)),
+    ):
+        group = typer.Typer(help=summary, no_args_is_help=True)
+        for register in registers:
+            register(group)
+        app.add_typer(group, name=name)
+    backup.register(app)
+    doctor.register(app)
+    return app

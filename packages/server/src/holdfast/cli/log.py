@@ -1,0 +1,188 @@
+"""``holdfast log``: the record. Exporting and showing need the control plane; verifying needs nothing but the file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from holdfast.cli.session import Exit, Session, command, finish
+
+if TYPE_CHECKING:
+    from holdfast_core.record.report import VerifyReport
+
+DEFAULT_SHOWN = 40
+
+StartOption = Annotated[int | None, typer.Option(min=0, help="First leaf; without it, the newest.", show_default=False)]
+CountOption = Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many leaves.")]
+OfDeviceOption = Annotated[str, typer.Option("--device", help="Only the entries of this device.")]
+ExportArgument = Annotated[Path, typer.Argument(metavar="FILE", help="Where to; - is stdout.")]
+VerifyArgument = Annotated[Path, typer.Argument(metavar="FILE", help="An export; - reads stdin.")]
+PinOption = Annotated[
+    list[Path] | None,
+    typer.Option("--pin", metavar="FILE", help="A checkpoint kept elsewhere, as an agent pins it; repeat it."),
+]
+KeyOption = Annotated[
+    str,
+    typer.Option(
+        "--key", metavar="KEY|FILE", help="The log's verifier key, from anywhere but the export.", show_default=False
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    command(app, "show")(show)
+    command(app, "export")(export)
+    command(app, "verify", epilog="Exit: 0 proven, 3 broken, 4 consistent but the key is only the export's own word.")(
+        verify
+    )
+
+
+def show(
+    session: Session, start: StartOption = None, limit: CountOption = DEFAULT_SHOWN, device: OfDeviceOption = ""
+) -> None:
+    """Show entries of the record and its newest checkpoint."""
+    from holdfast.cli.connection import connected, part  # noqa: PLC0415  (rule 3 of the package)
+    from holdfast.cli.terminal import emit, table, words  # noqa: PLC0415
+
+    with connected(session.folder) as api:
+        head = api.get("/log/checkpoint")
+        if device:
+            items = list(reversed(api.get(f"/devices/{part(device)}/history", limit=limit)["items"]))
+        else:
+            first = max(0, head["size"] - limit) if start is None else start
+            items = api.get("/log/leaves", start=first, limit=limit)["items"]
+    if session.json:
+        emit({**head, "items": items})
+        return
+    table(("leaf", "when", "who", "what"), [_row(item) for item in items], fold=("who", "what"))
+    words("")
+    words(f"{head['size']} leaves. Log key: {head['verifier_key']}")
+    words(("Newest checkpoint (write it down elsewhere, and a cut tail can be found):", "dim"))
+    words(head["checkpoint"].rstrip())
+
+
+def _row(item: dict[str, Any]) -> tuple[str, ...]:
+    import msgspec  # noqa: PLC0415  (rule 3 of the package)
+
+    from holdfast_core.kernel.instants import Instant, rfc3339  # noqa: PLC0415
+
+    entry = item.get("entry") or item
+    at = entry["at"]
+    when = rfc3339(Instant(at)) if isinstance(at, int) else str(at)
+    data = {name: value for name, value in (entry.get("data") or {}).items() if name not in {"facts", "policy"}}
+    what = f"{entry['kind']} {entry.get('device') or ''}".strip()
+    details = msgspec.json.encode(data).decode() if data else ""
+    return str(item.get("index", "")), when[:19].replace("T", " "), entry["actor"], f"{what} {details}".strip()
+
+
+def export(session: Session, *, file: ExportArgument) -> None:
+    """Write the whole record to a file that anybody can verify offline."""
+    from holdfast.cli.connection import connected  # noqa: PLC0415  (rule 3 of the package)
+    from holdfast.cli.files import STANDARD, whole_file  # noqa: PLC0415
+    from holdfast.cli.terminal import emit, progress, words  # noqa: PLC0415
+
+    with connected(session.folder) as api:
+        if file == STANDARD:
+            api.lines("/log/export", sys.stdout.buffer.write)
+            return
+        size, done = api.get("/log/checkpoint")["size"], 0
+        with progress("Exporting", total=size + 1) as advance, whole_file(file) as target:
+
+            def take(line: bytes) -> None:
+                nonlocal done
+                target.write(line)
+                done += 1
+                if done % 1000 == 0:
+                    advance(done)
+
+            api.lines("/log/export", take)
+    if session.json:
+        emit({"file": str(file), "leaves": done - 1})
+    else:
+        words(("✓ ", "green"), f"{done - 1} leaves in {file}. Check it anywhere: holdfast log verify {file} --key KEY")
+
+
+def verify(session: Session, *, file: VerifyArgument, pins: PinOption = None, key: KeyOption = "") -> None:
+    """Verify an exported record offline: finds an edited, dropped or reordered leaf, and with --pin a cut tail."""
+    from holdfast.cli.files import read_bounded  # noqa: PLC0415  (rule 3 of the package)
+    from holdfast.cli.terminal import emit, progress  # noqa: PLC0415
+    from holdfast_core.kernel.limits import LIMITS  # noqa: PLC0415
+    from holdfast_core.record.report import Outcome  # noqa: PLC0415
+    from holdfast_core.record.verify import verify_export  # noqa: PLC0415
+
+    held = [read_bounded(pin, LIMITS.note_bytes).decode("utf-8", "replace") for pin in pins or ()]
+    trusted = _key(key) if key else None
+    with progress("Verifying") as advance:
+        report = verify_export(_lines(file, advance), pins=held, trusted_key=trusted)
+    if session.json:
+        emit(report)
+    else:
+        _show_report(report, pinned=bool(held))
+    codes = {Outcome.VERIFIED: Exit.FINE, Outcome.KEY_UNTRUSTED: Exit.UNDECIDED, Outcome.BROKEN: Exit.FINDINGS}
+    finish(codes[report.outcome])
+
+
+def _key(given: str) -> str:
+    """The key itself, or the first line of the file that holds it."""
+    from holdfast.cli.files import read_bounded  # noqa: PLC0415  (rule 3 of the package)
+    from holdfast_core.kernel.limits import LIMITS  # noqa: PLC0415
+
+    if Path(given).is_file():
+        return read_bounded(Path(given), LIMITS.note_bytes).decode("utf-8", "replace").strip()
+    return given
+
+
+def _lines(file: Path, advance: Any) -> Iterator[bytes]:
+    from holdfast.cli.files import STANDARD, unreadable  # noqa: PLC0415  (rule 3 of the package)
+    from holdfast_core.kernel.limits import LIMITS  # noqa: PLC0415
+
+    try:
+        source = sys.stdin.buffer if file == STANDARD else file.open("rb")
+        with source:
+            count = 0
+            while line := source.readline(LIMITS.export_line_bytes + 1):
+                yield line
+                count += 1
+                if count % 1000 == 0:
+                    advance(count)
+    except OSError as error:
+        raise unreadable(file, error) from error
+
+
+def _show_report(report: VerifyReport, *, pinned: bool) -> None:
+    from holdfast.cli.terminal import fields, show, words  # noqa: PLC0415  (rule 3 of the package)
+    from holdfast_core.record.report import Outcome  # noqa: PLC0415
+
+    said = {
+        Outcome.VERIFIED: ("Verified: every leaf is the one that was signed.", "bold green"),
+        Outcome.KEY_UNTRUSTED: (
+            "Consistent, but the key came with the export: this proves nothing about who wrote it.",
+            "bold yellow",
+        ),
+        Outcome.BROKEN: ("Broken: this is not the record that was signed.", "bold red"),
+    }
+    show(said[report.outcome])
+    told = "proven" if report.first_bad_proven else "by the export's own word"
+    first = "" if report.first_bad is None else f"{report.first_bad} ({told})"
+    fields(
+        [
+            ("log", report.origin),
+            ("key", report.key),
+            ("leaves", f"{report.leaves} read, checkpoint of {report.size}"),
+            ("proven", f"the first {report.proven_prefix}"),
+            ("pins", str(report.pins_checked)),
+            ("first bad", first),
+        ]
+    )
+    for finding in report.findings:
+        show("✗ ", finding.sentence, (f" [{finding.code}]", "dim"), indent=2)
+        show(("do this: ", "bold"), finding.remedy, indent=4)
+    if report.key_from_export:
+        words("Give --key with the key that holdfast init printed, or that log show prints on the server itself.")
+    if not pinned:
+        words("No --pin was given, so a cut tail would not show. An agent's pinned checkpoint is one.")
