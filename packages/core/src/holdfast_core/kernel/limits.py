@@ -30,6 +30,8 @@ class Limits(msgspec.Struct, frozen=True):
     rows: int = 100_000
     labels: int = 32
     """Labels of one device."""
+    operator_bytes: int = 64 * 1024
+    """One JSON request of the operator API; model files and lists have limits of their own."""
     header_bytes: int = 16 * 1024
     header_seconds: float = 10.0
     body_seconds: float = 20.0

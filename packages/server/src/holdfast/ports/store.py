@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -74,6 +74,10 @@ class StoredLeaf(msgspec.Struct, frozen=True):
 
     index: int
     data: bytes
+
+
+CommitWatcher = Callable[[float, Exception | None], None]
+"""Told of every write: how many seconds it took, and what it failed with."""
 
 
 class DeviceFilter(msgspec.Struct, frozen=True):
@@ -173,6 +177,14 @@ class Store(Protocol):
         Raises:
             WorldError: ``store.full``, ``store.locked`` or ``store.failed``; nothing of `changes` was kept.
         """
+        ...
+
+    def watch_commits(self, watcher: CommitWatcher) -> None:
+        """Tell `watcher` of every write from now on; it does no I/O and raises nothing."""
+        ...
+
+    async def incident(self, scope: Scope, name: str) -> Incident | None:
+        """One incident by its id, open or closed, from disk."""
         ...
 
     async def body(self, key: DeviceKey, section: str, digest: Digest) -> bytes | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -20,7 +21,7 @@ from holdfast.adapters.store import tables
 from holdfast.adapters.store.memory import Memory
 from holdfast.adapters.store.writer import Writer
 from holdfast.ports.signer import LogSigner
-from holdfast.ports.store import Change, Delivery, DeviceFilter, StoredLeaf, StoredModel
+from holdfast.ports.store import Change, CommitWatcher, Delivery, DeviceFilter, StoredLeaf, StoredModel
 from holdfast_core.identity.model import Claim, Credential, Token
 from holdfast_core.inventory.lifecycle import Device
 from holdfast_core.kernel.digests import Digest
@@ -47,6 +48,7 @@ class EmbeddedStore:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="holdfast-store")
         self._waiting: list[tuple[Sequence[Change], asyncio.Future[None]]] = []
         self._flusher: asyncio.Task[None] | None = None
+        self._watchers: list[CommitWatcher] = []
         self._locks: dict[DeviceKey, tuple[asyncio.Lock, int]] = {}
         # Read once per group, so that both always speak of what is durable.
         self._checkpoint, self._size = self._writer.checkpoint, self._writer.frontier.size
@@ -71,8 +73,11 @@ class EmbeddedStore:
         while self._waiting:
             group, self._waiting = self._waiting, []
             changes = [change for part, _ in group for change in part]
+            started = time.perf_counter()
             writing = asyncio.get_running_loop().run_in_executor(self._thread, self._writer.write, changes)
             (outcome,) = await asyncio.gather(writing, return_exceptions=True)
+            for watcher in self._watchers:
+                watcher(time.perf_counter() - started, outcome if isinstance(outcome, Exception) else None)
             if outcome is None:
                 self._memory.apply(changes)
                 self._checkpoint, self._size = self._writer.checkpoint, self._writer.frontier.size
@@ -181,6 +186,19 @@ class EmbeddedStore:
             self._writer.read, select(table.c.body).where(*(table.c[name] == value for name, value in wanted.items()))
         )
         return rows[0].body if rows else None
+
+    def watch_commits(self, watcher: CommitWatcher) -> None:
+        """See the port."""
+        self._watchers.append(watcher)
+
+    async def incident(self, scope: Scope, name: str) -> Incident | None:
+        """See the port."""
+        table = tables.incident
+        statement = select(table.c.body).where(
+            table.c.tenant == scope.tenant, table.c.environment == scope.environment, table.c.id == name
+        )
+        rows = await asyncio.to_thread(self._writer.read, statement)
+        return _decode_incident(rows[0].body) if rows else None
 
     async def incidents(self, scope: Scope, *, device: str, limit: int) -> list[Incident]:
         """See the port."""

@@ -124,8 +124,10 @@ class Memory:
         names = self._names.get(scope, [])
         found = 0
         for name in names[bisect.bisect_right(names, DeviceId(wanted.after)) :]:
+            if found >= wanted.limit:
+                return
             device = self.devices[DeviceKey(scope, name)]
-            if found < wanted.limit and self._fits(device, wanted):
+            if self._fits(device, wanted):
                 found += 1
                 yield device
 

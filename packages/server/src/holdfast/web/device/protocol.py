@@ -8,6 +8,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from typing import Any
 
 import msgspec
@@ -19,12 +21,26 @@ from holdfast_core.kernel.errors import HostileData, LimitExceeded, WorldError
 from holdfast_core.kernel.limits import LIMITS, Limits
 
 _EXTENSION = "holdfast.peer"
+_USER_EXTENSION = "holdfast.user"
+_PEER_CREDENTIALS = struct.Struct("3i")
+"""``struct ucred`` of unix(7): process, user, group."""
 
 
 def peer_fingerprint(scope: Any) -> Digest | None:
     """The fingerprint of the certificate that the peer proved to hold the key of; `None` when it showed none."""
     fingerprint: Digest | None = scope.get("extensions", {}).get(_EXTENSION)
     return fingerprint
+
+
+def peer_user(scope: Any) -> int | None:
+    """The user id of the process at the other end of the local socket, as the kernel says; `None` elsewhere."""
+    user: int | None = (scope.get("extensions") or {}).get(_USER_EXTENSION)
+    return user
+
+
+def as_local_user(scope: Any, user: int) -> Any:
+    """`scope` as `LocalProtocol` would give it, for a command that serves itself while no server runs."""
+    return {**scope, "extensions": {**(scope.get("extensions") or {}), _USER_EXTENSION: user}}
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -120,6 +136,22 @@ class BoundedProtocol(HttpToolsProtocol):
         head = f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
         self.transport.write(STATUS_LINE[error.http_status] + head.encode() + body)
         self.transport.close()
+
+
+class LocalProtocol(BoundedProtocol):
+    """One connection to the local socket; `peer_user` finds who made it."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
+        """Ask the kernel once who is there; who connected stays who it is for the whole connection."""
+        peer: socket.socket = transport.get_extra_info("socket")
+        data = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
+        _, self._user, _ = _PEER_CREDENTIALS.unpack(data)
+        super().connection_made(transport)
+
+    def on_message_begin(self) -> None:
+        """A request starts."""
+        super().on_message_begin()
+        self.scope["extensions"][_USER_EXTENSION] = self._user
 
 
 def _long_headers(limit: int) -> LimitExceeded:
