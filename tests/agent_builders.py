@@ -6,6 +6,7 @@ import base64
 import datetime as dt
 import http.server
 import ipaddress
+import socketserver
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -185,6 +186,10 @@ def serving(server: FakeServer, folder: Path) -> Iterator[FakeServer]:
             """Nothing: a test's output is its result."""
 
     class Quiet(http.server.ThreadingHTTPServer):
+        def server_bind(self) -> None:
+            socketserver.TCPServer.server_bind(self)  # http.server's own would ask the DNS for its name
+            self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
+
         def handle_error(self, *_: object) -> None:
             """A handshake that a test breaks on purpose is no news."""
 

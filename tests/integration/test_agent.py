@@ -54,7 +54,7 @@ class Bench:
         bodies = [
             s.body for c in self.server.check_ins for name, s in c.sections.items() if name == "baseline" and s.body
         ]
-        newest = msgspec.json.decode(bytes(bodies[-1]), type=Findings)  # type: ignore[arg-type]  # unset ones are falsy
+        newest = msgspec.json.decode(bytes(bodies[-1]), type=Findings)
         return {entry.control: entry for entry in newest.findings}
 
     def mode(self) -> int:
