@@ -1,0 +1,1 @@
+"""Benchmarks: each prints its figure beside the peer's, measured in the same run."""
