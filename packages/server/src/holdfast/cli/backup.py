@@ -186,14 +186,14 @@ def _record(session: Session, config: Config, kind: Kind, data: dict[str, Any]) 
 
     from holdfast.bootstrap import Plane  # noqa: PLC0415
     from holdfast.cli.connection import own_name  # noqa: PLC0415
-    from holdfast.ports.store import Leaf  # noqa: PLC0415
+    from holdfast.ports.store import leaf  # noqa: PLC0415
     from holdfast_core.record.model import entry  # noqa: PLC0415
 
     async def write() -> None:
         plane = Plane.open(config, session.folder)
         try:
             made = entry(kind, at=plane.clock.now(), scope=config.scope, actor=own_name(), data=data)
-            await plane.store.commit([Leaf(made)])
+            await plane.store.commit([leaf(made)])
         finally:
             await plane.close()
 

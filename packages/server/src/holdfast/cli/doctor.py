@@ -33,5 +33,5 @@ def run(session: Session) -> None:
             for reason in found:
                 show(reason.sentence, (f" [{reason.code}]", "dim"), indent=4)
                 show(("do this: ", "bold"), reason.remedy, indent=4)
-        heading(f"{count} findings." if count else "Nothing found.")
+        heading(f"{count} finding{'s' if count > 1 else ''}." if count else "Nothing found.")
     finish(Exit.FINDINGS if count else Exit.FINE)

@@ -25,7 +25,7 @@ from holdfast.cli.connection import own_name
 from holdfast.config import FILE, Config, load, render
 from holdfast.identity.service import DEFAULT_TOKEN
 from holdfast.inventory import model_file
-from holdfast.ports.store import Leaf
+from holdfast.ports.store import leaf
 from holdfast_core.identity.model import Permission
 from holdfast_core.kernel.errors import WorldError
 from holdfast_core.record.model import Kind, entry
@@ -180,7 +180,7 @@ async def _fill(config: Config, folder: Path, step: Callable[[str], None], done:
         if plane.store.log_size() == 0:
             data = {"root": plane.authority.root_fingerprint, "names": config.names}
             at, scope = plane.clock.now(), config.scope
-            await plane.store.commit([Leaf(entry(Kind.SERVER_INITIALISED, at=at, scope=scope, actor=actor, data=data))])
+            await plane.store.commit([leaf(entry(Kind.SERVER_INITIALISED, at=at, scope=scope, actor=actor, data=data))])
             step("began the record")
         known = {stored.reference for stored in plane.inventory.models(config.scope)}
         for name in model_file.EXAMPLES:

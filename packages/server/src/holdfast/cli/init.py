@@ -98,16 +98,16 @@ def _own_names() -> list[str]:
 
 def _show(founded: Founded) -> None:
     from holdfast.cli.founding import FIRST_TOKEN  # noqa: PLC0415
-    from holdfast.cli.terminal import raw, words  # noqa: PLC0415
+    from holdfast.cli.terminal import exact, raw, words  # noqa: PLC0415
 
     config = founded.config
     if not founded.done:
         words("Everything was there already; nothing was changed.")
     words("")
-    words(("Data folder    ", "dim"), founded.folder)
-    words(("Root authority ", "dim"), founded.root_fingerprint)
-    words(("Log key        ", "dim"), founded.verifier_key)
-    words(("Devices call   ", "dim"), f"https://{config.names[0]}:{config.device_port}")
+    exact(("Data folder    ", "dim"), founded.folder)
+    exact(("Root authority ", "dim"), founded.root_fingerprint)
+    exact(("Log key        ", "dim"), founded.verifier_key)
+    exact(("Devices call   ", "dim"), f"https://{config.names[0]}:{config.device_port}")
     words(("Example models ", "dim"), ", ".join(founded.models))
     words("")
     if founded.token:
@@ -119,9 +119,9 @@ def _show(founded: Founded) -> None:
     flag = "" if Path(founded.folder) == default_folder() else f" --data {founded.folder}"
     words("")
     words(("Next", "bold"))
-    words(f"  1. holdfast serve{flag}")
-    words(f"  2. holdfast device add door-1 --model {_example(founded)}{flag}")
-    words(f"  3. holdfast claim create door-1{flag}      prints the command for the device")
+    exact(f"  1. holdfast serve{flag}")
+    exact(f"  2. holdfast device add door-1 --model {_example(founded)}{flag}")
+    exact(f"  3. holdfast claim create door-1{flag}      prints the command for the device")
     words("")
     words("Move keys/root.key to a safe place off this machine: it is needed only to make another authority.")
     words("Keep the log key somewhere else too: with it anybody can verify the record (holdfast log verify --key).")

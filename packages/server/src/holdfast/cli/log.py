@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from holdfast_core.record.report import VerifyReport
 
 DEFAULT_SHOWN = 40
+LONG = frozenset({"facts", "policy"})
+"""What a verdict was made from: in the export and in --json, too long for a table."""
+VALUE_SHOWN = 60
+DIGEST_SHOWN = 12
 
 StartOption = Annotated[int | None, typer.Option(min=0, help="First leaf; without it, the newest.", show_default=False)]
 CountOption = Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many leaves.")]
@@ -47,7 +51,7 @@ def show(
 ) -> None:
     """Show entries of the record and its newest checkpoint."""
     from holdfast.cli.connection import connected, part  # noqa: PLC0415  (rule 3 of the package)
-    from holdfast.cli.terminal import emit, table, words  # noqa: PLC0415
+    from holdfast.cli.terminal import emit, exact, table, words  # noqa: PLC0415
 
     with connected(session.folder) as api:
         head = api.get("/log/checkpoint")
@@ -61,23 +65,27 @@ def show(
         return
     table(("leaf", "when", "who", "what"), [_row(item) for item in items], fold=("who", "what"))
     words("")
-    words(f"{head['size']} leaves. Log key: {head['verifier_key']}")
+    exact(f"{head['size']} leaves. Log key: {head['verifier_key']}")
     words(("Newest checkpoint (write it down elsewhere, and a cut tail can be found):", "dim"))
-    words(head["checkpoint"].rstrip())
+    exact(head["checkpoint"].rstrip())
 
 
 def _row(item: dict[str, Any]) -> tuple[str, ...]:
+    entry = item["entry"]
+    what = f"{entry['kind']} {entry['device']}".strip()
+    details = ", ".join(
+        f"{name} {_brief(value)}" for name, value in entry["data"].items() if name not in LONG and value
+    )
+    return str(item["index"]), entry["at"][:19].replace("T", " "), entry["actor"], f"{what}  {details}".strip()
+
+
+def _brief(value: object) -> str:
+    """A value of an entry's data in a few characters; all of it is in --json."""
     import msgspec  # noqa: PLC0415  (rule 3 of the package)
 
-    from holdfast_core.kernel.instants import Instant, rfc3339  # noqa: PLC0415
-
-    entry = item.get("entry") or item
-    at = entry["at"]
-    when = rfc3339(Instant(at)) if isinstance(at, int) else str(at)
-    data = {name: value for name, value in (entry.get("data") or {}).items() if name not in {"facts", "policy"}}
-    what = f"{entry['kind']} {entry.get('device') or ''}".strip()
-    details = msgspec.json.encode(data).decode() if data else ""
-    return str(item.get("index", "")), when[:19].replace("T", " "), entry["actor"], f"{what} {details}".strip()
+    plain = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    short = plain[: len("sha256:") + DIGEST_SHOWN] if plain.startswith("sha256:") else plain
+    return short if len(short) <= VALUE_SHOWN else short[: VALUE_SHOWN - 1] + "…"
 
 
 def export(session: Session, *, file: ExportArgument) -> None:

@@ -1,6 +1,6 @@
 """The model that stands for a bare class, where somebody audits a tree without having described its device.
 
-1. It declares nothing that only the maker knows: no flows, no lists, no boot, no data. The two questions have no answer.
+1. It declares nothing that only the maker knows: no flows, no lists, no boot, no data. The questions have no answer.
 2. A control that compares the device with a list that nobody declared is undecided, not failed: whatever it found may
    belong there.
 3. It is never stored: a device's verdict always comes from a model that somebody answers for.
@@ -74,7 +74,7 @@ def _compares(control: Control) -> bool:
     parts = control.probe.of if isinstance(control.probe, Every) else (control.probe,)
     return any(
         isinstance(part, Setuid | WritableList | Autostart | Listening)
-        or (isinstance(part, Accounts) and part.check is AccountCheck.DECLARED_LOGIN)
+        or (isinstance(part, Accounts) and part.check is AccountCheck.UNEXPECTED_LOGIN)
         for part in parts
     )
 

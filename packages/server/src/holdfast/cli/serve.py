@@ -30,6 +30,8 @@ def run(session: Session) -> None:
     from holdfast.serving import serve  # noqa: PLC0415
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    for chatty in ("alembic", "uvicorn", "httpx"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     os.umask(0o077)
     config = load(session.folder, os.environ)
     words(("Holdfast", "bold"), f"  {config.scope}, data in {session.folder}")

@@ -100,6 +100,11 @@ def raw(line: str) -> None:
     sys.stdout.write(line + "\n")
 
 
+def exact(*pieces: Piece) -> None:
+    """Say on stderr what is to be copied: never wrapped."""
+    err().print(text(*pieces), soft_wrap=True)
+
+
 def word(value: str) -> tuple[str, str]:
     """A word in the colour that goes with it."""
     return value.replace("_", " "), STYLES.get(value, "")

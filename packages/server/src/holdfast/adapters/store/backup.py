@@ -189,7 +189,8 @@ def _unpack(source: BinaryIO, aside: Path) -> Manifest:
         with tarfile.open(fileobj=source, mode="r|gz") as archive:
             manifest = _manifest(archive)
             left = {packed.name: packed for packed in manifest.files}
-            for member in archive:
+            # Not by iterating, which would give the manifest again.
+            while (member := archive.next()) is not None:
                 packed = left.pop(member.name, None)
                 if packed is None or not member.isreg() or member.size != packed.size:
                     raise _invalid(f"{member.name[:80]!r} is not what its manifest lists")

@@ -1,0 +1,241 @@
+"""The commands of a data folder, with no server running: the same routes answer in this process."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from holdfast.bootstrap import FolderLock
+from holdfast.cli import founding
+from holdfast.cli.app import build
+
+runner = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "80"})
+
+
+def run(folder: Path, *arguments: str, stdin: str | None = None) -> Result:
+    return runner.invoke(build(), [*arguments, "--data", str(folder)], input=stdin)
+
+
+@pytest.fixture(scope="module")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made") / "data"
+    result = run(folder, "init", "--name", "localhost", "--device-port", "0", "--json")
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+@pytest.fixture
+def data(founded: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(founded, tmp_path / "data")
+
+
+def test_init_makes_a_private_folder_and_shows_the_token_once(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    first = run(folder, "init")
+    assert first.stdout.startswith("hft_")
+    assert len(first.stdout.splitlines()) == 1
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in (folder / "keys").iterdir()} == {0o600}
+    assert (folder / "holdfast.db").stat().st_mode & 0o777 == 0o600
+    keys = {path.name: path.read_bytes() for path in (folder / "keys").iterdir()}
+    again = run(folder, "init")
+    assert again.exit_code == 0
+    assert again.stdout == ""
+    assert {path.name: path.read_bytes() for path in (folder / "keys").iterdir()} == keys
+
+
+@pytest.mark.parametrize("step", ["_make_keys", "_make_extras", "_make_database", "_fill"])
+def test_an_init_interrupted_before_any_step_is_completed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    folder = tmp_path / "data"
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(founding, step, interrupt)
+        assert run(folder, "init").exit_code == 130
+    second = run(folder, "init")
+    assert second.exit_code == 0, second.output
+    assert second.stdout.startswith("hft_")
+    assert run(folder, "model", "list").stdout.count("@1.0.0") == 5
+
+
+def test_init_never_replaces_keys_that_are_incomplete(data: Path) -> None:
+    (data / "keys" / "intermediate.key").unlink()
+    kept = (data / "keys" / "root.pem").read_bytes()
+    result = run(data, "init")
+    assert result.exit_code == 1
+    assert "init.keys_incomplete" in result.stderr
+    assert "intermediate.key" in result.stderr
+    assert (data / "keys" / "root.pem").read_bytes() == kept
+
+
+def test_init_refuses_a_folder_with_other_files(tmp_path: Path) -> None:
+    (tmp_path / "thesis.odt").write_text("")
+    result = run(tmp_path, "init")
+    assert result.exit_code == 1
+    assert "init.not_empty" in result.stderr
+
+
+def test_a_device_is_added_claimed_and_listed(data: Path) -> None:
+    assert run(data, "device", "add", "door-1", "--model", "door-camera@1.0.0", "--label", "a=b").exit_code == 0
+    claimed = run(data, "claim", "create", "door-1")
+    assert claimed.stdout.startswith("HOLDFAST_CLAIM=hfc_")
+    assert "enroll" in claimed.stdout
+    items = json.loads(run(data, "device", "list", "--worst", "--json").stdout)["items"]
+    assert [each["device"] for each in items] == ["door-1"]
+    shown = run(data, "device", "show", "door-1")
+    assert "Can it prove its integrity?" in shown.stdout
+    assert max(map(len, shown.stdout.splitlines())) <= 80
+    again = run(data, "device", "add", "door-1")
+    assert again.exit_code == 1
+    assert "device.exists" in again.stderr
+    refused = run(data, "device", "quarantine", "door-1", "--why", "test")
+    assert "device.not_enrolled" in refused.stderr
+
+
+def test_an_import_with_bad_rows_adds_the_good_ones_and_exits_3(data: Path) -> None:
+    result = run(data, "device", "import", "-", stdin="device,model\npump-1,pump-controller@1.0.0\nBAD ONE,\n")
+    assert result.exit_code == 3
+    assert "name.invalid" in result.stdout
+    assert "pump-1" in run(data, "device", "list").stdout
+
+
+def test_retiring_asks_first(data: Path) -> None:
+    run(data, "device", "add", "old-1")
+    assert run(data, "device", "retire", "old-1", "--why", "scrapped").exit_code == 2
+    assert run(data, "device", "retire", "old-1", "--why", "scrapped", "--yes").exit_code == 0
+    assert "retired" in run(data, "device", "list").stdout
+
+
+def test_tokens_are_shown_once_and_end(data: Path) -> None:
+    made = run(data, "token", "create", "grafana")
+    assert made.stdout.startswith("hft_")
+    listed = run(data, "token", "list").stdout
+    assert "grafana" in listed
+    assert made.stdout.strip() not in listed
+    assert run(data, "token", "revoke", "grafana").exit_code == 0
+    assert run(data, "token", "revoke", "grafana").exit_code == 1
+
+
+def test_an_export_is_verified_offline_and_a_changed_leaf_is_found(data: Path, tmp_path: Path) -> None:
+    export = tmp_path / "log.jsonl"
+    assert run(data, "log", "export", str(export)).exit_code == 0
+    head = json.loads(run(data, "log", "show", "--json").stdout)
+    key, pin = tmp_path / "key", tmp_path / "pin"
+    key.write_text(head["verifier_key"])
+    pin.write_text(head["checkpoint"])
+    verified = ["log", "verify", str(export), "--key", str(key), "--pin", str(pin)]
+    assert run(data, *verified).exit_code == 0
+    assert run(data, "log", "verify", str(export)).exit_code == 4
+    export.write_bytes(export.read_bytes().replace(b"door-camera", b"door-kamera"))
+    broken = run(data, *verified)
+    assert broken.exit_code == 3
+    assert "record." in broken.stdout
+
+
+def test_a_backup_is_restored_and_everything_is_there(data: Path, tmp_path: Path) -> None:
+    run(data, "device", "add", "door-1", "--model", "door-camera@1.0.0")
+    backup, other = tmp_path / "b.tar.gz", tmp_path / "other"
+    assert run(data, "backup", str(backup)).exit_code == 0
+    assert backup.stat().st_mode & 0o777 == 0o600
+    restored = run(other, "restore", str(backup))
+    assert restored.exit_code == 0, restored.output
+    assert "door-1" in run(other, "device", "list").stdout
+    assert (other / "keys" / "root.pem").read_bytes() == (data / "keys" / "root.pem").read_bytes()
+    kinds = [each["entry"]["kind"] for each in json.loads(run(other, "log", "show", "--json").stdout)["items"]]
+    assert kinds[-1] == "backup.restored"
+    assert "restore.not_empty" in run(other, "restore", str(backup)).stderr
+
+
+def _rewritten(source: Path, target: Path, change: Callable[[tarfile.TarInfo, bytes], tuple[str, bytes]]) -> None:
+    with tarfile.open(source) as old, tarfile.open(target, "w:gz") as new:
+        for member in old.getmembers():
+            content = old.extractfile(member)
+            assert content is not None
+            name, data = change(member, content.read())
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            new.addfile(info, io.BytesIO(data))
+
+
+@pytest.mark.parametrize(
+    ("attack", "code"),
+    [
+        (lambda m, d: (m.name, bytes([d[0] ^ 1]) + d[1:] if m.name == "keys/log.key" else d), "backup.differs"),
+        (lambda m, d: ("../evil" if m.name == "keys/log.key" else m.name, d), "backup.invalid"),
+        (
+            lambda m, d: (m.name, d.replace(b"keys/log.key", b"../../evil12") if m.name == "manifest.json" else d),
+            "backup.invalid",
+        ),
+        (lambda m, d: (m.name, b"{}" if m.name == "manifest.json" else d), "backup.invalid"),
+    ],
+    ids=["a swapped key", "a name that climbs out", "a manifest that climbs out", "no manifest"],
+)
+def test_a_tampered_backup_restores_nothing(
+    data: Path, tmp_path: Path, attack: Callable[[tarfile.TarInfo, bytes], tuple[str, bytes]], code: str
+) -> None:
+    good, bad, other = tmp_path / "good.tar.gz", tmp_path / "bad.tar.gz", tmp_path / "other"
+    run(data, "backup", str(good))
+    _rewritten(good, bad, lambda member, content: (member.name, content))
+    assert run(tmp_path / "control", "restore", str(bad)).exit_code == 0
+    _rewritten(good, bad, attack)
+    result = run(other, "restore", str(bad))
+    assert result.exit_code == 1
+    assert code in result.stderr
+    assert not other.exists()
+    assert not list(tmp_path.glob(".other*"))
+
+
+def test_a_backup_cut_short_restores_nothing(data: Path, tmp_path: Path) -> None:
+    good, cut, other = tmp_path / "good.tar.gz", tmp_path / "cut.tar.gz", tmp_path / "other"
+    run(data, "backup", str(good))
+    cut.write_bytes(good.read_bytes()[:-2000])
+    assert run(other, "restore", str(cut)).exit_code == 1
+    assert not other.exists()
+
+
+def test_a_folder_in_use_is_refused(data: Path) -> None:
+    lock = FolderLock(data)
+    try:
+        result = run(data, "device", "list")
+    finally:
+        lock.release()
+    assert result.exit_code == 1
+    assert "data.in_use" in result.stderr
+    assert run(data, "device", "list").exit_code == 0
+
+
+def test_an_upgrade_with_nothing_to_do_does_nothing(data: Path) -> None:
+    assert json.loads(run(data, "upgrade", "--json").stdout) == {"upgraded": False}
+
+
+def test_doctor_names_what_is_wrong_and_what_to_do(data: Path) -> None:
+    before = _codes(run(data, "doctor", "--json"))
+    assert before == {"doctor.root_key_here", "doctor.no_server"}
+    (data / "keys" / "log.key").chmod(0o644)
+    (data / "keys" / "root.key").unlink()
+    (data / "keys" / "device-port.pem").unlink()
+    assert _codes(run(data, "doctor", "--json")) == {"doctor.key_open", "doctor.certificate", "doctor.no_server"}
+    assert run(data, "doctor").exit_code == 3
+
+
+def test_doctor_finds_a_damaged_database(data: Path) -> None:
+    path = data / "holdfast.db"
+    content = bytearray(path.read_bytes())
+    content[8192:16384] = b"\xa5" * 8192
+    path.write_bytes(bytes(content))
+    assert _codes(run(data, "doctor", "--json")) & {"doctor.database_damaged", "store.failed"}
+
+
+def _codes(result: Result) -> set[str]:
+    return {found["code"] for check in json.loads(result.stdout)["checks"] for found in check["findings"]}
