@@ -1,0 +1,123 @@
+"""A real device port on loopback: a control plane in a temporary folder, served over TLS from a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from builders import ACTOR, FakeClock, FakeRandomness
+
+from holdfast.adapters.pki import FileAuthority, FileLogSigner
+from holdfast.adapters.store import open_engine, upgrade
+from holdfast.adapters.system import SystemClock
+from holdfast.bootstrap import DATABASE, Plane
+from holdfast.config import Config
+from holdfast.inventory.model_file import example_bytes
+from holdfast.web.device.app import device_app
+from holdfast.web.device.protocol import BoundedProtocol
+from holdfast.web.listeners import Listener, bind
+from holdfast.web.tls import device_context
+from holdfast_core.inventory.rows import Row
+from holdfast_core.kernel.ids import DeviceId, DeviceKey
+from holdfast_core.kernel.instants import HOUR, Instant
+from holdfast_core.kernel.limits import LIMITS
+from holdfast_core.trust.posture import Posture
+
+_T = TypeVar("_T")
+STARTING_SECONDS = 0.01
+
+
+class ServedPlane:
+    """A control plane whose device port is open. Its services are called on its own loop with `do`."""
+
+    def __init__(self, plane: Plane, listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
+        self.plane, self._listener, self._loop = plane, listener, loop
+        self.url = f"https://127.0.0.1:{listener.port}"
+
+    def do(self, work: Coroutine[Any, Any, _T]) -> _T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+
+    @property
+    def root(self) -> str:
+        return self.plane.authority.root_fingerprint
+
+    def key(self, name: str) -> DeviceKey:
+        return DeviceKey(self.plane.config.scope, DeviceId(name))
+
+    def posture(self, name: str) -> Posture:
+        posture = self.plane.store.posture(self.key(name))
+        assert posture is not None
+        return posture
+
+    def claim(self, name: str, example: str = "door-camera") -> str:
+        """A claim for a device, which is added when it is new."""
+        return self.do(self._claim(name, example))
+
+    async def _claim(self, name: str, example: str) -> str:
+        plane, scope = self.plane, self.plane.config.scope
+        if plane.store.device(self.key(name)) is None:
+            model = await plane.inventory.add_model(scope, example_bytes(example), actor=ACTOR)
+            await plane.inventory.add_device(scope, Row(1, DeviceId(name), model.reference), actor=ACTOR)
+        text, _ = await plane.identity.create_claim(self.key(name), lifetime=HOUR, actor=ACTOR)
+        return text
+
+
+def _folder(folder: Path, now: Instant) -> Path:
+    keys = folder / "keys"
+    keys.mkdir(parents=True)
+    authority = FileAuthority.create(keys, organization="Test", now=now)
+    authority.certify_server(["localhost", "127.0.0.1"], stem="device-port", now=now)
+    FileLogSigner.create(keys, "localhost/log")
+    engine = open_engine(folder / DATABASE)
+    upgrade(engine)
+    engine.dispose()
+    return folder
+
+
+@contextmanager
+def served(folder: Path, *, ahead: int = 0) -> Iterator[ServedPlane]:
+    """A device port for as long as the block lasts; its time is `ahead` milliseconds ahead of this machine's."""
+    clock = FakeClock(SystemClock().now() + ahead)
+    ready: list[ServedPlane] = []
+    started = threading.Event()
+    failures: list[BaseException] = []
+
+    async def serve() -> None:
+        plane = Plane.open(Config(), _folder(folder, clock.now()), clock=clock, randomness=FakeRandomness())
+        app = device_app(plane.check_ins, plane.identity, LIMITS)
+        tls = device_context(folder / "keys")
+        listener = Listener(app, bind("127.0.0.1", 0), tls=tls, limits=LIMITS, protocol=BoundedProtocol)
+        listening = asyncio.create_task(listener.listen())
+        try:
+            while not listener.started and not listening.done():
+                await asyncio.sleep(STARTING_SECONDS)
+            ready.append(ServedPlane(plane, listener, asyncio.get_running_loop()))
+            started.set()
+            await listening
+        finally:
+            await plane.close()
+
+    def run() -> None:
+        try:
+            asyncio.run(serve())
+        except BaseException as error:
+            failures.append(error)
+            raise
+        finally:
+            started.set()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    started.wait(60)
+    if not ready:
+        thread.join(60)
+        raise AssertionError(failures)
+    try:
+        yield ready[0]
+    finally:
+        ready[0]._listener.should_exit = True
+        thread.join(60)
