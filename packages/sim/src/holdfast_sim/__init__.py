@@ -1,1 +1,1 @@
-"""Part of Holdfast."""
+"""Virtual devices that speak the real protocol with real keys, and the demo they play in."""

@@ -85,7 +85,7 @@ class World(Protocol):
 
 def this_run() -> str:
     """The name of this process's run: ``<pid>-<start time in clock ticks since boot>``."""
-    return f"{os.getpid()}-{_start_of(os.getpid())}"
+    return f"{os.getpid()}-{start_of(os.getpid())}"
 
 
 def plan(run: str, devices: Iterable[str], taken: Iterable[ipaddress.IPv4Network]) -> NamespacePlan:
@@ -235,7 +235,7 @@ def remove_stale() -> tuple[str, ...]:
     stale = []
     for name in _namespaces():
         match = _NAME.fullmatch(name)
-        if match and _start_of(int(match["pid"])) != match["start"]:
+        if match and start_of(int(match["pid"])) != match["start"]:
             # Its link on the root side goes with it.
             _remove(name)
             stale.append(name)
@@ -272,7 +272,7 @@ def _namespaces() -> tuple[str, ...]:
     return tuple(line.split()[0] for line in _ip("netns", "list").decode().splitlines() if line.strip())
 
 
-def _start_of(pid: int) -> str:
+def start_of(pid: int) -> str:
     """When the process started, in clock ticks since boot; empty when it is gone."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")

@@ -1,0 +1,81 @@
+"""Who plays: six devices of five classes, each of a shipped example model that checks in every few seconds here.
+
+1. A demo model is its example with another name and another contact interval, taken from the server through the API.
+2. Where every device has a network of its own, two devices of one model have the same ports. Where they share this
+   machine's, every device gets a model and a port of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from holdfast_sim.demo.api import Api
+
+EXAMPLE_VERSION = "1.0.0"
+
+
+class Member(msgspec.Struct, frozen=True):
+    """One device of the fleet."""
+
+    device: str
+    example: str
+    """The example model it is of."""
+    role: str
+    """What it is, in a few words."""
+    ports: tuple[int, ...] = ()
+    """What it opens: its essential function first."""
+    tree: str = ""
+    """The builder of its root tree; empty: this machine's own ``/``, or none at all."""
+    interval_s: int = 3
+    zone: str = ""
+
+    @property
+    def has_agent(self) -> bool:
+        """Whether it runs the agent."""
+        return self.example != "soil-sensor"
+
+
+# A whole machine takes its time to look at itself; its silence is measured accordingly.
+SERVER = Member(
+    "plant-server", "edge-server", "server, this machine's own live /", (9443, 22), interval_s=20, zone="it"
+)
+GATEWAY = Member(
+    "gateway-1", "site-gateway", "gateway, a broker on Debian packages", (8883, 22), "gateway", zone="site"
+)
+HARDENED = Member("door-1", "door-camera", "camera of a maker who cares", (8554, 22), "hardened-camera", zone="doors")
+CARELESS = Member(
+    "door-2", "door-camera", "camera as careless vendors ship it", (8554, 22, 23, 2345), "careless-camera", zone="doors"
+)
+PUMP = Member("pump-1", "pump-controller", "pump controller that must not reboot", (502,), "pump-controller", zone="ot")
+SENSOR = Member("soil-1", "soil-sensor", "soil sensor: no agent, it speaks for itself", zone="field")
+CAST = (SERVER, GATEWAY, HARDENED, CARELESS, PUMP, SENSOR)
+
+
+def model_for(member: Member, api: Api, *, port: int | None) -> str:
+    """Make the demo's model for `member` at the server; returns its reference.
+
+    Args:
+        member: for whom.
+        api: the server.
+        port: where its essential function listens here; `None` where the model's own port will do.
+    """
+    model: dict[str, Any] = api.get(f"/models/{member.example}@{EXAMPLE_VERSION}")["model"]
+    model["name"] = f"{member.example}-demo" if port is None else f"{member.example}-{member.device}"
+    model["constraints"]["contact_interval_s"] = member.interval_s
+    if port is not None:
+        _move(model, port)
+    # Every JSON text is YAML.
+    answer = api.post("/models", msgspec.json.encode(model), kind="application/yaml")
+    return str(answer["reference"])
+
+
+def _move(model: dict[str, Any], port: int) -> None:
+    probe = model["essential_function"]["probe"]
+    old = probe.get("port")
+    for flow in model["flows"]:
+        if flow["port"] == old and flow["direction"] == "in":
+            flow["port"] = port
+    if old is not None:
+        probe["port"] = port

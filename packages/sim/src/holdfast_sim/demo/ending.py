@@ -1,0 +1,152 @@
+"""Act 6: the fleet as it stands, and proof that the record of all this is whole."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from holdfast_core.kernel.errors import WorldError
+from holdfast_core.record.export import parse_header, parse_line
+from holdfast_core.record.merkle import Frontier, leaf_hash
+from holdfast_sim.demo.cast import CARELESS, CAST, GATEWAY, HARDENED, PUMP, SENSOR, Member
+from holdfast_sim.demo.opening import late
+from holdfast_sim.demo.plane import program
+from holdfast_sim.demo.scene import QUARANTINED, RESTRICTED, TRUSTED, Scene, percent
+from holdfast_sim.demo.stage import Mark
+from holdfast_sim.demo.watching import NotObserved
+
+VERIFY_SECONDS = 180
+_QUESTIONS = ("integrity", "update")
+
+
+def ending(scene: Scene) -> None:
+    """Show the table, and verify the record. Raises `NotObserved`, WorldError."""
+    late(scene)
+    scene.stage.act(6, "The fleet, and the record")
+    pages = {member.device: scene.device(member) for member in CAST}
+    _expected(scene, pages)
+    _table(scene, pages)
+    _answers(scene, pages)
+    _record(scene)
+
+
+def _expected(scene: Scene, pages: dict[str, Any]) -> None:
+    """The story ends as it should; the plant's server is this machine, which is as it is."""
+    allowed = {
+        HARDENED: {scene.good},
+        GATEWAY: {scene.good},
+        SENSOR: {TRUSTED},
+        PUMP: {TRUSTED, RESTRICTED},
+        CARELESS: {QUARANTINED, RESTRICTED},
+    }
+    for member, levels in allowed.items():
+        if pages[member.device]["level"] not in levels:
+            wanted = " or ".join(sorted(levels))
+            raise NotObserved(f"{member.device} to end {wanted}", scene.seen(member), str(scene.fleet.log(member)), 0)
+
+
+def _table(scene: Scene, pages: dict[str, Any]) -> None:
+    rows, data = [], []
+    for member in CAST:
+        page, report = pages[member.device], scene.report(member)
+        kind = scene.api.get(f"/models/{page['model']}")["class"]
+        coverage = percent(report["coverage"]) if report else "-"
+        why = _why(member, page)
+        rows.append((member.device, kind, page["model"].partition("@")[0], page["level"], coverage, why))
+        data.append(
+            {
+                "device": member.device,
+                "class": kind,
+                "model": page["model"],
+                "verdict": page["level"],
+                "coverage": report["coverage"] if report else None,
+                "why": why,
+            }
+        )
+    scene.stage.table("fleet", ("DEVICE", "CLASS", "MODEL", "VERDICT", "COVERAGE", "WHY"), rows, data)
+
+
+def _why(member: Member, page: Any) -> str:
+    if page["level"] == TRUSTED and member == SENSOR:
+        return "Its build manifest meets every control that is asked of it."
+    reason = page["reason"]
+    return f"{reason['sentence'].partition('. ')[0].rstrip('.')}." if reason else ""
+
+
+def _answers(scene: Scene, pages: dict[str, Any]) -> None:
+    """The two questions that every model answers first."""
+    rows, data = [], []
+    for model in dict.fromkeys(pages[member.device]["model"] for member in CAST):
+        page = next(page for page in pages.values() if page["model"] == model)
+        answers = {entry["question"]: entry for entry in page["answers"]}
+        says = [answers[question]["says"] for question in _QUESTIONS]
+        lacks = [lack for question in _QUESTIONS for lack in answers[question]["lacking"]]
+        stands = [f"{s['what']} until {s['until']}" for q in _QUESTIONS for s in answers[q]["stands_in"]]
+        words = f"Lacks {', '.join(lacks)}." if lacks else "Nothing is lacking."
+        if stands:
+            words += f" In its stead: {'; '.join(dict.fromkeys(stands))}."
+        rows.append((model.partition("@")[0], *says, words))
+        data.append({"model": model, **dict(zip(_QUESTIONS, says, strict=True)), "why": words})
+    head = ("MODEL", "PROVES INTEGRITY", "UPDATES SAFELY", "WHAT IS LACKING")
+    scene.stage.table("questions", head, rows, data)
+
+
+def _record(scene: Scene) -> None:
+    """Export the record through the API; verify it with another program, against what devices hold."""
+    stage = scene.stage
+    held = scene.folder / "checkpoint-held-by-soil-1"
+    held.write_bytes(scene.fleet.checkpoint())
+    pins = {
+        member.device: pin
+        for member in CAST
+        if member.has_agent and (pin := scene.fleet.status(member)["pin"]) is not None
+    }
+    exported = scene.folder / "record.jsonl"
+    exported.write_bytes(scene.api.raw("/log/export"))
+    report = _verify(scene, exported, held)
+    stage.tell(
+        Mark.SEEN,
+        "record",
+        f"verified by 'holdfast log verify': {report['leaves']} entries, against the checkpoint that soil-1 holds.",
+        leaves=report["leaves"],
+    )
+    roots = _roots(exported)
+    if not pins or any(roots.get(pin["size"]) != pin["root"] for pin in pins.values()):
+        raise NotObserved("the record to hold what the agents pinned", str(pins), str(exported), 0)
+    sizes = ", ".join(f"{device} at {pin['size']}" for device, pin in pins.items())
+    stage.tell(Mark.SEEN, "record", f"and it leads to what the agents pinned: {sizes}.", pins=pins)
+    for line in parse_header(exported.read_bytes().split(b"\n", 1)[0] + b"\n").checkpoint.rstrip().splitlines():
+        if line:
+            stage.more(line, label="checkpoint" if line.endswith("/holdfast") else "")
+
+
+def _verify(scene: Scene, exported: Path, held: Path) -> Any:
+    words = [program("holdfast"), "log", "verify", str(exported), "--pin", str(held), "--key", scene.verifier_key]
+    done = subprocess.run(  # noqa: S603  (our own program and words)
+        [*words, "--json"], capture_output=True, check=False, timeout=VERIFY_SECONDS, stdin=subprocess.DEVNULL
+    )
+    if done.returncode != 0:
+        raise WorldError(
+            "demo.record",
+            f"The record did not verify (exit {done.returncode}): {done.stderr.decode(errors='replace').strip()}",
+            remedy=f"Run: {' '.join(words)}",
+        )
+    report = msgspec.json.decode(done.stdout)
+    if report["pins_checked"] < 1:
+        raise NotObserved("the record to be compared with a pin", str(report), str(exported), 0)
+    return report
+
+
+def _roots(exported: Path) -> dict[int, str]:
+    """The Merkle root at every size of the record, in base64."""
+    frontier, roots = Frontier(), {}
+    with exported.open("rb") as file:
+        next(file)
+        for line in file:
+            frontier = frontier.append([leaf_hash(parse_line(line).data)])
+            roots[frontier.size] = base64.b64encode(frontier.root()).decode()
+    return roots

@@ -1,0 +1,198 @@
+"""One run of the demo, from an empty folder to an empty machine.
+
+1. The folder is the demo's own: it is cleared at the start, and only if it was made by a demo.
+2. What an earlier run left behind, killed as it may have been, is ended and removed before anything is started.
+3. However this run ends, its processes and namespaces end with it; the folder stays, to be looked into.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from holdfast_core.kernel.errors import HoldfastError, WorldError
+from holdfast_sim.demo.attack import attack
+from holdfast_sim.demo.cast import CAST
+from holdfast_sim.demo.ending import ending
+from holdfast_sim.demo.fleet import INTRUDER, Fleet, build_tree
+from holdfast_sim.demo.opening import enroll, first_check_ins
+from holdfast_sim.demo.plane import Founded, Plane
+from holdfast_sim.demo.processes import Alone, Processes, end_left_behind
+from holdfast_sim.demo.scene import Scene
+from holdfast_sim.demo.stage import Mark, Stage
+from holdfast_sim.demo.theft import theft
+from holdfast_sim.namespaces import Namespaces, NoNamespaces, open_world
+from holdfast_sim.packages import PackageStore
+
+FINE, FAILED = 0, 1
+LOCK = "demo.lock"
+LOOK_EVERY_S = 1.0
+
+
+class Ended(BaseException):
+    """A person or the system asked for the end; nothing may keep it from coming."""
+
+
+def run(stage: Stage, folder: Path, packages: Path, *, once: bool) -> int:
+    """Run the demo; returns the exit code.
+
+    Args:
+        stage: where it is told.
+        folder: the demo's folder; cleared.
+        packages: where Debian packages are kept.
+        once: end after the story instead of living on.
+    """
+    told = False
+    try:
+        with _end_on_signals(), _folder(folder), _world() as world, _processes(folder) as processes:
+            scene = _set_up(stage, folder, PackageStore(packages), world, processes)
+            enroll(scene)
+            first_check_ins(scene)
+            attack(scene)
+            theft(scene)
+            ending(scene)
+            told = True
+            stage.end(
+                f"Every step was seen through the public API, in {stage.seconds:.0f} s.",
+                good=True,
+                seconds=round(stage.seconds, 1),
+            )
+            if not once:
+                _live_on(scene)
+    except Ended:
+        stage.tell(Mark.NOTE, "", "Ended; every process and namespace of the demo is gone.")
+        return FINE if told else FAILED
+    except HoldfastError as error:
+        stage.end(f"{error.sentence} [{error.code}] {error.remedy}", good=False, code=error.code)
+        return FAILED
+    return FINE
+
+
+def _set_up(
+    stage: Stage, folder: Path, store: PackageStore, world: Namespaces | NoNamespaces, processes: Processes
+) -> Scene:
+    """Build the trees while the control plane is made."""
+    stage.title("Holdfast: a fleet of six on this machine", world.explanation)
+    words = "making keys, database and first token (holdfast init, holdfast serve); building the devices' root trees."
+    stage.tell(Mark.DO, "", words)
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        building = pool.submit(_build, folder, store)
+        plane = Plane(folder / "control-plane", world.server_address, processes)
+        founded = plane.found()
+        api = plane.serve(founded.token)
+        _introduce(stage, plane, founded)
+        building.result()
+    stage.tell(Mark.SEEN, "", "four root trees built from real Debian packages; the plant's server is this machine.")
+    fleet = Fleet(folder, world, plane.url, founded.root_fingerprint, processes)
+    if not world.isolated:
+        stage.tell(
+            Mark.NOTE,
+            "",
+            "Different without root: what listens cannot be told apart, a critical question stays open, and so the "
+            "best verdict is 'restricted'; the intruder leaves an account only.",
+        )
+    return Scene(stage, api, fleet, folder, founded.verifier_key)
+
+
+def _build(folder: Path, store: PackageStore) -> None:
+    for member in CAST:
+        build_tree(folder, member, store)
+
+
+def _introduce(stage: Stage, plane: Plane, founded: Founded) -> None:
+    stage.tell(
+        Mark.SEEN,
+        "control plane",
+        f"devices call {plane.url}, people https://127.0.0.1:{plane.ports['operator']}/api/v1",
+        device_url=plane.url,
+        root=founded.root_fingerprint,
+    )
+
+
+def _live_on(scene: Scene) -> NoReturn:
+    """Tell what changes until somebody ends it."""
+    stage, data = scene.stage, scene.folder / "control-plane"
+    stage.act(7, "The fleet lives on", "Ctrl-C ends it. Meanwhile, in another terminal:")
+    for words in ("device list --worst", "device show door-2", "incident list", "log show"):
+        stage.more(f"{Path('.venv/bin/holdfast')} {words} --data {data}")
+    stage.more(f"{scene.fleet.root(CAST[2])} is the root of door-1: change something in it and watch.", label="try")
+    before = _levels(scene)
+    while True:
+        time.sleep(LOOK_EVERY_S)
+        after = _levels(scene)
+        for device, (level, reason) in after.items():
+            if before.get(device, ("", ""))[0] != level:
+                stage.tell(Mark.FOUND, device, f"now, because: {reason}", level=level)
+        before = after
+
+
+def _levels(scene: Scene) -> dict[str, tuple[str, str]]:
+    items: list[Any] = scene.api.get("/devices")["items"]
+    return {item["device"]: (item["level"], (item["reason"] or {}).get("sentence", "")) for item in items}
+
+
+@contextmanager
+def _folder(folder: Path) -> Iterator[None]:
+    if folder.exists() and any(folder.iterdir()) and not (folder / LOCK).exists():
+        raise WorldError(
+            "demo.folder",
+            f"{folder} holds something that no demo made; it was not touched.",
+            remedy="Name another folder with --dir.",
+        )
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = Alone(folder / LOCK)
+    try:
+        end_left_behind(folder)
+        for path in folder.iterdir():
+            if path.name == LOCK:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _world() -> Iterator[Namespaces | NoNamespaces]:
+    world = open_world([*(member.device for member in CAST), INTRUDER])
+    try:
+        yield world
+    finally:
+        world.close()
+
+
+@contextmanager
+def _processes(folder: Path) -> Iterator[Processes]:
+    processes = Processes(folder)
+    try:
+        yield processes
+    finally:
+        processes.close()
+
+
+@contextmanager
+def _end_on_signals() -> Iterator[None]:
+    """Ctrl-C, SIGTERM and a closed terminal end the demo in order."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, _raise) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _raise(_number: int, _frame: object) -> NoReturn:
+    # Once is enough: a second Ctrl-C must not cut the cleaning up.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    raise Ended

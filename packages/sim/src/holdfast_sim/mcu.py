@@ -1,0 +1,193 @@
+"""A microcontroller without the agent: ``python -m holdfast_sim.mcu URL DEVICE CA STATE``.
+
+Its claim stands in ``HOLDFAST_CLAIM``. It composes its check-ins itself from the frames of `holdfast_core.wire` and is judged by its build manifest.
+
+1. The sequence number is on the disk before the message is sent; a number never carries two messages: one that may
+   not have arrived is given up, and the next number is used.
+2. A body goes out once; after that its digest does, unless the server asks for the body again.
+3. It cannot carry out anything: every directive is reported as refused, with a code.
+4. It keeps the newest signed checkpoint of the log that it was shown (``checkpoint.note``), whole: with it anybody can
+   tell whether the log was cut or rewritten.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from holdfast_agent.enroll import enroll
+from holdfast_agent.state import IDENTITY, ROOT, Config, Folder
+from holdfast_core.baseline.model import BuildManifest
+from holdfast_core.kernel.digests import Digest, canonical, digest_of, parse_digest
+from holdfast_core.kernel.errors import HoldfastError, WorldError
+from holdfast_core.kernel.limits import LIMITS
+from holdfast_core.wire.codec import decode_reply, encode
+from holdfast_core.wire.frame import (
+    VERSION,
+    CheckIn,
+    Directive,
+    DirectiveReport,
+    DirectiveState,
+    Health,
+    InstalledRelease,
+    Reply,
+    Section,
+)
+from holdfast_sim.link import OK, Answer, Link
+
+CHECKPOINT = "checkpoint.note"
+COUNT = "count.json"
+PAUSE_S = 3
+"""Between two attempts when the server could not be reached or refused."""
+ROUNDS = 4
+"""Check-ins at a stretch, while the server still asks for bodies."""
+
+MANIFEST = BuildManifest(
+    build="soil-sensor-1.8.2+g3f9c2d1",
+    facts={
+        "anti_rollback": True,
+        "debug_port_locked": True,
+        "default_password": False,
+        "image_signed": True,
+        "lifecycle": "secured",
+        "mpu": True,
+        "sbom": "sha256:6d1f0b8a7c5e4932a1b0c9d8e7f6051423324150617f8e9dacbdceefd0e1f203",
+        "stack_protector": True,
+        "support_end": "2033-12-31",
+        "test_keys": False,
+        "tls_min": "1.3",
+        "unique_identity": True,
+        "watchdog": True,
+    },
+)
+"""What the build says of itself; the controls of class ``mcu`` ask for these facts."""
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """What the device keeps between check-ins."""
+
+    seq: int = 0
+    nonce: str | None = None
+    acked: dict[str, Digest] = {}
+    reports: tuple[DirectiveReport, ...] = ()
+
+
+def bodies() -> dict[str, bytes]:
+    """The sections of every check-in."""
+    manifest = canonical(MANIFEST)
+    return {
+        "baseline": manifest,
+        "health": canonical(Health(ok=True, detail="Moisture was reported over CoAP.")),
+        "release": canonical(InstalledRelease(MANIFEST.build, "1.8.2", "A")),
+    }
+
+
+def compose(memory: Memory, boot: str, sections: dict[str, bytes]) -> CheckIn:
+    """The next check-in: bodies that the server has not acknowledged, digests of the others."""
+    spoken = {
+        name: Section(digest=digest_of(body))
+        if memory.acked.get(name) == digest_of(body)
+        else Section(body=msgspec.Raw(body))
+        for name, body in sections.items()
+    }
+    return CheckIn(
+        v=VERSION, boot=boot, seq=memory.seq + 1, sections=spoken, nonce=memory.nonce, reports=memory.reports
+    )
+
+
+def heard(memory: Memory, reply: Reply, sections: dict[str, bytes]) -> Memory:
+    """The memory after an answer to the check-in with the newest number."""
+    acked = {name: digest_of(body) for name, body in sections.items() if name not in reply.wants}
+    return Memory(memory.seq, reply.nonce, acked, tuple(map(_refused, reply.directives[: LIMITS.directive_reports])))
+
+
+def _refused(directive: Directive) -> DirectiveReport:
+    sentence = "A microcontroller enforces nothing by itself; its gateway has to."
+    return DirectiveReport(directive.id, DirectiveState.REFUSED, "mcu.no_enforcer", sentence)
+
+
+class Sensor:
+    """The device in a state folder; it is enrolled already. Raises WorldError ``link.failed``."""
+
+    def __init__(self, url: str, folder: Folder) -> None:
+        self._folder = folder
+        self._boot = os.urandom(16).hex()
+        self._memory = _remembered(folder.path / COUNT)
+        self._link = Link(url, folder.path / ROOT, folder.path / IDENTITY)
+
+    def contact(self) -> int:
+        """Check in, again while the server asks for something; returns seconds until the next time."""
+        wait = PAUSE_S
+        for _ in range(ROUNDS):
+            sections = bodies()
+            message = compose(self._memory, self._boot, sections)
+            self._memory = msgspec.structs.replace(self._memory, seq=message.seq)
+            self._keep()
+            reply = _reply(self._link.check_in(encode(message)))
+            self._memory = heard(self._memory, reply, sections)
+            self._keep()
+            if reply.checkpoint is not None:
+                self._folder.write(CHECKPOINT, reply.checkpoint.encode())
+            wait = reply.next_s
+            if not reply.wants and not self._memory.reports:
+                break
+        return wait
+
+    def close(self) -> None:
+        """Close the connection: the radio goes to sleep."""
+        self._link.close()
+
+    def _keep(self) -> None:
+        self._folder.write(COUNT, msgspec.json.encode(self._memory))
+
+
+def _remembered(path: Path) -> Memory:
+    return msgspec.json.decode(path.read_bytes(), type=Memory) if path.exists() else Memory()
+
+
+def _reply(answer: Answer) -> Reply:
+    if answer.status == OK:
+        return decode_reply(answer.body, LIMITS)
+    raise WorldError(
+        "mcu.refused",
+        f"The server answered {answer.status}: {answer.body[: LIMITS.text].decode(errors='replace')}",
+        remedy="Do what the server's answer says.",
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Enroll if that is still to be done, then check in for ever; returns only when enrollment fails."""
+    url, device, ca, state = arguments
+    folder = Folder(Path(state))
+    try:
+        with folder.locked():
+            if not folder.enrolled:
+                claim = os.environ.get("HOLDFAST_CLAIM", "")
+                enroll(folder, Config(server=url, device=device), ca=parse_digest(ca), claim=claim)
+    except HoldfastError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    while True:
+        time.sleep(_session(url, folder))
+
+
+def _session(url: str, folder: Folder) -> int:
+    """One waking of the radio; seconds until the next."""
+    try:
+        sensor = Sensor(url, folder)
+        try:
+            return sensor.contact()
+        finally:
+            sensor.close()
+    except HoldfastError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.stderr.flush()
+        return PAUSE_S
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
