@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from builders import ACTOR, FakeClock, FakeRandomness
-
 from holdfast.adapters.pki import FileAuthority, FileLogSigner
 from holdfast.adapters.store import open_engine, upgrade
 from holdfast.adapters.system import SystemClock
@@ -93,7 +92,7 @@ def served(folder: Path, *, ahead: int = 0) -> Iterator[ServedPlane]:
         listener = Listener(app, bind("127.0.0.1", 0), tls=tls, limits=LIMITS, protocol=BoundedProtocol)
         listening = asyncio.create_task(listener.listen())
         try:
-            while not listener.started and not listening.done():
+            while not listener.started and not listening.done():  # noqa: ASYNC110  (uvicorn has a flag, no event)
                 await asyncio.sleep(STARTING_SECONDS)
             ready.append(ServedPlane(plane, listener, asyncio.get_running_loop()))
             started.set()

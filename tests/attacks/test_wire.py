@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from builders import enrolled, new_plane, settled
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builders import enrolled, new_plane, settled
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.limits import LIMITS
 from holdfast_core.wire.codec import decode_check_in

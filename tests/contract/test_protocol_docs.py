@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from conftest import ROOT
 
+from conftest import ROOT
 from holdfast.web.problems import Problem
 from holdfast_core.baseline.model import BuildManifest, Findings, Plan
 from holdfast_core.kernel.limits import LIMITS

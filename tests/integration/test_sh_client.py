@@ -1,4 +1,4 @@
-"""The shell client against the real device port, under every shell it promises: busybox's with its own applets, and dash.
+"""The shell client against the real device port, under busybox's shell with its own applets, and dash.
 
 Under busybox the PATH holds busybox's applets, curl and openssl and nothing else, so that the client cannot lean on
 what a device lacks.
@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from builders import ACTOR
-from served_builders import ServedPlane, served
 
+from builders import ACTOR
 from holdfast_core.kernel.digests import digest_of
 from holdfast_core.kernel.instants import DAY
+from served_builders import ServedPlane, served
 
 CLIENT = Path(__file__).parents[2] / "clients" / "sh" / "holdfast.sh"
 LOST_CLOCK = str(CLIENT.with_name("curl-lost-clock.sh"))
@@ -196,7 +196,7 @@ def test_an_unchanged_audit_travels_as_its_digest(shell: Shell, tmp_path: Path) 
     assert len((shell.state / "pending").read_bytes()) < 2048
 
 
-def _keeping(shell: Shell, tmp_path: Path):  # noqa: ANN202  (a closure of this module)
+def _keeping(shell: Shell, tmp_path: Path):
     """Run a check-in whose sending fails, and return what stays pending."""
     folder = _replace(tmp_path, "curl", "#!/bin/sh\nexit 7\n")
 
@@ -355,7 +355,9 @@ def test_without_a_command_the_models_port_is_tried(shell: Shell) -> None:
 def test_two_runs_at_once_never_share_a_number(shell: Shell, tmp_path: Path) -> None:
     shell.enroll()
     curl = shutil.which("curl")
-    slow = _replace(tmp_path, "curl", f'#!/bin/sh\ntouch {tmp_path}/in\nwhile [ ! -e {tmp_path}/go ]; do :; done\n{curl} "$@"\n')
+    slow = _replace(
+        tmp_path, "curl", f'#!/bin/sh\ntouch {tmp_path}/in\nwhile [ ! -e {tmp_path}/go ]; do :; done\n{curl} "$@"\n'
+    )
     environ = {"PATH": f"{slow}:{shell.path}", "HOLDFAST_STATE": str(shell.state), "HOLDFAST_ROOT": str(shell.root)}
     with subprocess.Popen([*shell.command, str(CLIENT), "check-in"], env=environ, stdout=subprocess.PIPE) as first:
         while not (tmp_path / "in").exists():
