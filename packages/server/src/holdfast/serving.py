@@ -62,16 +62,17 @@ class Serving:
         services = services_of(plane, device_socket.getsockname()[1])
         certificate = Path(config.operator_certificate or keys / "operator-port.pem")
         key = Path(config.operator_key or keys / "operator-port.key")
-        protocol = type("DeviceProtocol", (BoundedProtocol,), {"limits": limits})
+        bounded = type("Bounded", (BoundedProtocol,), {"limits": limits})
         devices = device_app(plane.check_ins, plane.identity, limits)
         health, counted = health_app(services, devices)
         self.plane = plane
-        self.device = Listener(counted, device_socket, tls=device_context(keys), limits=limits, protocol=protocol)
+        self.device = Listener(counted, device_socket, tls=device_context(keys), limits=limits, protocol=bounded)
         self.operator = Listener(
             operator_app(services, local=False),
             bind(config.operator_host, config.operator_port),
             tls=operator_context(certificate, key),
             limits=limits,
+            protocol=bounded,
         )
         self.local = Listener(
             operator_app(services, local=True),
@@ -80,7 +81,9 @@ class Serving:
             limits=limits,
             protocol=LocalProtocol,
         )
-        self.health = Listener(health, bind("127.0.0.1", config.metrics_port), tls=None, limits=limits)
+        self.health = Listener(
+            health, bind("127.0.0.1", config.metrics_port), tls=None, limits=limits, protocol=bounded
+        )
         self._listeners = (self.device, self.operator, self.local, self.health)
         self._work: list[Coroutine[Any, Any, None]] = [plane.verdicts.watch()]
         if config.webhook_url:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 
 import msgspec
 
@@ -119,7 +120,7 @@ class InventoryService:
 
     async def import_devices(self, scope: Scope, text: str, *, actor: str) -> tuple[list[Device], Sequence[RowProblem]]:
         """Add the devices of a CSV list; rows with a problem are left out and told, the others are added."""
-        rows, problems = parse_rows(text)
+        rows, problems = await asyncio.to_thread(parse_rows, text)
         told = list(problems)
         devices: list[Device] = []
         for row in rows:
@@ -132,9 +133,16 @@ class InventoryService:
             else:
                 devices.append(device)
         for start in range(0, len(devices), IMPORT_GROUP):
-            group = devices[start : start + IMPORT_GROUP]
-            await self._store.commit([c for d in group for c in self._added(d, Kind.DEVICE_IMPORTED, actor)])
+            await self._import_group(devices[start : start + IMPORT_GROUP], actor)
         return devices, sorted(told, key=lambda problem: problem.line)
+
+    async def _import_group(self, group: list[Device], actor: str) -> None:
+        """Add a group; a device that somebody else added meanwhile stays as that one made it."""
+        async with AsyncExitStack() as held:
+            for device in sorted(group, key=lambda device: device.key):
+                await held.enter_async_context(self._store.exclusive(device.key))
+            new = [device for device in group if self._store.device(device.key) is None]
+            await self._store.commit([c for d in new for c in self._added(d, Kind.DEVICE_IMPORTED, actor)])
 
     async def assign_model(self, key: DeviceKey, reference: str, *, actor: str) -> Device:
         """Say which model an unmanaged device is of; it is expected from then on.

@@ -21,7 +21,7 @@ from holdfast_core.inventory.model import DeviceModel
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.ids import DeviceKey, Scope
 from holdfast_core.kernel.instants import Instant
-from holdfast_core.record.model import Entry
+from holdfast_core.record.model import Entry, leaf_bytes
 from holdfast_core.response.model import Incident
 from holdfast_core.trust.posture import Posture
 from holdfast_core.wire.frame import Level
@@ -60,9 +60,19 @@ class Delivery(msgspec.Struct, frozen=True):
 
 
 class Leaf(msgspec.Struct, frozen=True):
-    """An entry to append to the log."""
+    """An entry to append to the log, and the bytes that will be hashed; make it with `leaf`."""
 
     entry: Entry
+    data: bytes
+
+
+def leaf(entry: Entry) -> Leaf:
+    """The leaf of `entry`. One that is too large is refused here, before it is anybody else's commit too.
+
+    Raises:
+        LimitExceeded: ``record.leaf_too_large``.
+    """
+    return Leaf(entry, leaf_bytes(entry))
 
 
 Change = Device | Posture | Credential | Claim | Token | StoredModel | Body | Incident | Delivery | Leaf

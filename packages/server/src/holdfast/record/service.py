@@ -11,7 +11,7 @@ from typing import Any
 
 from holdfast.ports.events import CloneSeen, Event, LogShorterThanSeen, Noted, VerdictChanged
 from holdfast.ports.signer import LogSigner
-from holdfast.ports.store import Change, Leaf, Store, StoredLeaf
+from holdfast.ports.store import Change, Leaf, Store, StoredLeaf, leaf
 from holdfast_core.kernel.ids import DeviceKey, Scope
 from holdfast_core.record.export import export_lines
 from holdfast_core.record.model import Kind, entry
@@ -22,7 +22,7 @@ def leaves_of(event: Event) -> Sequence[Change]:
     """The leaf that an event owes the record."""
     match event:
         case Noted(kind, actor, device, scope, data, at):
-            return (Leaf(entry(kind, at=at, scope=scope, actor=actor, device=_name(device), data=data)),)
+            return (leaf(entry(kind, at=at, scope=scope, actor=actor, device=_name(device), data=data)),)
         case VerdictChanged():
             return (_verdict_leaf(event),)
         case LogShorterThanSeen(device, pinned, size, at):
@@ -48,7 +48,7 @@ def _verdict_leaf(event: VerdictChanged) -> Leaf:
 
 def _device_leaf(kind: Kind, event: VerdictChanged | LogShorterThanSeen, data: Mapping[str, Any]) -> Leaf:
     key = event.device.key
-    return Leaf(entry(kind, at=event.at, scope=key.scope, actor="server", device=key.device, data=data))
+    return leaf(entry(kind, at=event.at, scope=key.scope, actor="server", device=key.device, data=data))
 
 
 def _name(device: Any) -> str:

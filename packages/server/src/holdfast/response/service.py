@@ -15,7 +15,7 @@ from holdfast.ports.appraisal import Context
 from holdfast.ports.clock import Clock, Randomness
 from holdfast.ports.events import CloneSeen, Emit, Event, LogShorterThanSeen, Noted, VerdictChanged
 from holdfast.ports.lookup import require_device, require_posture
-from holdfast.ports.store import Change, Delivery, Leaf, Store
+from holdfast.ports.store import Change, Delivery, Store, leaf
 from holdfast.ports.verdicts import Verdicts
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.ids import DeviceKey
@@ -74,7 +74,7 @@ class IncidentListener:
             kind = Kind.INCIDENT_CLOSED if incident.closed_at is not None else Kind.INCIDENT_OPENED
             key, at = incident.key, incident.updated_at
             data = {"id": incident.id, "cause": incident.cause, "title": incident.title, "why": incident.closed_why}
-            changes.append(Leaf(entry(kind, at=at, scope=key.scope, actor="server", device=key.device, data=data)))
+            changes.append(leaf(entry(kind, at=at, scope=key.scope, actor="server", device=key.device, data=data)))
             if self._webhook:
                 changes.append(self._message(kind, incident))
         return changes
@@ -144,6 +144,13 @@ class ResponseService:
             HostileData: ``incident.unknown``, ``response.why``.
         """
         _require_why(why)
+        if cause == CLONE:
+            raise HostileData(
+                "incident.release_instead",
+                "A clone's incident ends when its device is released.",
+                remedy=f"Once the copy is found: holdfast device release {key.device} --why REASON.",
+                http_status=409,
+            )
         incident = self._store.open_incident(key, cause)
         if incident is None:
             raise HostileData(

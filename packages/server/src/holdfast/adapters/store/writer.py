@@ -22,7 +22,6 @@ from holdfast.ports.store import Body, Change, Delivery, Leaf, StoredLeaf
 from holdfast_core.kernel.errors import WorldError
 from holdfast_core.record.checkpoint import issue
 from holdfast_core.record.merkle import Frontier, leaf_hash
-from holdfast_core.record.model import leaf_bytes
 
 BODIES_KEPT = 8
 LEAF_PAGE = 1_000
@@ -56,7 +55,7 @@ class Writer:
         leaves: list[bytes] = []
         for change in changes:
             if isinstance(change, Leaf):
-                leaves.append(leaf_bytes(change.entry))
+                leaves.append(change.data)
             else:
                 body = change.body if isinstance(change, Body) else _encode(change)
                 rows[type(change)].append({**tables.MAPPINGS[type(change)].columns(change), "body": body})
