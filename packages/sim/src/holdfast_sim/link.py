@@ -74,6 +74,6 @@ class Link:
 def _failed(url: str, error: Exception) -> WorldError:
     return WorldError(
         "link.failed",
-        f"The connection to {url} failed: {error or type(error).__name__}.",
+        f"The connection to {url} failed: {str(error) or type(error).__name__}.",
         remedy="Check that the control plane runs and can be reached from here.",
     )

@@ -1,6 +1,7 @@
 """A microcontroller without the agent: ``python -m holdfast_sim.mcu URL DEVICE CA STATE``.
 
-Its claim stands in ``HOLDFAST_CLAIM``. It composes its check-ins itself from the frames of `holdfast_core.wire` and is judged by its build manifest.
+Its claim stands in ``HOLDFAST_CLAIM``. It composes its check-ins itself from the frames of `holdfast_core.wire` and is
+judged by its build manifest.
 
 1. The sequence number is on the disk before the message is sent; a number never carries two messages: one that may
    not have arrived is given up, and the next number is used.

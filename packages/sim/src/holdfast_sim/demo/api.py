@@ -81,7 +81,7 @@ class Api:
                         continue
                     raise WorldError(
                         "demo.api_unreachable",
-                        f"The operator API did not answer {method} {path}: {error or type(error).__name__}.",
+                        f"The operator API did not answer {method} {path}: {str(error) or type(error).__name__}.",
                         remedy=f"Look into {self._log}.",
                     ) from error
         if response.status >= _REFUSED:

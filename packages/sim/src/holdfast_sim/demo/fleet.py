@@ -20,6 +20,7 @@ from holdfast_core.kernel.errors import WorldError
 from holdfast_sim.demo.cast import SENSOR, SERVER, Member
 from holdfast_sim.demo.plane import program
 from holdfast_sim.demo.processes import Processes
+from holdfast_sim.demo.watching import wait_for
 from holdfast_sim.mcu import CHECKPOINT
 from holdfast_sim.namespaces import World
 from holdfast_sim.packages import PackageStore
@@ -124,14 +125,14 @@ class Fleet:
         return self._processes.log(member.device)
 
     def open_port(self, member: Member, port: int) -> None:
-        """Listen on a port, in the device's own network, as an intruder's program would. Raises WorldError."""
+        """Listen on a port, in the device's own network, as an intruder's program would. Raises `NotObserved`."""
         self._listen(f"{member.device}-backdoor", member, "backdoor", (port,))
-        if not self.world.isolated or ask(self.world.address(member.device), port, timeout=10) is None:
-            raise WorldError(
-                "demo.backdoor",
-                f"The backdoor on port {port} does not listen.",
-                remedy=f"Look into {self._processes.log(f'{member.device}-backdoor')}.",
-            )
+        wait_for(
+            f"the backdoor on port {port} to listen",
+            lambda: ask(self.world.address(member.device), port),
+            lambda: "nothing answers there",
+            log=self._processes.log(f"{member.device}-backdoor"),
+        )
 
     def close_port(self, member: Member) -> None:
         """End the program of `open_port`."""
