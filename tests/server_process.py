@@ -23,7 +23,7 @@ from holdfast_core.inventory.rows import Row
 from holdfast_core.kernel.ids import DeviceId
 from holdfast_core.kernel.instants import HOUR
 
-START_SECONDS = 90
+START_SECONDS = 300
 
 
 def configured(folder: Path, **settings: object) -> Config:
@@ -75,7 +75,7 @@ class ServerProcess:
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
             self.process.terminate()
-        self.process.wait(60)
+        self.process.wait(300)
 
 
 class Caller:
@@ -88,7 +88,7 @@ class Caller:
         if identity is not None:
             context.load_cert_chain(identity)
         self.connection = http.client.HTTPSConnection(
-            "localhost", server.config.device_port, context=context, timeout=30
+            "localhost", server.config.device_port, context=context, timeout=3000
         )
 
     def __enter__(self) -> Self:

@@ -18,7 +18,7 @@ set --
 for package in packages/*/src/*/; do set -- "$@" "${package%/}"; done
 if ls tools/*.py >/dev/null 2>&1; then set -- "$@" tools; fi
 step types "$bin/mypy" "$@"
-step contracts "$bin/lint-imports" --no-timing
+step contracts "$bin/lint-imports"
 if [ -e tools/compile_catalogue.py ]; then step catalogue "$bin/python" tools/compile_catalogue.py --check; fi
 set --
 for folder in tests/unit tests/contract; do

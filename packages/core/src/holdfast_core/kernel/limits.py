@@ -33,9 +33,9 @@ class Limits(msgspec.Struct, frozen=True):
     operator_bytes: int = 64 * 1024
     """One JSON request of the operator API; model files and lists have limits of their own."""
     header_bytes: int = 16 * 1024
-    header_seconds: float = 10.0
-    body_seconds: float = 20.0
-    handshake_seconds: float = 10.0
+    header_seconds: float = 20.0
+    body_seconds: float = 30.0
+    handshake_seconds: float = 20.0
     connections: int = 4096
     remembered_sequences: int = 16
     """Check-ins of a device that can still be told apart from a clone's when they come late."""

@@ -136,7 +136,7 @@ def _finding(scene: Scene, entry: Any) -> None:
     scene.stage.more(
         f"{entry['reason']}{seen}", label=f"{entry['severity']} {entry['control']}", control=entry["control"]
     )
-    scene.stage.more(entry["remedy"], label="  fix", control=entry["control"])
+    scene.stage.more(entry["remedy"], label="→ fix", control=entry["control"])
 
 
 def _compensated(scene: Scene, report: Any) -> None:
