@@ -88,7 +88,7 @@ class Caller:
         if identity is not None:
             context.load_cert_chain(identity)
         self.connection = http.client.HTTPSConnection(
-            "localhost", server.config.device_port, context=context, timeout=3000
+            "localhost", server.config.device_port, context=context, timeout=300
         )
 
     def __enter__(self) -> Self:

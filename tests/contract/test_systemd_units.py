@@ -20,7 +20,7 @@ def _exposure(unit: Path) -> float:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     # It exits 1 above its own threshold; the figure is what counts.
     found = re.search(r"Overall exposure level for \S+: (\d+\.\d)", result.stdout + result.stderr)

@@ -155,7 +155,7 @@ def test_two_devices_reach_the_server_and_see_only_their_own_sockets() -> None:
 
         connect = world.start("two", [sys.executable, "-c", CONNECT, world.server_address, port])
         assert connect.wait(30) == 0
-        assert server.communicate(timeout=30)[0].strip() == "hello"
+        assert server.communicate(timeout=300)[0].strip() == "hello"
 
         sights = {device: _sockets(world, device) for device in ("one", "two")}
         assert f":{inner:04X} " in sights["one"]
@@ -172,7 +172,7 @@ def test_two_devices_reach_the_server_and_see_only_their_own_sockets() -> None:
 
 def _sockets(world: namespaces.Namespaces, device: str) -> str:
     process = world.start(device, [sys.executable, "-c", READ_SOCKETS], stdout=subprocess.PIPE)
-    return process.communicate(timeout=30)[0].decode()
+    return process.communicate(timeout=300)[0].decode()
 
 
 def _left(layout: namespaces.NamespacePlan) -> set[str]:
