@@ -28,7 +28,7 @@ class Member(msgspec.Struct, frozen=True):
     """What it opens: its essential function first."""
     tree: str = ""
     """The builder of its root tree; empty: this machine's own ``/``, or none at all."""
-    interval_s: int = 3
+    interval_s: int = 4
     zone: str = ""
 
     @property

@@ -27,14 +27,14 @@ def ending(scene: Scene) -> None:
     """Show the table, and verify the record. Raises `NotObserved`, WorldError."""
     late(scene)
     scene.stage.act(6, "The fleet, and the record")
+    _expected(scene)
     pages = {member.device: scene.device(member) for member in CAST}
-    _expected(scene, pages)
     _table(scene, pages)
     _answers(scene, pages)
     _record(scene)
 
 
-def _expected(scene: Scene, pages: dict[str, Any]) -> None:
+def _expected(scene: Scene) -> None:
     """The story ends as it should; the plant's server is this machine, which is as it is."""
     allowed = {
         HARDENED: {scene.good},
@@ -44,9 +44,12 @@ def _expected(scene: Scene, pages: dict[str, Any]) -> None:
         CARELESS: {QUARANTINED, RESTRICTED},
     }
     for member, levels in allowed.items():
-        if pages[member.device]["level"] not in levels:
-            wanted = " or ".join(sorted(levels))
-            raise NotObserved(f"{member.device} to end {wanted}", scene.seen(member), str(scene.fleet.log(member)), 0)
+        # Waited for: on a busy machine a device may just have missed a check-in.
+        scene.wait(
+            member,
+            f"{member.device} to end {' or '.join(sorted(levels))}",
+            lambda page, levels=levels: page if page["level"] in levels else None,
+        )
 
 
 def _table(scene: Scene, pages: dict[str, Any]) -> None:
