@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,12 @@ def _expected(scene: Scene) -> None:
         scene.wait(
             member,
             f"{member.device} to end {' or '.join(sorted(levels))}",
-            lambda page, levels=levels: page if page["level"] in levels else None,
+            _among(levels),
         )
+
+
+def _among(levels: set[str]) -> Callable[[Any], Any | None]:
+    return lambda page: page if page["level"] in levels else None
 
 
 def _table(scene: Scene, pages: dict[str, Any]) -> None:

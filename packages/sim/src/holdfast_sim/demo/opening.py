@@ -85,6 +85,8 @@ def first_check_ins(scene: Scene) -> None:
 def late(scene: Scene) -> None:
     """Tell the verdict of the machine itself, if it was not told yet. Raises `NotObserved`."""
     if scene.told_late:
+        if not judged(scene, SERVER):
+            scene.stage.tell(Mark.NOTE, SERVER.device, "still reading; the story goes on when it is done.")
         wait_for(
             f"a first verdict on the evidence of {SERVER.device}",
             lambda: judged(scene, SERVER) or None,
