@@ -15,7 +15,7 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from conversation_builders import SCRIPTS, hold
+from conversation_builders import SCRIPTS, hold  # type: ignore[import-not-found]  # on the path only from here on
 
 
 def main(target: Path) -> None:

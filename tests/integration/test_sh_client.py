@@ -330,18 +330,16 @@ def test_health_comes_from_the_users_command(shell: Shell) -> None:
     assert json.loads(shell.served.posture(shell.name).sections["health"].body) == {"ok": False}
 
 
+@pytest.mark.parametrize("shell", ["busybox"], indirect=True)  # its PATH is known: nc is there, or taken away
 def test_without_a_command_and_without_a_prober_health_is_left_out(shell: Shell) -> None:
-    if shell.command[-1] != "sh":
-        pytest.skip("only busybox's PATH can be had without nc")
     (Path(shell.path) / "nc").unlink()
     shell.enroll()
     shell.check_in()
     assert "health" not in shell.served.posture(shell.name).sections
 
 
+@pytest.mark.parametrize("shell", ["busybox"], indirect=True)  # its PATH is known: nc is there, or taken away
 def test_without_a_command_the_models_port_is_tried(shell: Shell) -> None:
-    if shutil.which("nc", path=shell.path) is None:
-        pytest.skip("there is no nc to try a port with")
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 8554))  # the port of the door camera's stream
         shell.enroll()
