@@ -40,6 +40,8 @@ class Status(msgspec.Struct, frozen=True):
     plan: bool
     audited_s_ago: int | None
     pin: Pin | None
+    checkpoint: str
+    """The signed checkpoint that was pinned; give it to ``holdfast log verify --pin``."""
     conflict: Conflict | None
     directives: tuple[OpenDirective, ...]
     trial: str
@@ -69,6 +71,7 @@ def read_status(folder: Folder, config: Config, clock: Clock) -> Status:
         plan=folder.plan() is not None,
         audited_s_ago=now.since(stored.audit.full) if stored.audit else None,
         pin=state.pin,
+        checkpoint=state.checkpoint,
         conflict=state.conflict,
         directives=_open(state),
         trial=state.trial.control if state.trial else "",

@@ -99,6 +99,8 @@ class DeviceState(msgspec.Struct, frozen=True, omit_defaults=True):
     wants: tuple[str, ...] = ()
     orders: Orders = Orders()
     pin: Pin | None = None
+    checkpoint: str = ""
+    """The signed checkpoint that `pin` is of, whole: whoever verifies an export against it needs its signature."""
     conflict: Conflict | None = None
     answered: Moment | None = None
     due: Moment | None = None
@@ -200,7 +202,9 @@ def enrolled_again(state: DeviceState, *, same_root: bool) -> DeviceState:
     """The state under a new certificate: the count goes on, and the pin too where the authority is the same one."""
     if not same_root:
         return DeviceState(seq=state.seq, trial=state.trial)
-    return DeviceState(seq=state.seq, trial=state.trial, pin=state.pin, orders=state.orders)
+    return DeviceState(
+        seq=state.seq, trial=state.trial, pin=state.pin, checkpoint=state.checkpoint, orders=state.orders
+    )
 
 
 def _due(state: DeviceState, event: CheckInDue, limits: Limits) -> Step:
@@ -259,6 +263,7 @@ def _replied(state: DeviceState, event: Replied, limits: Limits) -> Step:
         wants=reply.wants[: limits.sections],
         orders=state.orders.heard(reply.directives, limits),
         pin=pin,
+        checkpoint=state.checkpoint if pin == state.pin else reply.checkpoint or "",
         conflict=conflict,
         answered=at,
         due=Moment(at.boot, at.up_s + min(max(1, reply.next_s), LONGEST_WAIT_S)),

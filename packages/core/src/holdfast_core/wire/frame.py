@@ -129,4 +129,3 @@ class InstalledRelease(msgspec.Struct, frozen=True, omit_defaults=True):
 
 Metrics = Annotated[dict[Name, int | float], msgspec.Meta(max_length=32)]
 """Section ``metrics``: small numbers by name."""
-
