@@ -16,7 +16,7 @@ from holdfast.bootstrap import DATABASE, Plane
 from holdfast_core.kernel.digests import digest_of
 from holdfast_core.kernel.errors import WorldError
 from holdfast_core.kernel.instants import MINUTE
-from holdfast_core.record.merkle import leaf_hash, root_of
+from holdfast_core.record.merkle import root_of
 from holdfast_core.wire.codec import encode
 from holdfast_core.wire.frame import CheckIn, Section
 from server_process import Caller, ServerProcess, configured, enroll_on_disk
@@ -94,7 +94,7 @@ async def test_the_log_in_the_database_is_the_one_that_was_signed(tmp_path):
         for failing in ((), ("ACC-05",), ()):
             await device.check_in(failing=failing)
     async with plane_on(folder) as plane:
-        leaves = [leaf_hash(leaf.data) for leaf in plane.store.every_leaf()]
+        leaves = [leaf.data for leaf in plane.store.every_leaf()]
         origin, size, root = plane.record.checkpoint().splitlines()[:3]
         assert (origin, int(size)) == ("localhost/log", len(leaves))
         assert root_of(leaves) == msgspec.json.decode(f'"{root}"', type=bytes)
