@@ -115,7 +115,7 @@ def test_an_entry_has_one_byte_form(kind: Kind, data: dict[str, object], actor: 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda data: data.replace(b'{"at"', b'{ "at"'),
+        lambda data: data.replace(b'{"actor"', b'{ "actor"'),
         lambda data: data + b"\n",
         lambda data: data.replace(b'"v":1', b'"v":2'),
         lambda data: data.replace(b"verdict.changed", b"verdict.mislaid"),
