@@ -54,7 +54,7 @@ class Shell:
         environ = {"PATH": path, "HOLDFAST_STATE": str(self.state), "HOLDFAST_ROOT": str(self.root), **more}
         done = subprocess.run(
             [*self.command, str(CLIENT), *arguments],
-            env=environ, input=stdin, capture_output=True, text=True, check=False, timeout=90,
+            env=environ, input=stdin, capture_output=True, text=True, check=False, timeout=300,
         )  # fmt: skip
         return done.returncode, done.stdout, done.stderr
 
@@ -366,7 +366,7 @@ def test_two_runs_at_once_never_share_a_number(shell: Shell, tmp_path: Path) -> 
             assert first.poll() is None
         code, _, err = shell.run("check-in")
         (tmp_path / "go").touch()
-        first.communicate(timeout=60)
+        first.communicate(timeout=300)
     assert (code, first.returncode) == (1, 0)
     assert "Another run" in err
     assert shell.served.posture(shell.name).hold is None

@@ -18,7 +18,7 @@ KEYS: dict[str, Any] = {
     "ec": ec.generate_private_key(ec.SECP256R1()),
     "p521": ec.generate_private_key(ec.SECP521R1()),
     "ed25519": ed25519.Ed25519PrivateKey.generate(),
-    "dsa": dsa.generate_private_key(1024),  # noqa: S505  (as old devices have them)
+    "dsa": dsa.generate_private_key(1024),
 }
 FORMATS = {
     "pkcs8": ser.PrivateFormat.PKCS8,

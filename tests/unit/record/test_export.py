@@ -127,7 +127,7 @@ def test_an_entry_has_one_byte_form(kind: Kind, data: dict[str, object], actor: 
     ],
     ids=["space", "newline", "version", "kind", "twice", "unknown", "nobody", "cut", "deep"],
 )
-def test_a_leaf_of_another_form_is_refused(change) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 - a lambda
+def test_a_leaf_of_another_form_is_refused(change) -> None:  # type: ignore[no-untyped-def]
     good = HISTORY[0]
     assert parse_entry(good).kind is Kind.VERDICT_CHANGED
     changed = change(good)
