@@ -14,8 +14,7 @@ from holdfast_core.kernel.errors import WorldError
 from holdfast_sim.packages import PackageStore
 
 # Minutes on a machine that does other things besides; the demo's own patience ends it sooner when a step is missing.
-# Slow until the walk over a live host is cheaper: the server device audits the whole machine it runs on.
-pytestmark = [pytest.mark.timeout(1_500), pytest.mark.root, pytest.mark.slow]
+pytestmark = [pytest.mark.timeout(1_500), pytest.mark.root]
 
 DEVICES = {"plant-server", "gateway-1", "door-1", "door-2", "pump-1", "soil-1"}
 
