@@ -1,27 +1,32 @@
 """What the agent costs a device: one-shot check-in with no audit due, bytes on the wire, flash writes, wheels.
 
 Method: the real server, the real ``holdfast-agent`` as a process of its own on an empty root. The first check-ins bring
-plan and audit; then `TURNS` one-shot check-ins are measured: CPU and peak memory by wait4, payload by the agent's own
-account, bytes on the wire (TLS handshake included) by a counting relay between the two. The peer beside it is
-``python -c 'import ssl, json, http.client'``: what any Python client pays before it says a word.
+plan and audit; then `TURNS` one-shot check-ins are measured: CPU and peak memory by wait4, bytes on
+the wire (TLS handshake included) by a counting relay between the two. The peer beside it is
+``python -c 'import ssl, json, http.client'``: what any Python client pays before it says a word. Then the resident
+agent on a model with a contact interval of one second, which changes how often it calls and nothing else.
 """
 
 from __future__ import annotations
 
 import http.client
 import json
-import os
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
+import msgspec
+
 from benchmarks.ground import Ground, holdfast, prepare
+from benchmarks.process import Used, run
 from holdfast.adapters.pki import FileAuthority
 from holdfast.bootstrap import SOCKET
+from holdfast.inventory.model_file import example_bytes
 
 TURNS = 10
 CONTACTS_PER_DAY = 96
@@ -36,12 +41,17 @@ class Relay:
         self._target = port
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
-        self.up = self.down = 0
+        self.clear()
         threading.Thread(target=self._serve, daemon=True).start()
+
+    def clear(self) -> None:
+        """Start counting anew."""
+        self.calls = self.up = self.down = 0
 
     def _serve(self) -> None:
         while True:
             client, _ = self._listening.accept()
+            self.calls += 1
             server = socket.create_connection(("127.0.0.1", self._target))
             threading.Thread(target=self._pump, args=(client, server, "up"), daemon=True).start()
             threading.Thread(target=self._pump, args=(server, client, "down"), daemon=True).start()
@@ -53,61 +63,90 @@ class Relay:
         target.shutdown(socket.SHUT_WR)
 
 
-def _ran(argv: list[str], environ: dict[str, str] | None = None) -> tuple[float, float]:
-    """CPU seconds and peak MiB of a process that must succeed."""
-    process = subprocess.Popen(argv, env={**os.environ, **(environ or {})}, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise SystemExit(f"{' '.join(argv)} ended with {process.returncode}")
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+def _ran(argv: list[str], environ: dict[str, str] | None = None) -> Used:
+    used = run(argv, environ)
+    if used.exit != 0:
+        raise SystemExit(f"{' '.join(argv)} ended with {used.exit}: {used.stderr}")
+    return used
 
 
-def _call(folder: Path, path: str, body: dict[str, object]) -> dict[str, str]:
+def _call(folder: Path, path: str, body: bytes, kind: str = "application/json") -> dict[str, str]:
     connection = http.client.HTTPConnection("localhost")
     connection.sock = socket.socket(socket.AF_UNIX)
     connection.sock.connect(str(folder / SOCKET))
-    connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
+    connection.request("POST", path, body, {"content-type": kind})
     answer: dict[str, str] = json.loads(connection.getresponse().read())
     connection.close()
     return answer
 
 
-def _measure(ground: Ground, port: int, folder: Path) -> None:
-    relay = Relay(port)
-    program, state = str(Path(sys.executable).parent / "holdfast-agent"), str(folder / "state")
-    root = FileAuthority(ground.folder / "keys").root_fingerprint
-    _call(ground.folder, "/api/v1/devices", {"device": "measured", "model": "door-camera@1.0.0"})
-    claim = _call(ground.folder, "/api/v1/claims", {"device": "measured"})["claim"]
-    (folder / "root").mkdir()
-    url = f"https://localhost:{relay.port}"
-    enroll = [program, "enroll", url, "--device", "measured", "--ca", root, "--root", str(folder / "root")]
-    _ran([*enroll, "--state", state], {"HOLDFAST_CLAIM": claim})
-    check_in = [program, "check-in", "--now", "--state", state]
-    for _ in range(2):
-        _ran(check_in)
-    before = _written(program, state)
-    relay.up = relay.down = 0
-    runs = [_ran(check_in) for _ in range(TURNS)]
+class Device:
+    """An enrolled device whose first check-ins, with plan and audit, are behind it."""
+
+    def __init__(self, ground: Ground, relay: Relay, folder: Path, *, name: str, model: str) -> None:
+        self.state, self._program = str(folder / name), str(Path(sys.executable).parent / "holdfast-agent")
+        root = folder / f"{name}-root"
+        root.mkdir()
+        _call(ground.folder, "/api/v1/devices", json.dumps({"device": name, "model": model}).encode())
+        claim = _call(ground.folder, "/api/v1/claims", json.dumps({"device": name}).encode())["claim"]
+        authority = FileAuthority(ground.folder / "keys").root_fingerprint
+        url = f"https://localhost:{relay.port}"
+        enroll = self.argv("enroll", url, "--device", name, "--ca", authority, "--root", str(root))
+        _ran(enroll, {"HOLDFAST_CLAIM": claim})
+        for _ in range(2):
+            self.check_in()
+
+    def argv(self, *words: str) -> list[str]:
+        """The agent's command line."""
+        return [self._program, *words, "--state", self.state]
+
+    def check_in(self) -> Used:
+        """One one-shot check-in."""
+        return _ran(self.argv("check-in", "--now"))
+
+    def written(self) -> int:
+        """Bytes written to its state folder so far, by the agent's own account."""
+        told = subprocess.run(self.argv("status", "--json"), capture_output=True, check=False)
+        return int(json.loads(told.stdout)["written"]["bytes"])
+
+
+def _costs(how: str, relay: Relay, contacts: int, written: int) -> None:
+    flash = written / contacts
+    up, down = relay.up / contacts, relay.down / contacts
+    print(
+        f"{how}: wire, handshake included, {up:,.0f} bytes up and {down:,.0f} down a check-in; flash {flash:,.0f} "
+        f"bytes a check-in, {flash * CONTACTS_PER_DAY / 1e6:.2f} MB a day at 15 minutes"
+    )
+
+
+def _figures(runs: list[Used]) -> str:
+    return f"CPU {statistics.median(r.cpu_s for r in runs):.2f} s, peak {max(r.peak_mib for r in runs):.1f} MiB"
+
+
+def _one_shot(ground: Ground, relay: Relay, folder: Path) -> None:
+    device = Device(ground, relay, folder, name="one-shot", model="door-camera@1.0.0")
+    before = device.written()
+    relay.clear()
+    runs = [device.check_in() for _ in range(TURNS)]
     peers = [_ran([sys.executable, "-c", PEER]) for _ in range(TURNS)]
-    written = (_written(program, state) - before) / TURNS
-    print(
-        f"one-shot: CPU {statistics.median(r[0] for r in runs):.2f} s, peak {max(r[1] for r in runs):.1f} MiB", end="  "
-    )
-    print("(targets 0.5 s, 32 MB)")
-    print(
-        f"  peer, {PEER!r}: CPU {statistics.median(r[0] for r in peers):.2f} s, peak {max(r[1] for r in peers):.1f} MiB"
-    )
-    print(f"wire, handshake included: {relay.up / TURNS:,.0f} bytes up, {relay.down / TURNS:,.0f} down a check-in")
-    print(
-        f"flash: {written:,.0f} bytes a check-in, {written * CONTACTS_PER_DAY / 1e6:.2f} MB a day at 15 minutes", end=""
-    )
-    print(", one-shot and resident alike: the same two writes")
+    print(f"one-shot: {_figures(runs)}  (targets 0.5 s, 32 MB)")
+    print(f"  peer, {PEER!r}: {_figures(peers)}")
+    _costs("one-shot", relay, relay.calls, device.written() - before)
 
 
-def _written(program: str, state: str) -> int:
-    told = subprocess.run([program, "status", "--json", "--state", state], capture_output=True, check=False)
-    return int(json.loads(told.stdout)["written"]["bytes"])
+def _resident(ground: Ground, relay: Relay, folder: Path) -> None:
+    model = msgspec.yaml.decode(example_bytes("door-camera"))
+    model["name"], model["constraints"]["contact_interval_s"] = "door-camera-hurried", 1
+    reference = _call(ground.folder, "/api/v1/models", msgspec.json.encode(model), "application/yaml")["reference"]
+    device = Device(ground, relay, folder, name="resident", model=reference)
+    before = device.written()
+    relay.clear()
+    process = subprocess.Popen(device.argv("run"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while relay.calls < TURNS:
+        time.sleep(0.1)
+    process.terminate()
+    process.wait()
+    _costs("resident", relay, relay.calls, device.written() - before)
 
 
 def _wheels(folder: Path) -> None:
@@ -128,6 +167,8 @@ def main() -> None:
         ground = prepare(folder / "data", fleet=1, connecting=0)
         server = holdfast(ground)
         try:
-            _measure(ground, server.port, folder)
+            relay = Relay(server.port)
+            _one_shot(ground, relay, folder)
+            _resident(ground, relay, folder)
         finally:
             server.stop()
