@@ -125,9 +125,9 @@ def _holdfast(fleet: Fleet, server: Server) -> None:
     print(f"new connections {new}  (target 350)")
     paced = uvloop.run(_new_connections(fleet, server, NEW_CONNECTIONS, per_second=0.7 * _rate(new)))
     print(f"  at 70 %       {paced}  (target p99 250 ms)")
-    sizes = [server.resident_mib()]
-    for _ in range(4):
-        uvloop.run(_kept_alive(fleet, server, SOAK // 4 - CONNECTED))
+    sizes = []
+    for turns in (CONNECTED, *[SOAK // 4] * 4):
+        uvloop.run(_kept_alive(fleet, server, turns))
         sizes.append(server.resident_mib())
     print(f"memory over {SOAK:,} check-ins: {' '.join(f'{size:.0f}' for size in sizes)} MiB")
 

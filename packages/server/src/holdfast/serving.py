@@ -140,7 +140,7 @@ async def serve(config: Config, folder: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     async with running(config, folder) as serving:
-        # What a start loads stays: without this the collector walks the whole fleet again and again (a tenth of the CPU).
+        # What a start loads stays; without this the collector walks the whole fleet again and again.
         gc.collect()
         gc.freeze()
         _log.info("devices: port %d, people: port %d", serving.device.port, serving.operator.port)
