@@ -15,7 +15,7 @@ from holdfast.web.problems import Problem
 from holdfast_core.baseline.model import BuildManifest, Findings, Plan
 from holdfast_core.kernel.limits import LIMITS
 from holdfast_core.wire.codec import decode_check_in, decode_reply
-from holdfast_core.wire.frame import Health, InstalledRelease, Metrics
+from holdfast_core.wire.frame import Health, InstalledRelease, LogNews, Metrics
 from holdfast_core.wire.sequence import Standing
 
 PAGE = ROOT / "docs" / "reference" / "protocol.md"
@@ -43,6 +43,7 @@ _KINDS = {
     "health": lambda data: msgspec.json.decode(data, type=Health),
     "release": lambda data: msgspec.json.decode(data, type=InstalledRelease),
     "metrics": lambda data: msgspec.json.decode(data, type=Metrics),
+    "log": lambda data: msgspec.json.decode(data, type=LogNews),
     "findings": lambda data: msgspec.json.decode(data, type=Findings),
     "manifest": lambda data: msgspec.json.decode(data, type=BuildManifest),
     "plan": lambda data: msgspec.json.decode(data, type=Plan),

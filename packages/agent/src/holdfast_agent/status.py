@@ -13,8 +13,8 @@ import msgspec
 from holdfast_agent.clock import Clock
 from holdfast_agent.state import Config, Folder, Written
 from holdfast_core.kernel.instants import SECOND, Instant, in_words, rfc3339
-from holdfast_core.wire.device import Conflict, DeviceState, Refusal
-from holdfast_core.wire.frame import Level, Pin, VerdictNotice
+from holdfast_core.wire.device import DeviceState, Refusal
+from holdfast_core.wire.frame import Conflict, Level, Pin, VerdictNotice
 
 
 class OpenDirective(msgspec.Struct, frozen=True):

@@ -26,6 +26,7 @@ from holdfast.inventory.service import InventoryService
 from holdfast.ports.clock import Clock, Randomness
 from holdfast.ports.events import Event
 from holdfast.ports.store import Change
+from holdfast.record.evidence import LogAppraiser
 from holdfast.record.service import RecordService, leaves_of
 from holdfast.response.service import IncidentListener, NetworkProfileContributor, ResponseService
 from holdfast.trust.service import VerdictService
@@ -111,7 +112,7 @@ class Plane:
             randomness=randomness,
             verdicts=self.verdicts,
             emit=emit,
-            appraisers=(*small_sections(), BaselineAppraiser(compiler)),
+            appraisers=(*small_sections(), BaselineAppraiser(compiler), LogAppraiser()),
             contributors=(PlanContributor(compiler), NetworkProfileContributor()),
             limits=limits,
         )

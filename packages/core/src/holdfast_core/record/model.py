@@ -56,6 +56,7 @@ class Kind(StrEnum):
     BACKUP_RESTORED = "backup.restored"
     LOG_EXPORTED = "log.exported"
     LOG_TRUNCATION_SEEN = "log.truncation_seen"
+    LOG_FORK_SEEN = "log.fork_seen"
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

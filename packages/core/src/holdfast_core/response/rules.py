@@ -4,7 +4,7 @@
    lower severity, except for a device that has never been trusted: its start is not an incident.
 2. Trusted or retired closes it.
 3. A clone opens a ``clone`` incident; only a release by a person closes it.
-4. A log that is shorter than a device has seen opens a ``log`` incident; only a person closes it.
+4. A log that is not what a device has seen, shorter or rewritten, opens a ``log`` incident; only a person closes it.
 """
 
 from __future__ import annotations

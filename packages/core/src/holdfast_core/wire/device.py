@@ -24,7 +24,17 @@ from holdfast_core.kernel.limits import LIMITS, Limits
 from holdfast_core.wire import confirm
 from holdfast_core.wire.codec import encode
 from holdfast_core.wire.confirm import Moment, Trial
-from holdfast_core.wire.frame import VERSION, CheckIn, DirectiveReport, Pin, Reply, Section, VerdictNotice
+from holdfast_core.wire.frame import (
+    VERSION,
+    CheckIn,
+    Conflict,
+    DirectiveReport,
+    LogNews,
+    Pin,
+    Reply,
+    Section,
+    VerdictNotice,
+)
 from holdfast_core.wire.orders import Order, Orders
 
 DIGEST_BYTES = 71
@@ -78,13 +88,6 @@ class Pending(msgspec.Struct, frozen=True):
     composed: Moment
     digests: dict[str, Digest]
     healthy: bool | None = None
-
-
-class Conflict(msgspec.Struct, frozen=True):
-    """Two checkpoints that cannot both be of one honest log."""
-
-    kept: Pin
-    offered: Pin
 
 
 class DeviceState(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -221,7 +224,7 @@ def _compose(state: DeviceState, event: CheckInDue, limits: Limits) -> Pending:
     digests = {part.name: digest_of(part.body) for part in event.parts}
     sections = {part.name: _section(state, part, digests[part.name]) for part in event.parts}
     if state.conflict is not None:
-        body = msgspec.json.encode({"conflict": state.conflict})
+        body = msgspec.json.encode(LogNews(state.conflict))
         sections["log"] = Section(body=msgspec.Raw(body))
     message = CheckIn(
         v=VERSION,

@@ -61,6 +61,19 @@ class Pin(msgspec.Struct, frozen=True):
     root: Text
 
 
+class Conflict(msgspec.Struct, frozen=True):
+    """Two checkpoints that cannot both be of one honest log: the one the device keeps, and the one it was offered."""
+
+    kept: Pin
+    offered: Pin
+
+
+class LogNews(msgspec.Struct, frozen=True):
+    """Section ``log``: sent for as long as the device remembers a conflict."""
+
+    conflict: Conflict
+
+
 class CheckIn(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a device sends. `boot` is an opaque id that changes with every boot; `nonce` came with the last reply."""
 

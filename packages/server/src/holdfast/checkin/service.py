@@ -15,7 +15,7 @@ import msgspec
 
 from holdfast.ports.appraisal import Appraised, Appraiser, Context, Contributor, Keep, SectionEvidence
 from holdfast.ports.clock import Clock, Randomness
-from holdfast.ports.events import CloneSeen, Emit, LogShorterThanSeen, Noted
+from holdfast.ports.events import CloneSeen, Emit, LogDoubted, Noted
 from holdfast.ports.store import Body, Change, Store
 from holdfast.ports.verdicts import Verdicts
 from holdfast_core.identity.rules import IdentityRefused, check_credential
@@ -163,9 +163,7 @@ class CheckInService:
             if desired is not before and report.state is not DirectiveState.ACCEPTED:
                 changes.extend(self._note_settled(context, before, report))
         if message.pin is not None and message.pin != posture.pin and message.pin.size > self._store.log_size():
-            changes.extend(
-                self._emit(LogShorterThanSeen(context.device, message.pin.size, self._store.log_size(), now))
-            )
+            changes.extend(self._emit(_log_truncated(context.device, message.pin.size, self._store.log_size(), now)))
         return msgspec.structs.replace(
             posture,
             sequence=posture.sequence.after(message.boot, message.seq, digest, self._limits),
@@ -183,6 +181,8 @@ class CheckInService:
                 continue
             evidence = _evidence(appraiser.section, section, context.now)
             appraised = appraiser.appraise(evidence, context)
+            for event in appraised.events:
+                changes.extend(self._emit(event))
             if appraised.wants_body:
                 wants.append(appraiser.section)
                 continue
@@ -243,6 +243,15 @@ def issued(device: Device, directive: OpenDirective, now: Instant) -> Noted:
     """The event of a directive that was issued."""
     data = {"id": directive.id, "kind": directive.wish.kind, "args": directive.wish.digest}
     return Noted(Kind.DIRECTIVE_ISSUED, directive.by, device, device.key.scope, data, now)
+
+
+def _log_truncated(device: Device, pinned: int, size: int, now: Instant) -> LogDoubted:
+    reason = Reason(
+        "log.truncated",
+        f"{device.key.device} has seen a log of {pinned} leaves; this server holds {size}.",
+        "Find out who restored or cut the data. Restore the newest backup; export and verify the log.",
+    )
+    return LogDoubted(device, Kind.LOG_TRUNCATION_SEEN, reason, {"pinned": pinned, "size": size}, now)
 
 
 def _evidence(name: str, section: Section, now: Instant) -> SectionEvidence:

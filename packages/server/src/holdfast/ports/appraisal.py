@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from holdfast.ports.events import Event
 from holdfast.ports.store import StoredModel
 from holdfast_core.inventory.lifecycle import Device
 from holdfast_core.kernel.appraisals import Appraisal
@@ -46,12 +47,14 @@ class Keep(Enum):
 class Appraised(msgspec.Struct, frozen=True):
     """What a feature read.
 
-    `wants_body`: the digest alone did not suffice. `keep`: how the body is kept, if it came.
+    `wants_body`: the digest alone did not suffice. `keep`: how the body is kept, if it came. `events`: what others have
+    to hear of.
     """
 
     appraisal: Appraisal | None = None
     wants_body: bool = False
     keep: Keep = Keep.NOT
+    events: tuple[Event, ...] = ()
 
 
 class Appraiser(Protocol):

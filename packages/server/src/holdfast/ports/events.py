@@ -38,12 +38,13 @@ class CloneSeen(msgspec.Struct, frozen=True):
     at: Instant
 
 
-class LogShorterThanSeen(msgspec.Struct, frozen=True):
-    """A device has seen a larger log than the one the server holds: its tail was cut."""
+class LogDoubted(msgspec.Struct, frozen=True):
+    """What a device has seen of the log contradicts what the server holds; `kind` and `data` are the leaf's."""
 
     device: Device
-    pinned: int
-    size: int
+    kind: Kind
+    reason: Reason
+    data: Mapping[str, object]
     at: Instant
 
 
@@ -58,7 +59,7 @@ class Noted(msgspec.Struct, frozen=True):
     at: Instant
 
 
-Event = VerdictChanged | CloneSeen | LogShorterThanSeen | Noted
+Event = VerdictChanged | CloneSeen | LogDoubted | Noted
 Listener = Callable[[Event], Sequence[Change]]
 Emit = Callable[[Event], Sequence[Change]]
 """Tells every listener of an event, and gathers the changes that follow."""

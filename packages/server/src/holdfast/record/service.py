@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from holdfast.ports.events import CloneSeen, Event, LogShorterThanSeen, Noted, VerdictChanged
+from holdfast.ports.events import CloneSeen, Event, LogDoubted, Noted, VerdictChanged
 from holdfast.ports.signer import LogSigner
 from holdfast.ports.store import Change, Leaf, Store, StoredLeaf, leaf
 from holdfast_core.kernel.ids import DeviceKey, Scope
@@ -25,9 +25,8 @@ def leaves_of(event: Event) -> Sequence[Change]:
             return (leaf(entry(kind, at=at, scope=scope, actor=actor, device=_name(device), data=data)),)
         case VerdictChanged():
             return (_verdict_leaf(event),)
-        case LogShorterThanSeen(device, pinned, size, at):
-            data = {"pinned": pinned, "size": size}
-            return (_device_leaf(Kind.LOG_TRUNCATION_SEEN, event, data),)
+        case LogDoubted():
+            return (_device_leaf(event.kind, event, event.data),)
         case CloneSeen():
             return ()  # the incident that response opens says it
 
@@ -46,7 +45,7 @@ def _verdict_leaf(event: VerdictChanged) -> Leaf:
     return _device_leaf(Kind.VERDICT_CHANGED, event, data)
 
 
-def _device_leaf(kind: Kind, event: VerdictChanged | LogShorterThanSeen, data: Mapping[str, Any]) -> Leaf:
+def _device_leaf(kind: Kind, event: VerdictChanged | LogDoubted, data: Mapping[str, Any]) -> Leaf:
     key = event.device.key
     return leaf(entry(kind, at=event.at, scope=key.scope, actor="server", device=key.device, data=data))
 

@@ -13,7 +13,7 @@ import msgspec
 
 from holdfast.ports.appraisal import Context
 from holdfast.ports.clock import Clock, Randomness
-from holdfast.ports.events import CloneSeen, Emit, Event, LogShorterThanSeen, Noted, VerdictChanged
+from holdfast.ports.events import CloneSeen, Emit, Event, LogDoubted, Noted, VerdictChanged
 from holdfast.ports.lookup import require_device, require_posture
 from holdfast.ports.store import Change, Delivery, Store, leaf
 from holdfast.ports.verdicts import Verdicts
@@ -49,13 +49,8 @@ class IncidentListener:
                 return self.told(incident, current is None) if incident else ()
             case CloneSeen(device, reason, at):
                 return self._open(device.key, CLONE, f"{device.key.device} has a clone", reason, at)
-            case LogShorterThanSeen(device, pinned, size, at):
-                reason = Reason(
-                    "log.truncated",
-                    f"{device.key.device} has seen a log of {pinned} leaves; this server holds {size}.",
-                    "Find out who restored or cut the data. Restore the newest backup; export and verify the log.",
-                )
-                return self._open(device.key, LOG, "The log is shorter than a device has seen", reason, at)
+            case LogDoubted(device, reason=reason, at=at):
+                return self._open(device.key, LOG, "The log is not what a device has seen", reason, at)
             case Noted():
                 return ()
 
