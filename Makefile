@@ -1,6 +1,6 @@
 # The commands of a checkout. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format bench lock wheels clean
+.PHONY: help setup demo test coverage test-slow check format bench lock wheels clean
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
@@ -20,6 +20,11 @@ demo: setup ## a control plane and a small fleet on this machine, attacked and r
 test: ## everything but the soaks
 	@tools/setup.sh test
 	@$(BIN)/pytest -m "not slow" -n $(JOBS) --dist loadfile -q $(ARGS)
+
+coverage: ## the tests again, and which lines they never reach
+	@tools/setup.sh test
+	@$(BIN)/pytest -m "not slow" -n $(JOBS) --dist loadfile -q --cov --cov-report=term --cov-report=html $(ARGS)
+	@echo "line by line: htmlcov/index.html"
 
 test-slow: ## the soaks and long fuzzing
 	@tools/setup.sh test
