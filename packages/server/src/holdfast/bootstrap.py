@@ -105,7 +105,7 @@ class Plane:
         self.response = ResponseService(
             store=store, clock=clock, verdicts=self.verdicts, emit=emit, incidents=incidents
         )
-        self.record = RecordService(store=store, signer=signer)
+        self.record = RecordService(store=store, signer=signer, clock=clock)
         self.check_ins = CheckInService(
             store=store,
             clock=clock,

@@ -54,7 +54,6 @@ class Kind(StrEnum):
     SERVER_UPGRADED = "server.upgraded"
     BACKUP_MADE = "backup.made"
     BACKUP_RESTORED = "backup.restored"
-    LOG_EXPORTED = "log.exported"
     LOG_TRUNCATION_SEEN = "log.truncation_seen"
     LOG_FORK_SEEN = "log.fork_seen"
 
@@ -66,7 +65,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scope: Scope
     kind: Kind
     actor: str
-    """Who did it: ``device:<id>``, ``token:<id>``, ``os-user:<name>`` on the local socket, or ``server``."""
+    """Who did it: ``device:<id>``, ``token:<name>``, ``os-user:<name>`` on the local socket, or ``server``."""
     device: str = ""
     """The device it concerns; empty when it concerns none."""
     data: msgspec.Raw = msgspec.Raw(b"{}")

@@ -47,14 +47,13 @@ def backup(session: Session, *, file: BackupArgument) -> None:
 
     The file holds every private key: keep it as safe as the data folder itself.
     """
-    from holdfast.cli.connection import server_runs  # noqa: PLC0415  (rule 3 of the package)
+    from holdfast.cli.connection import connected  # noqa: PLC0415  (rule 3 of the package)
     from holdfast.cli.terminal import emit, words  # noqa: PLC0415
-    from holdfast_core.record.model import Kind  # noqa: PLC0415
 
     config = _configured(session)
     manifest = _made(session, file)
-    if not server_runs(session.folder):
-        _record(session, config, Kind.BACKUP_MADE, {"checkpoint": manifest.checkpoint})
+    with connected(session.folder) as api:
+        api.post("/backups", {"checkpoint": manifest.checkpoint})
     if session.json:
         emit({"file": str(file), "manifest": manifest})
         return
@@ -77,8 +76,8 @@ def restore(session: Session, *, file: SourceArgument) -> None:
         source = file.open("rb")
     except OSError as error:
         raise unreadable(file, error) from error
-    with source, progress("Restoring"):
-        manifest = restore_backup(source, session.folder)
+    with source, progress("Restoring") as advance:
+        manifest = restore_backup(source, session.folder, told=advance)
     older = _behind(session.folder)
     if not older:
         _record(session, _configured(session), Kind.BACKUP_RESTORED, {"checkpoint": manifest.checkpoint})
@@ -135,8 +134,8 @@ def _made(session: Session, file: Path) -> Manifest:
     from holdfast.cli.files import whole_file  # noqa: PLC0415
     from holdfast.cli.terminal import progress  # noqa: PLC0415
 
-    with progress("Backing up"), whole_file(file, private=True) as target:
-        return make_backup(session.folder, target, now=SystemClock().now())
+    with progress("Backing up") as advance, whole_file(file, private=True) as target:
+        return make_backup(session.folder, target, now=SystemClock().now(), told=advance)
 
 
 def _require_stopped(session: Session) -> None:

@@ -14,6 +14,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
@@ -109,6 +110,41 @@ def connected(folder: Path) -> Iterator[Api]:
             yield Api(client, runner)
         finally:
             runner.run(opened.__aexit__(*sys.exc_info()))
+
+
+@dataclass(frozen=True)
+class Export:
+    """The whole record: `size` leaves now, and what hands every line of the export to its argument."""
+
+    size: int
+    each: Callable[[Callable[[bytes], object]], None]
+
+
+@contextmanager
+def exported(folder: Path) -> Iterator[Export]:
+    """The record's export, line by line: from a running server, else from the folder itself.
+
+    The exception to rule 2: an answer within one process comes whole; a record of twenty years is too large.
+    """
+    if server_runs(folder):
+        with connected(folder) as api:
+            size = int(api.get("/log/checkpoint")["size"])
+            yield Export(size, lambda take: api.lines("/log/export", take))
+        return
+    from holdfast.bootstrap import Plane  # noqa: PLC0415  (rule 3 of the package)
+    from holdfast.config import load  # noqa: PLC0415  (same)
+
+    config = load(folder, os.environ)
+    plane = Plane.open(config, folder)
+
+    def each(take: Callable[[bytes], object]) -> None:
+        for line in plane.record.export(config.scope):
+            take(line)
+
+    try:
+        yield Export(plane.store.log_size(), each)
+    finally:
+        asyncio.run(plane.close())
 
 
 def server_runs(folder: Path) -> bool:

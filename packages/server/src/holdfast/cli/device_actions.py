@@ -13,7 +13,7 @@ WhyOption = Annotated[
     str, typer.Option("--why", help="Why, in a sentence; it stands in the record.", show_default=False)
 ]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
-ControlArgument = Annotated[str, typer.Argument(metavar="CONTROL", help="The control to mend, such as FS-03.")]
+ControlArgument = Annotated[str, typer.Argument(metavar="CONTROL", help="The control to mend, such as FS-06.")]
 ReferenceArgument = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="The model it is of.")]
 
 

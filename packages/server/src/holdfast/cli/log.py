@@ -90,16 +90,16 @@ def _brief(value: object) -> str:
 
 def export(session: Session, *, file: ExportArgument) -> None:
     """Write the whole record to a file that anybody can verify offline."""
-    from holdfast.cli.connection import connected  # noqa: PLC0415  (rule 3 of the package)
+    from holdfast.cli.connection import exported  # noqa: PLC0415  (rule 3 of the package)
     from holdfast.cli.files import STANDARD, whole_file  # noqa: PLC0415
     from holdfast.cli.terminal import emit, progress, words  # noqa: PLC0415
 
-    with connected(session.folder) as api:
+    done = 0
+    with exported(session.folder) as export:
         if file == STANDARD:
-            api.lines("/log/export", sys.stdout.buffer.write)
+            export.each(sys.stdout.buffer.write)
             return
-        size, done = api.get("/log/checkpoint")["size"], 0
-        with progress("Exporting", total=size + 1) as advance, whole_file(file) as target:
+        with progress("Exporting", total=export.size + 1) as advance, whole_file(file) as target:
 
             def take(line: bytes) -> None:
                 nonlocal done
@@ -108,7 +108,7 @@ def export(session: Session, *, file: ExportArgument) -> None:
                 if done % 1000 == 0:
                     advance(done)
 
-            api.lines("/log/export", take)
+            export.each(take)
     if session.json:
         emit({"file": str(file), "leaves": done - 1})
     else:

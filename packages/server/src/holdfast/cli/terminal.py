@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Protocol, TextIO
 
 import msgspec
 from rich.console import Console
@@ -151,9 +151,20 @@ def ago(moment: str | None, now: Instant) -> str:
     return f"{in_words(distance)} ago" if distance >= 0 else f"in {in_words(-distance)}"
 
 
+class Advance(Protocol):
+    """Says how much is done; `of` how much, where that was not known at the start."""
+
+    def __call__(self, done: int, of: int | None = None) -> None:
+        """Move the bar."""
+        ...
+
+
 @contextmanager
-def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], Any]]:
-    """A bar on stderr while the block runs, told how many are done; nothing where stderr is no terminal."""
+def progress(label: str, total: int | None = None) -> Iterator[Advance]:
+    """A bar on stderr while the block runs, told how much is done of how much; nothing where stderr is no terminal.
+
+    Until the total is known (`None`), the bar only shows that something moves.
+    """
     bar = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -166,4 +177,8 @@ def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], A
     )
     with bar:
         task = bar.add_task(label, total=total)
-        yield lambda done: bar.update(task, completed=done)
+
+        def advance(done: int, of: int | None = None) -> None:
+            bar.update(task, completed=done, total=total if of is None else of)
+
+        yield advance

@@ -25,6 +25,7 @@ from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.ids import DeviceId, DeviceKey, Scope, parse_name
 from holdfast_core.kernel.instants import DAY, HOUR, Instant, from_datetime
 from holdfast_core.kernel.limits import Limits
+from holdfast_core.kernel.reasons import require_why
 from holdfast_core.record.model import Kind
 
 SECRET_BYTES = 32
@@ -116,7 +117,12 @@ class IdentityService:
         return [certificate, *self._authority.chain()[:-1]]
 
     async def revoke(self, key: DeviceKey, *, why: str, actor: str) -> int:
-        """End every credential of a device; return how many ended. From the next request on it is refused."""
+        """End every credential of a device; return how many ended. From the next request on it is refused.
+
+        Raises:
+            HostileData: ``device.unknown``, ``why.missing``.
+        """
+        require_why(why)
         require_device(self._store, key)
         async with self._store.exclusive(key):
             changes = self._ending(key, why, actor, self._clock.now())

@@ -24,6 +24,7 @@ from holdfast_core.inventory.lifecycle import Device, Lifecycle, LifecycleEvent,
 from holdfast_core.inventory.rows import Row, RowProblem, parse_rows
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.ids import DeviceKey, Scope
+from holdfast_core.kernel.reasons import require_why
 from holdfast_core.record.model import Kind
 
 IMPORT_GROUP = 500
@@ -171,8 +172,9 @@ class InventoryService:
         """End a device's life here; its name is never used again.
 
         Raises:
-            HostileData: ``device.unknown``, ``lifecycle.not_allowed``.
+            HostileData: ``device.unknown``, ``lifecycle.not_allowed``, ``why.missing``.
         """
+        require_why(why)
         async with self._store.exclusive(key):
             device = require_device(self._store, key)
             now = self._clock.now()

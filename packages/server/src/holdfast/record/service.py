@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from holdfast.ports.clock import Clock
 from holdfast.ports.events import CloneSeen, Event, LogDoubted, Noted, VerdictChanged
 from holdfast.ports.signer import LogSigner
 from holdfast.ports.store import Change, Leaf, Store, StoredLeaf, leaf
@@ -57,9 +58,10 @@ def _name(device: Any) -> str:
 class RecordService:
     """Reading the record."""
 
-    def __init__(self, *, store: Store, signer: LogSigner) -> None:
+    def __init__(self, *, store: Store, signer: LogSigner, clock: Clock) -> None:
         self._store = store
         self._signer = signer
+        self._clock = clock
 
     def checkpoint(self) -> str:
         """The newest signed checkpoint."""
@@ -68,6 +70,11 @@ class RecordService:
     def verifier_key(self) -> str:
         """The log's public key, in the text form of a C2SP signed note."""
         return str(self._signer.key)
+
+    async def backup_made(self, checkpoint: str, *, scope: Scope, actor: str) -> None:
+        """Put on record that somebody made a backup, which holds every key; `checkpoint` is the newest in it."""
+        made = entry(Kind.BACKUP_MADE, at=self._clock.now(), scope=scope, actor=actor, data={"checkpoint": checkpoint})
+        await self._store.commit([leaf(made)])
 
     async def leaves(self, start: int, limit: int) -> list[StoredLeaf]:
         """Leaves from index `start` on."""

@@ -20,7 +20,7 @@ from holdfast.ports.verdicts import Verdicts
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.ids import DeviceKey
 from holdfast_core.kernel.instants import Instant
-from holdfast_core.kernel.reasons import Reason
+from holdfast_core.kernel.reasons import Reason, require_why
 from holdfast_core.record.model import Kind, entry
 from holdfast_core.response.model import Incident
 from holdfast_core.response.rules import CLONE, LOG, VERDICT, after_verdict, close, opened
@@ -96,9 +96,9 @@ class ResponseService:
         """Hold a device in quarantine until a person releases it.
 
         Raises:
-            HostileData: ``device.unknown``, ``device.not_enrolled``, ``response.why``.
+            HostileData: ``device.unknown``, ``device.not_enrolled``, ``why.missing``.
         """
-        _require_why(why)
+        require_why(why)
         reason = Reason("response.held", f"Quarantined by {actor}: {why}", "Release it when the cause is gone.")
         return await self._set_hold(key, Hold(actor, self._clock.now(), reason), Kind.DEVICE_QUARANTINED, why, actor)
 
@@ -106,9 +106,9 @@ class ResponseService:
         """End a hold; the verdict is then what the evidence says.
 
         Raises:
-            HostileData: ``device.unknown``, ``device.not_enrolled``, ``response.not_held``, ``response.why``.
+            HostileData: ``device.unknown``, ``device.not_enrolled``, ``response.not_held``, ``why.missing``.
         """
-        _require_why(why)
+        require_why(why)
         if require_posture(self._store, key).hold is None:
             raise HostileData(
                 "response.not_held",
@@ -136,9 +136,9 @@ class ResponseService:
         """Close an open incident by hand.
 
         Raises:
-            HostileData: ``incident.unknown``, ``response.why``.
+            HostileData: ``incident.unknown``, ``why.missing``.
         """
-        _require_why(why)
+        require_why(why)
         if cause == CLONE:
             raise HostileData(
                 "incident.release_instead",
@@ -173,10 +173,3 @@ class NetworkProfileContributor:
 
 _QUARANTINE = wish(NETWORK_PROFILE, b'{"profile":"quarantine"}')
 _NORMAL = wish(NETWORK_PROFILE, b'{"profile":"normal"}')
-
-
-def _require_why(why: str) -> None:
-    if not why.strip():
-        raise HostileData(
-            "response.why", "A reason is needed.", remedy="Say in a sentence why; it will stand in the record."
-        )

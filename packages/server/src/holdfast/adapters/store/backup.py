@@ -17,9 +17,10 @@ import shutil
 import sqlite3
 import tarfile
 import tempfile
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import BinaryIO, Protocol
 
 import msgspec
 
@@ -37,6 +38,18 @@ CONFIGURATION = "holdfast.toml"
 KEYS = "keys"
 
 _NAME = re.compile(r"holdfast\.toml|holdfast\.db|keys/[a-z0-9][a-z0-9.-]{0,62}")
+
+
+Told = Callable[[int, int], object]
+"""Hears how many bytes are done, of how many."""
+
+
+class Readable(Protocol):
+    """The part of a file that is used here."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most `size` bytes."""
+        ...
 
 
 class Packed(msgspec.Struct, frozen=True):
@@ -71,8 +84,8 @@ class Examined(msgspec.Struct, frozen=True):
     newest_at: Instant | None
 
 
-def make_backup(folder: Path, target: BinaryIO, *, now: Instant) -> Manifest:
-    """Write a backup of the data in `folder` to `target`.
+def make_backup(folder: Path, target: BinaryIO, *, now: Instant, told: Told = lambda _done, _of: None) -> Manifest:
+    """Write a backup of the data in `folder` to `target`; `told` hears of the bytes packed, of how many.
 
     Raises:
         WorldError: ``backup.incomplete``, ``store.failed``.
@@ -85,11 +98,12 @@ def make_backup(folder: Path, target: BinaryIO, *, now: Instant) -> Manifest:
         try:
             files = tuple(Packed(name, path.stat().st_size, _digest_of(path)) for name, path in sources.items())
             manifest = Manifest(FORMAT, VERSION, now, schema, checkpoint, files)
+            meter = _Meter(told, files)
             with tarfile.open(fileobj=target, mode="w:gz", compresslevel=6) as archive:
                 _add(archive, MANIFEST, io.BytesIO(msgspec.json.encode(manifest)), len(msgspec.json.encode(manifest)))
                 for packed in files:
                     with sources[packed.name].open("rb") as file:
-                        _add(archive, packed.name, file, packed.size)
+                        _add(archive, packed.name, _Metered(file, meter), packed.size)
         except FileNotFoundError as error:
             raise WorldError(
                 "backup.incomplete",
@@ -99,8 +113,8 @@ def make_backup(folder: Path, target: BinaryIO, *, now: Instant) -> Manifest:
     return manifest
 
 
-def restore_backup(source: BinaryIO, folder: Path) -> Manifest:
-    """Restore a backup into `folder`, which must be empty or not exist.
+def restore_backup(source: BinaryIO, folder: Path, *, told: Told = lambda _done, _of: None) -> Manifest:
+    """Restore a backup into `folder`, which must be empty or not exist; `told` hears of the bytes unpacked.
 
     Raises:
         HostileData: ``backup.invalid``, ``backup.version``, ``backup.differs``.
@@ -115,7 +129,7 @@ def restore_backup(source: BinaryIO, folder: Path) -> Manifest:
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.restoring."))
     try:
-        manifest = _unpack(source, aside)
+        manifest = _unpack(source, aside, told)
         if faults := examine(aside / DATABASE).faults:
             raise _invalid(f"its database is damaged: {faults[0]}")
         aside.rename(folder)
@@ -176,19 +190,42 @@ def _digest_of(path: Path) -> Digest:
         return Digest("sha256:" + hashlib.file_digest(file, "sha256").hexdigest())
 
 
-def _add(archive: tarfile.TarFile, name: str, file: IO[bytes], size: int) -> None:
+def _add(archive: tarfile.TarFile, name: str, file: Readable, size: int) -> None:
     info = tarfile.TarInfo(name)
     info.size, info.mode = size, 0o600
     archive.addfile(info, file)
 
 
-def _unpack(source: BinaryIO, aside: Path) -> Manifest:
+class _Meter:
+    """Adds up what was read of all files, and tells."""
+
+    def __init__(self, told: Told, files: Sequence[Packed]) -> None:
+        self._told, self._done, self._of = told, 0, sum(packed.size for packed in files)
+
+    def add(self, size: int) -> None:
+        self._done += size
+        self._told(self._done, self._of)
+
+
+class _Metered:
+    """A file whose reads are told."""
+
+    def __init__(self, file: Readable, meter: _Meter) -> None:
+        self._file, self._meter = file, meter
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self._file.read(size)
+        self._meter.add(len(data))
+        return data
+
+
+def _unpack(source: BinaryIO, aside: Path, told: Told) -> Manifest:
     (aside / KEYS).mkdir(mode=0o700)
     try:
         # Read as a stream, one member after another: nothing is looked up by what an index claims.
         with tarfile.open(fileobj=source, mode="r|gz") as archive:
             manifest = _manifest(archive)
-            left = {packed.name: packed for packed in manifest.files}
+            left, meter = {packed.name: packed for packed in manifest.files}, _Meter(told, manifest.files)
             # Not by iterating, which would give the manifest again.
             while (member := archive.next()) is not None:
                 packed = left.pop(member.name, None)
@@ -196,7 +233,7 @@ def _unpack(source: BinaryIO, aside: Path) -> Manifest:
                     raise _invalid(f"{member.name[:80]!r} is not what its manifest lists")
                 content = archive.extractfile(member)
                 assert content is not None  # noqa: S101  (a regular file has content)
-                _write(content, aside / packed.name, packed)
+                _write(_Metered(content, meter), aside / packed.name, packed)
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise WorldError(
@@ -233,7 +270,7 @@ def _manifest(archive: tarfile.TarFile) -> Manifest:
     return manifest
 
 
-def _write(content: IO[bytes], path: Path, packed: Packed) -> None:
+def _write(content: Readable, path: Path, packed: Packed) -> None:
     seen = hashlib.sha256()
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         while chunk := content.read(CHUNK):

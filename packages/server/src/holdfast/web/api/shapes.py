@@ -39,9 +39,8 @@ def _printable(text: str) -> str:
 
 
 Text = Annotated[str, StringConstraints(max_length=LIMITS.text), AfterValidator(_printable)]
-Sentence = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LIMITS.text), AfterValidator(_printable)
-]
+Sentence = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LIMITS.text), AfterValidator(_printable)]
+"""A missing one is refused by the rule (`require_why`), in words."""
 
 DeviceName = Annotated[str, Path(description="The device's id.")]
 Limit = Annotated[int, Query(ge=1, le=LONGEST_PAGE, description="How many at most.")]
