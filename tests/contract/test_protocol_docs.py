@@ -26,7 +26,7 @@ SOURCES = (
     "core/src/holdfast_core/baseline/rules.py",
     "server/src/holdfast/checkin/service.py",
     "server/src/holdfast/identity/service.py",
-    "server/src/holdfast/inventory/evidence.py",
+    "server/src/holdfast/ports/sections.py",
     "server/src/holdfast/adapters/store/writer.py",
     "server/src/holdfast/web/device/app.py",
     "server/src/holdfast/web/device/protocol.py",

@@ -1,0 +1,191 @@
+"""The commands in the README and the how-to pages, run as they stand, one after another, page by page.
+
+1. A line of a ``console`` block that begins with ``$`` or ``#`` is a command; what follows is output, not compared.
+2. A command ends with 0, or with 3 or 4 where it ran fine and found something; anything else fails the page.
+3. Names, addresses, paths and secrets that only stand for the reader's own are replaced (`Reader.said`), and what the
+   text tells the reader to do by hand is done by the page's test. Nothing else is added.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from holdfast.adapters.pki import FileAuthority
+from server_process import ServerProcess, configured
+
+BIN = Path(sys.executable).parent
+RAN_FINE = {0, 3, 4}
+ELSEWHERE = ("unsquashfs", "useradd", "install", "systemctl")
+"""Programs of others, which the pages use on a machine that this is not."""
+ALLOWED_S = 120
+
+
+def commands(page: Path) -> list[str]:
+    """The commands of a page's console blocks."""
+    found: list[str] = []
+    for block in re.findall(r"^ *```console\n(.*?)^ *```$", page.read_text(), re.MULTILINE | re.DOTALL):
+        found += [line.strip()[2:] for line in block.splitlines() if line.strip()[:2] in {"$ ", "# "}]
+    assert found, f"{page} has no commands"
+    return found
+
+
+class Reader:
+    """Somebody who copies the commands of a page into a shell, in a folder of their own."""
+
+    def __init__(self, folder: Path, checkout: Path) -> None:
+        self.folder, self.data, self.agent = folder, folder / "data", folder / "agent"
+        self.own: dict[str, str] = {}
+        self._background: list[subprocess.Popen[bytes]] = []
+        (folder / "bin").mkdir()
+        (folder / "bin" / "holdfast.sh").symlink_to(checkout / "clients/sh/holdfast.sh")
+        path = f"{folder / 'bin'}:{BIN}:{os.environ['PATH']}"
+        shell = {"PATH": path, "HOLDFAST_DATA": str(self.data), "HOLDFAST_STATE": str(folder / "sh")}
+        self._environ = {**os.environ, **shell, "HOLDFAST_ROOT": str(folder / "rootfs"), "COLUMNS": "80"}
+
+    def said(self, command: str) -> str:
+        """The command with the reader's own names in place of those that stand for them."""
+        state = f"\\g<0> --state {self.agent}"
+        command = re.sub(r"holdfast-agent (enroll|check-in|run|status)", state, command)
+        for written, own in {"/var/lib/holdfast": str(self.data), "path/to/": "", **self.own}.items():
+            command = command.replace(written, own)
+        return command
+
+    def run(self, command: str) -> tuple[str, str]:
+        """Run one command; what it printed on stdout and stderr."""
+        words, background, _ = self.said(command).partition(" &")
+        if words.startswith(ELSEWHERE):
+            return "", ""
+        if background:
+            with (self.folder / "background.log").open("ab") as log:
+                started = subprocess.Popen(
+                    ["bash", "-c", f"exec {words}"], cwd=self.folder, env=self._environ, stdout=log, stderr=log
+                )
+            self._background.append(started)
+            return "", ""
+        done = subprocess.run(
+            ["bash", "-c", words],
+            cwd=self.folder, env=self._environ, capture_output=True, text=True, check=False, timeout=ALLOWED_S,
+        )  # fmt: skip
+        assert done.returncode in RAN_FINE, f"{command}\nended with {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout, done.stderr
+
+    def leave(self) -> None:
+        """End what still runs."""
+        for process in self._background:
+            process.terminate()
+            process.wait(60)
+
+
+@pytest.fixture
+def reader(tmp_path: Path, checkout: Path) -> Iterator[Reader]:
+    who = Reader(tmp_path, checkout)
+    (tmp_path / "rootfs" / "etc").mkdir(parents=True)
+    (tmp_path / "rootfs" / "etc" / "passwd").write_text("root:x:0:0::/:/bin/sh\n")
+    yield who
+    who.leave()
+
+
+@pytest.fixture
+def site(reader: Reader, tmp_path: Path) -> Iterator[None]:
+    """A running server with an expected device, as the pages for a device take for granted."""
+    folder = tmp_path / "plane"
+    configured(folder)
+    with ServerProcess(folder) as server:
+        config = server.config
+
+        def ask(*words: str) -> dict[str, str]:
+            argv = [str(BIN / "holdfast"), *words, "--json", "--data", str(folder)]
+            told: dict[str, str] = json.loads(subprocess.run(argv, capture_output=True, check=True).stdout)
+            return told
+
+        model = tmp_path / "m.yaml"
+        example = [str(BIN / "holdfast"), "model", "example", "door-camera"]
+        model.write_bytes(subprocess.run(example, capture_output=True, check=True).stdout)
+        ask("model", "add", str(model))
+        ask("device", "add", "cam-1", "--model", "door-camera@1.0.0")
+        claim = ask("claim", "create", "cam-1")
+        reader.own |= {
+            "hfc_...": claim["claim"],
+            "sha256:2f6c...": FileAuthority(folder / "keys").root_fingerprint,
+            "https://holdfast.example:8444": f"https://localhost:{config.device_port}",
+        }
+        yield
+
+
+def test_readme(reader: Reader, checkout: Path) -> None:
+    reader.own |= ports()
+    for command in commands(checkout / "README.md"):
+        reader.run(command)
+        serving(reader, command)
+
+
+def test_running_a_control_plane(reader: Reader, checkout: Path) -> None:
+    reader.own |= {**ports(), "--name holdfast.example": "--name localhost", " --pin cam-1.pin": ""}
+    for command in commands(checkout / "docs/how-to/run-a-control-plane.md"):
+        _, told = reader.run(command)
+        serving(reader, command)
+        if command.startswith("holdfast init"):
+            key = re.search(r"^Log key +(.*)$", told, re.MULTILINE)
+            assert key is not None
+            (reader.folder / "log.key").write_text(key[1])
+        if "model example" in command:  # "change its name"
+            file = reader.folder / "camera.yaml"
+            file.write_text(re.sub(r"^name: .*$", "name: camera", file.read_text(), flags=re.MULTILINE))
+
+
+def test_auditing_a_firmware_tree(reader: Reader, checkout: Path) -> None:
+    build = {"type": "manifest", "build": "sensor-2.1", "facts": {"stack_protector": True}}
+    (reader.folder / "build-manifest.json").write_text(json.dumps(build))
+    for command in commands(checkout / "docs/how-to/audit-a-firmware-tree.md"):
+        reader.run(command)
+    assert json.loads((reader.folder / "holdfast.sarif").read_text())["version"] == "2.1.0"
+
+
+@pytest.mark.usefixtures("site")
+def test_running_the_agent(reader: Reader, checkout: Path) -> None:
+    for command in commands(checkout / "docs/how-to/run-the-agent.md"):
+        reader.run(command)
+
+
+@pytest.mark.usefixtures("site")
+def test_running_the_shell_client(reader: Reader, checkout: Path) -> None:
+    for command in commands(checkout / "docs/how-to/shell-client.md"):
+        reader.run(command)
+
+
+def test_every_page_with_commands_is_read_here(checkout: Path) -> None:
+    """A page that is added must be run too."""
+    pages = [checkout / "README.md", *sorted((checkout / "docs" / "how-to").glob("*.md"))]
+    with_commands = {page.name for page in pages if "```console" in page.read_text()}
+    read = set(re.findall(r'commands\(checkout / "(?:docs/how-to/)?([a-zA-Z-]+\.md)"\)', Path(__file__).read_text()))
+    assert with_commands == read
+
+
+def ports() -> dict[str, str]:
+    """`holdfast init` with ports that are free here."""
+    given = ""
+    for name in ("device", "operator", "metrics"):
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            given += f" --{name}-port {sock.getsockname()[1]}"
+    return {"holdfast init": "holdfast init" + given}
+
+
+def serving(reader: Reader, command: str) -> None:
+    """After `holdfast serve &`: wait until it answers, as a reader sees from its first lines."""
+    if command.startswith("holdfast serve"):
+        for _ in range(ALLOWED_S * 10):
+            if (reader.data / "operator.sock").is_socket():
+                return
+            time.sleep(0.1)
+        pytest.fail((reader.folder / "background.log").read_text())
