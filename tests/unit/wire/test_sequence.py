@@ -45,12 +45,16 @@ def test_an_older_message_is_a_replay_while_remembered_and_a_clone_after(gaps: l
 
 
 @given(_GAPS, st.data())
-def test_a_number_that_was_skipped_is_a_clone(gaps: list[int], data: st.DataObject) -> None:
-    sequence, numbers = history(gaps)
+def test_a_number_that_was_skipped_is_out_of_order_while_remembered_and_a_clone_after(
+    gaps: list[int], data: st.DataObject
+) -> None:
+    sequence, numbers = history(gaps, SMALL)
     unseen = sorted(set(range(1, numbers[-1])) - set(numbers))
     if unseen:
         number = data.draw(st.sampled_from(unseen))
-        assert sequence.standing("boot-a", number, digest(number)) is Standing.CLONE_SEQUENCE
+        oldest = numbers[-SMALL.remembered_sequences :][0]
+        wanted = Standing.OUT_OF_ORDER if number > oldest else Standing.CLONE_SEQUENCE
+        assert sequence.standing("boot-a", number, digest(number)) is wanted
 
 
 @given(_BOOTS)

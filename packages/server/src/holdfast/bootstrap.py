@@ -1,7 +1,7 @@
 """The one composition root: what a control plane is made of, and who listens to what.
 
 1. Everything is built here and handed in; no module keeps an engine, a loop or a configuration of its own.
-2. `LISTENERS` in `Plane.open` is the one table of who listens to which event.
+2. `listeners` in `Plane` is the one table of who listens to which event.
 3. A data folder has one user at a time: the lock is taken before the database is opened.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -31,7 +31,7 @@ from holdfast.record.service import RecordService, leaves_of
 from holdfast.response.service import IncidentListener, NetworkProfileContributor, ResponseService
 from holdfast.trust.service import VerdictService
 from holdfast_core.kernel.errors import WorldError
-from holdfast_core.kernel.limits import LIMITS, Limits
+from holdfast_core.kernel.limits import Limits
 from holdfast_probe.catalogue import shipped_catalogue
 
 DATABASE = "holdfast.db"
@@ -55,7 +55,7 @@ class FolderLock:
             raise WorldError(
                 "data.in_use",
                 f"Another Holdfast works on {folder}.",
-                remedy="Commands reach a running server by themselves; stop it only for backup, restore and upgrade.",
+                remedy="Commands reach a running server by themselves; stop it only for restore and upgrade.",
             ) from None
 
     def release(self) -> None:
@@ -125,7 +125,7 @@ class Plane:
         *,
         clock: Clock | None = None,
         randomness: Randomness | None = None,
-        limits: Limits = LIMITS,
+        limits: Limits | None = None,
     ) -> Self:
         """Take the data folder and build the control plane on it.
 
@@ -139,7 +139,7 @@ class Plane:
             engine = open_engine(folder / DATABASE)
             check_version(engine)
             store = EmbeddedStore(engine, signer)
-        except WorldError:
+        except BaseException:
             lock.release()
             raise
         return cls(
@@ -151,7 +151,7 @@ class Plane:
             authority=authority,
             clock=clock or SystemClock(),
             randomness=randomness or SystemRandomness(),
-            limits=limits,
+            limits=limits or config.limits,
         )
 
     async def close(self) -> None:
@@ -159,12 +159,3 @@ class Plane:
         await self.store.settled()
         self.store.close()
         self._lock.release()
-
-
-def data_folder(environ: Mapping[str, str], *, is_root: bool) -> Path:
-    """Where the data lies when nobody says: ``HOLDFAST_DATA``, else the system's or the user's own place."""
-    if named := environ.get("HOLDFAST_DATA"):
-        return Path(named)
-    if is_root:
-        return Path("/var/lib/holdfast")
-    return Path(environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "holdfast"

@@ -14,6 +14,7 @@ import msgspec
 
 from holdfast_core.kernel.errors import HostileData, WorldError
 from holdfast_core.kernel.ids import Scope
+from holdfast_core.kernel.limits import LIMITS, Limits
 
 FILE = "holdfast.toml"
 PREFIX = "HOLDFAST_"
@@ -37,6 +38,15 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Health and metrics, on 127.0.0.1 only."""
     webhook_url: str = ""
     connections: int = 4096
+    check_ins_per_contact: int = 64
+    """Check-ins of one device within its model's contact interval; beyond it is told to come later."""
+
+    @property
+    def limits(self) -> Limits:
+        """The limits in force under this configuration."""
+        return msgspec.structs.replace(
+            LIMITS, connections=self.connections, check_ins_per_contact=self.check_ins_per_contact
+        )
 
     @property
     def scope(self) -> Scope:

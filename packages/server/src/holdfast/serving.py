@@ -16,8 +16,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from holdfast.adapters.heap import keep_trimmed
 from holdfast.adapters.pki.files import read
 from holdfast.adapters.webhook import WebhookNotifier
@@ -59,7 +57,7 @@ class Serving:
 
     def __init__(self, plane: Plane) -> None:
         config, keys = plane.config, plane.folder / "keys"
-        limits = msgspec.structs.replace(plane.limits, connections=config.connections)
+        limits = plane.limits
         device_socket = bind(config.device_host, config.device_port)
         services = services_of(plane, device_socket.getsockname()[1])
         certificate = Path(config.operator_certificate or keys / "operator-port.pem")

@@ -40,6 +40,8 @@ class Limits(msgspec.Struct, frozen=True):
     remembered_sequences: int = 16
     """Check-ins of a device that can still be told apart from a clone's when they come late."""
     remembered_boots: int = 8
+    check_ins_per_contact: int = 64
+    """Check-ins of one device within its model's contact interval."""
     open_directives: int = 16
     note_bytes: int = 16 * 1024
     """One signed note (a checkpoint), signatures included."""

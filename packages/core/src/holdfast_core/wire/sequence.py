@@ -6,8 +6,10 @@ The rules, for one device:
 2. The last number again with the same bytes is a *retry*: the stored reply is sent again, nothing else happens.
 3. An older number whose bytes are remembered and equal is a *replay*: refused, because its reply is no longer true.
 4. A seen number with other bytes, or one too old to be remembered, is a *clone*: two parties count with one identity.
-5. A boot id that was left and comes back is a *clone*: two machines take turns. A new boot id alone is a reboot.
-6. The peer's address is never looked at: devices roam.
+5. A number that was skipped and comes late is *out of order*: refused, but no clone, for a message that its sender gave
+   up may still be on its way.
+6. A boot id that was left and comes back is a *clone*: two machines take turns. A new boot id alone is a reboot.
+7. The peer's address is never looked at: devices roam.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ class Standing(StrEnum):
     REBOOTED = "rebooted"
     RETRY = "retry"
     REPLAY = "replay"
+    OUT_OF_ORDER = "out-of-order"
     CLONE_SEQUENCE = "clone-sequence"
     CLONE_BOOT = "clone-boot"
 
@@ -55,7 +58,10 @@ class Sequence(msgspec.Struct, frozen=True):
         for number, known in self.recent:
             if number == seq and known == digest:
                 return Standing.RETRY if seq == self.last else Standing.REPLAY
-        return Standing.CLONE_SEQUENCE
+            if number == seq:
+                return Standing.CLONE_SEQUENCE
+        remembered = bool(self.recent) and seq > self.recent[0][0]
+        return Standing.OUT_OF_ORDER if remembered else Standing.CLONE_SEQUENCE
 
     def after(self, boot: str, seq: int, digest: Digest, limits: Limits) -> Sequence:
         """The memory once a new check-in was taken."""

@@ -1,7 +1,7 @@
 """One check-in, start to end.
 
 1. The credential is judged here, on every request; TLS only proved that the caller holds its key.
-2. Retries get the stored reply, replays and clones are refused, and only a clone leaves a trace.
+2. Retries get the stored reply; replays, latecomers and clones are refused, and only a clone leaves a trace.
 3. Appraisers read their sections, the verdict follows, contributors wish; all of it is one commit.
 4. The reply is sent only after the commit is durable. A refused check-in changes nothing but what rule 2 says.
 5. No feature is known here by name.
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from holdfast.checkin.pace import Pace
 from holdfast.ports.appraisal import Appraised, Appraiser, Context, Contributor, Keep, SectionEvidence
 from holdfast.ports.clock import Clock, Randomness
 from holdfast.ports.events import CloneSeen, Emit, LogDoubted, Noted
@@ -79,6 +80,7 @@ class CheckInService:
         self._appraisers = tuple(appraisers)
         self._contributors = tuple(contributors)
         self._limits = limits
+        self._pace = Pace(limits.check_ins_per_contact)
 
     async def check_in(self, fingerprint: Digest, data: bytes) -> bytes:
         """Take the check-in `data` from the holder of the certificate with `fingerprint`; return the reply's bytes.
@@ -86,9 +88,11 @@ class CheckInService:
         Raises:
             IdentityRefused: the credential may not speak, or two parties use it.
             HostileData: the message is refused (``checkin.*``).
+            LimitExceeded: ``checkin.too_often``.
             WorldError: the store could not keep it; the device should resend the same bytes later.
         """
         credential = check_credential(self._store.credential(fingerprint), self._clock.now())
+        self._admit(credential.key)
         message = decode_check_in(data, self._limits)
         async with self._store.exclusive(credential.key):
             # Judged again: the credential may have been revoked while this request waited for its turn.
@@ -102,9 +106,17 @@ class CheckInService:
                 return context.posture.reply
             if standing is Standing.REPLAY:
                 raise _replayed(message.seq, sequence.last)
+            if standing is Standing.OUT_OF_ORDER:
+                raise _out_of_order(message.seq, sequence.last)
             if standing.is_clone:
                 raise await self._hold_clone(context, standing)
             return await self._take(context, message, digest)
+
+    def _admit(self, key: DeviceKey) -> None:
+        device = self._store.device(key)
+        model = self._store.model(key.scope, device.model) if device else None
+        if model is not None:
+            self._pace.admit(key, model.model.constraints.contact_interval_s * SECOND, self._clock.now())
 
     def _context(self, key: DeviceKey, now: Instant) -> Context:
         device, posture = self._store.device(key), self._store.posture(key)
@@ -119,20 +131,24 @@ class CheckInService:
         return Context(device, model, policy_of(model.model), posture, now)
 
     async def _hold_clone(self, context: Context, standing: Standing) -> IdentityRefused:
-        """Quarantine the device until a person releases it; return what to tell the caller, be it the clone or not."""
+        """Quarantine the device until a person releases it; return what to tell the caller, be it the clone or not.
+
+        Also a device that a person holds already gets its incident: their release must not hide the clone.
+        """
         reason = Reason(
             f"identity.{standing.value}",
             _CLONE_SENTENCES[standing],
             "Find both users of the identity, revoke it, enroll the real device again, then release it.",
         )
         refusal = IdentityRefused(reason.code, reason.sentence, remedy=reason.remedy, http_status=409)
+        changes: list[Change] = list(self._emit(CloneSeen(context.device, reason, context.now)))
         if context.posture.hold is None:
             hold = Hold("server", context.now, reason)
-            posture, changes = self._verdicts.settle(
-                context.device, msgspec.structs.replace(context.posture, hold=hold), context.now
-            )
-            seen = self._emit(CloneSeen(context.device, reason, context.now))
-            await self._store.commit([posture, *seen, *changes])
+            held = msgspec.structs.replace(context.posture, hold=hold)
+            posture, follow = self._verdicts.settle(context.device, held, context.now)
+            changes = [posture, *changes, *follow]
+        if changes:  # a clone that is known already leaves no second trace
+            await self._store.commit(changes)
         return refusal
 
     async def _take(self, context: Context, message: CheckIn, digest: Digest) -> bytes:
@@ -279,6 +295,15 @@ def _remember(posture: Posture, name: str, evidence: SectionEvidence, appraised:
         body = before.body
     state = SectionState(evidence.digest, evidence.gathered_at, body)
     return msgspec.structs.replace(posture, sections={**posture.sections, name: state})
+
+
+def _out_of_order(seq: int, last: int) -> HostileData:
+    return HostileData(
+        "checkin.out_of_order",
+        f"Check-in {seq} comes after {last}, which was sent later.",
+        remedy="Nothing is wrong if it was given up and arrived late. Send the next check-in with a higher number.",
+        http_status=409,
+    )
 
 
 def _replayed(seq: int, last: int) -> HostileData:

@@ -12,13 +12,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from holdfast.ports.clock import Clock, Randomness
+from holdfast.ports.credentials import end_credentials
 from holdfast.ports.events import Emit, Noted
 from holdfast.ports.lookup import require_device
 from holdfast.ports.signer import Authority
-from holdfast.ports.store import Change, Store
+from holdfast.ports.store import Store
 from holdfast.ports.verdicts import Verdicts
 from holdfast_core.identity.model import CLAIM_PREFIX, TOKEN_PREFIX, Claim, Credential, Permission, Token
-from holdfast_core.identity.rules import IdentityRefused, check_claim, read_request, revoke, spki_digest
+from holdfast_core.identity.rules import IdentityRefused, check_claim, read_request, spki_digest
 from holdfast_core.inventory.lifecycle import LifecycleEvent, advance
 from holdfast_core.kernel.digests import Digest, digest_of
 from holdfast_core.kernel.errors import HostileData
@@ -111,7 +112,8 @@ class IdentityService:
             data = {"claim": public_id(digest), "fingerprint": credential.fingerprint, "serial": credential.serial}
             noted = Noted(Kind.DEVICE_ENROLLED, f"device:{device_id}", enrolled, claim.key.scope, data, now)
             used = msgspec.structs.replace(claim, used_at=now)
-            ended = self._ending(claim.key, "the device enrolled again", "server", now)
+            why = "the device enrolled again"
+            ended = end_credentials(self._store, self._emit, enrolled, why=why, actor="server", now=now)
             changes = [used, *ended, enrolled, credential, posture, *self._emit(noted), *follow]
             await self._store.commit(changes)
         return [certificate, *self._authority.chain()[:-1]]
@@ -123,21 +125,12 @@ class IdentityService:
             HostileData: ``device.unknown``, ``why.missing``.
         """
         require_why(why)
-        require_device(self._store, key)
         async with self._store.exclusive(key):
-            changes = self._ending(key, why, actor, self._clock.now())
+            device, now = require_device(self._store, key), self._clock.now()
+            changes = end_credentials(self._store, self._emit, device, why=why, actor=actor, now=now)
             if changes:
                 await self._store.commit(changes)
         return sum(isinstance(change, Credential) for change in changes)
-
-    def _ending(self, key: DeviceKey, why: str, actor: str, now: Instant) -> list[Change]:
-        changes: list[Change] = []
-        for credential in self._store.credentials_of(key):
-            if credential.revoked_at is None:
-                data = {"fingerprint": credential.fingerprint, "why": why}
-                noted = Noted(Kind.CREDENTIAL_REVOKED, actor, self._store.device(key), key.scope, data, now)
-                changes.extend([revoke(credential, why, now), *self._emit(noted)])
-        return changes
 
     async def create_token(
         self, scope: Scope, name: str, *, permission: Permission, lifetime: int, actor: str

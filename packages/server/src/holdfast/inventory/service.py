@@ -15,11 +15,11 @@ import msgspec
 
 from holdfast.inventory import model_file
 from holdfast.ports.clock import Clock
+from holdfast.ports.credentials import end_credentials
 from holdfast.ports.events import Emit, Noted
 from holdfast.ports.lookup import require_device
 from holdfast.ports.store import Change, DeviceFilter, Store, StoredModel
 from holdfast.ports.verdicts import Verdicts
-from holdfast_core.identity.rules import revoke
 from holdfast_core.inventory.lifecycle import Device, Lifecycle, LifecycleEvent, advance
 from holdfast_core.inventory.rows import Row, RowProblem, parse_rows
 from holdfast_core.kernel.errors import HostileData
@@ -181,11 +181,8 @@ class InventoryService:
             retired = msgspec.structs.replace(device, lifecycle=advance(device.lifecycle, LifecycleEvent.RETIRE))
             changes: list[Change] = [retired]
             changes.extend(self._emit(Noted(Kind.DEVICE_RETIRED, actor, retired, key.scope, {"why": why}, now)))
-            changes.extend(
-                revoke(credential, "the device was retired", now)
-                for credential in self._store.credentials_of(key)
-                if credential.revoked_at is None
-            )
+            ended = "the device was retired"
+            changes.extend(end_credentials(self._store, self._emit, retired, why=ended, actor=actor, now=now))
             posture = self._store.posture(key)
             if posture is not None:
                 posture, follow = self._verdicts.settle(retired, posture, now)

@@ -29,6 +29,8 @@ from holdfast_core.trust.posture import Posture, Wish, wish
 from holdfast_core.wire.frame import Level
 
 NETWORK_PROFILE = "network-profile"
+SERVER = "server"
+"""Who acts where no person did."""
 ID_BYTES = 9
 
 
@@ -46,7 +48,7 @@ class IncidentListener:
             case VerdictChanged(device, before, after, at=at):
                 current = self._store.open_incident(device.key, VERDICT)
                 incident = after_verdict(device.key, before, after, current, fresh_id=self._fresh(), now=at)
-                return self.told(incident, current is None) if incident else ()
+                return self.told(incident, is_new=current is None) if incident else ()
             case CloneSeen(device, reason, at):
                 return self._open(device.key, CLONE, f"{device.key.device} has a clone", reason, at)
             case LogDoubted(device, reason=reason, at=at):
@@ -62,14 +64,14 @@ class IncidentListener:
     def _fresh(self) -> str:
         return "inc_" + self._randomness.token(ID_BYTES)
 
-    def told(self, incident: Incident, is_new: bool) -> list[Change]:  # noqa: FBT001  (private to this feature)
+    def told(self, incident: Incident, *, is_new: bool, actor: str = SERVER) -> list[Change]:
         """The incident, its leaf and its message; a mere change of an open incident is neither recorded nor told."""
         changes: list[Change] = [incident]
         if is_new or incident.closed_at is not None:
             kind = Kind.INCIDENT_CLOSED if incident.closed_at is not None else Kind.INCIDENT_OPENED
             key, at = incident.key, incident.updated_at
             data = {"id": incident.id, "cause": incident.cause, "title": incident.title, "why": incident.closed_why}
-            changes.append(leaf(entry(kind, at=at, scope=key.scope, actor="server", device=key.device, data=data)))
+            changes.append(leaf(entry(kind, at=at, scope=key.scope, actor=actor, device=key.device, data=data)))
             if self._webhook:
                 changes.append(self._message(kind, incident))
         return changes
@@ -128,7 +130,8 @@ class ResponseService:
             changes: list[Change] = [posture, *self._emit(Noted(kind, actor, device, key.scope, {"why": why}, now))]
             clone = self._store.open_incident(key, CLONE) if hold is None else None
             if clone is not None:
-                changes.extend(self._incidents.told(close(clone, f"released by {actor}: {why}", now), is_new=False))
+                ended = close(clone, f"released by {actor}: {why}", now)
+                changes.extend(self._incidents.told(ended, is_new=False, actor=actor))
             await self._store.commit([*changes, *follow])
             return posture
 
@@ -155,7 +158,7 @@ class ResponseService:
                 http_status=404,
             )
         ended = close(incident, f"closed by {actor}: {why}", self._clock.now())
-        await self._store.commit(self._incidents.told(ended, is_new=False))
+        await self._store.commit(self._incidents.told(ended, is_new=False, actor=actor))
         return ended
 
 

@@ -18,6 +18,7 @@ from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from holdfast.adapters.store.failures import translated
 from holdfast_core.kernel.errors import WorldError
 
 BUSY_MS = 5_000
@@ -47,16 +48,21 @@ def _config(engine: Engine) -> Config:
 
 
 def upgrade(engine: Engine) -> tuple[str | None, str]:
-    """Bring the tables up to this program's version; return the version before (`None`: new) and after."""
+    """Bring the tables up to this program's version; return the version before (`None`: new) and after.
+
+    Raises:
+        WorldError: ``store.*``.
+    """
     before = version(engine)
     check_version(engine, allow_older=True)
-    command.upgrade(_config(engine), "head")
+    with translated():
+        command.upgrade(_config(engine), "head")
     return before, _head(engine)
 
 
 def version(engine: Engine) -> str | None:
     """The database's migration, or `None` when it has no tables yet."""
-    with engine.connect() as connection:
+    with translated(), engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
@@ -70,7 +76,7 @@ def check_version(engine: Engine, *, allow_older: bool = False) -> None:
     """Refuse a database that this program must not write.
 
     Raises:
-        WorldError: ``store.newer`` or ``store.older``.
+        WorldError: ``store.newer``, ``store.older``, or the database could not be read.
     """
     current, head = version(engine), _head(engine)
     known = {script.revision for script in ScriptDirectory.from_config(_config(engine)).walk_revisions()}

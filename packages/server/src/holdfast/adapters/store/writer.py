@@ -14,12 +14,11 @@ from typing import Any
 import msgspec
 from sqlalchemy import Engine, bindparam, delete, select
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.exc import DBAPIError, OperationalError
 
 from holdfast.adapters.store import tables
+from holdfast.adapters.store.failures import translated
 from holdfast.ports.signer import LogSigner
 from holdfast.ports.store import Body, Change, Delivery, Leaf, StoredLeaf
-from holdfast_core.kernel.errors import WorldError
 from holdfast_core.record.checkpoint import issue
 from holdfast_core.record.merkle import Frontier, leaf_hash
 
@@ -132,34 +131,3 @@ _PRUNE_BODIES = delete(tables.evidence).where(
         select(_newest.c.digest).where(*_same_section(_newest)).order_by(_newest.c.kept_at.desc()).limit(BODIES_KEPT)
     ),
 )
-
-
-class translated:  # noqa: N801  (reads as an adjective at its uses: `with translated(), engine.begin()`)
-    """Turns the database's errors into ours, with a remedy."""
-
-    def __enter__(self) -> None:
-        """Nothing to prepare."""
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        """Raise `WorldError` in place of a database error."""
-        if not isinstance(error, DBAPIError):
-            return
-        text = str(error.orig)
-        if isinstance(error, OperationalError) and "full" in text:
-            raise WorldError(
-                "store.full",
-                "The disk under the data folder is full; nothing of this was kept.",
-                remedy="Free space on it. Devices resend by themselves; nothing acknowledged was lost.",
-                http_status=507,
-            ) from error
-        if isinstance(error, OperationalError) and "locked" in text:
-            raise WorldError(
-                "store.locked",
-                "Another process holds the database; nothing of this was kept.",
-                remedy="End the other process (a backup, a shell) or wait for it. Devices resend by themselves.",
-            ) from error
-        raise WorldError(
-            "store.failed",
-            f"The database refused: {text}.",
-            remedy="Run holdfast doctor; restore the last backup if it says that the file is damaged.",
-        ) from error
