@@ -8,6 +8,7 @@ import pytest
 from builders import ACTOR, DeviceInTest, enrolled, new_plane
 from holdfast_core.identity.rules import IdentityRefused
 from holdfast_core.kernel.errors import HostileData
+from holdfast_core.record.model import Kind, parse_entry
 from holdfast_core.wire.frame import Level
 
 pytestmark = pytest.mark.anyio
@@ -112,6 +113,36 @@ async def test_clone_stays_quarantined_until_a_person_releases_it(tmp_path):
         await plane.response.release(device.key, why="the copy was found and wiped", actor=ACTOR)
         assert posture_of(device).verdict.level is Level.TRUSTED
         assert plane.store.open_incidents(plane.config.scope) == []
+
+
+async def test_clone_of_a_device_that_a_person_holds_leaves_its_incident_too(tmp_path):
+    async with new_plane(tmp_path) as plane:
+        device = await enrolled(plane)
+        await device.check_in()
+        await plane.response.quarantine(device.key, why="smoke", actor=ACTOR)
+        thief = DeviceInTest(plane, device.device, device.fingerprint)
+        for _ in range(2):  # the second time says nothing new
+            thief.seq = 0
+            with pytest.raises(IdentityRefused):
+                await thief.check_in(healthy=False)
+        causes = [incident.cause for incident in plane.store.open_incidents(plane.config.scope)]
+        assert causes.count("clone") == 1
+        assert posture_of(device).hold.by == ACTOR  # the person's hold stands
+
+
+async def test_the_record_names_the_person_who_closed_an_incident(tmp_path):
+    async with new_plane(tmp_path) as plane:
+        device = await enrolled(plane)
+        await device.check_in()
+        thief = DeviceInTest(plane, device.device, device.fingerprint)
+        with pytest.raises(IdentityRefused):
+            await thief.check_in(healthy=False)
+        await plane.response.release(device.key, why="found", actor=ACTOR)
+        entries = [parse_entry(leaf.data) for leaf in await plane.record.leaves(0, 1_000)]
+        closed = {e.actor for e in entries if e.kind is Kind.INCIDENT_CLOSED}
+        assert closed == {ACTOR, "server"}  # the clone's by the person, the verdict's by what followed
+        opened = [e.actor for e in entries if e.kind is Kind.INCIDENT_OPENED]
+        assert set(opened) == {"server"}
 
 
 async def test_revoked_certificate_is_refused_at_the_next_request(tmp_path):

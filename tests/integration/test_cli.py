@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
 import shutil
+import sqlite3
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +17,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from holdfast.adapters.store import schema
 from holdfast.bootstrap import FolderLock
 from holdfast.cli import founding
 from holdfast.cli.app import build
@@ -26,7 +32,8 @@ def run(folder: Path, *arguments: str, stdin: str | None = None) -> Result:
 @pytest.fixture(scope="module")
 def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made") / "data"
-    result = run(folder, "init", "--name", "localhost", "--device-port", "0", "--json")
+    ports = ("--device-port", "0", "--operator-port", "0", "--metrics-port", "0")
+    result = run(folder, "init", "--name", "localhost", *ports, "--json")
     assert result.exit_code == 0, result.output
     return folder
 
@@ -215,6 +222,79 @@ def test_a_folder_in_use_is_refused(data: Path) -> None:
     assert run(data, "device", "list").exit_code == 0
 
 
+def test_an_upgrade_backs_up_migrates_and_is_on_record(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrations = shutil.copytree(Path(schema.__file__).parent / "migrations", tmp_path / "migrations")
+    monkeypatch.setattr(schema, "MIGRATIONS", migrations)
+    assert json.loads(run(data, "upgrade", "--json").stdout) == {"upgraded": False}  # the control: the copy is the same
+    with contextlib.closing(sqlite3.connect(data / "holdfast.db")) as connection:
+        (before,) = connection.execute("select version_num from alembic_version").fetchone()
+    (migrations / "versions" / "9999_later.py").write_text(
+        "from alembic import op\nimport sqlalchemy as sa\n"
+        f"revision, down_revision, branch_labels, depends_on = '9999', {before!r}, None, None\n"
+        "def upgrade():\n    op.create_table('later', sa.Column('id', sa.Integer, primary_key=True))\n"
+    )
+    refused = run(data, "device", "list")
+    assert (refused.exit_code, "store.older" in refused.stderr) == (1, True)
+    told = json.loads(run(data, "upgrade", "--json").stdout)
+    assert (told["upgraded"], told["before"], told["after"]) == (True, before, "9999")
+    kinds = [item["entry"]["kind"] for item in json.loads(run(data, "log", "show", "--json").stdout)["items"]]
+    assert kinds[-1] == "server.upgraded"
+    assert run(tmp_path / "as-it-was", "restore", told["backup"]).exit_code == 0
+    monkeypatch.undo()
+    assert run(tmp_path / "as-it-was", "device", "list").exit_code == 0  # the program before reads the data before
+    newer = run(data, "device", "list")
+    assert (newer.exit_code, "store.newer" in newer.stderr) == (1, True)
+
+
+def test_a_locked_database_is_said_by_a_command_that_opens_it(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "BUSY_MS", 100)
+    other = sqlite3.connect(data / "holdfast.db")
+    other.execute("pragma locking_mode=exclusive")
+    other.execute("begin exclusive")
+    try:
+        refused = run(data, "device", "list")
+    finally:
+        other.close()
+    assert (refused.exit_code, "store.locked" in refused.stderr) == (1, True)
+    assert run(data, "device", "list").exit_code == 0  # the control, and the folder's own lock was given back
+
+
+def test_a_file_that_is_no_database_is_said(data: Path) -> None:
+    (data / "holdfast.db").write_bytes(b"this is no database" * 1000)
+    refused = run(data, "device", "list")
+    assert (refused.exit_code, "store.damaged" in refused.stderr) == (1, True)
+
+
+@pytest.mark.root
+def test_an_init_on_a_full_disk_is_said_and_completed_when_there_is_room(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "holdfast-test", str(disk)], check=True)
+    try:
+        refused = run(disk / "data", "init")
+        assert refused.exit_code == 1
+        assert "Traceback" not in refused.output
+        assert "[" in refused.stderr
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        assert run(disk / "data", "init").exit_code == 0
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_the_schema_of_model_files_is_printed() -> None:
+    told = json.loads(runner.invoke(build(), ["model", "schema"]).stdout)
+    assert told["title"] == "Holdfast model file"
+
+
+def test_completion_is_there_for_the_shell(tmp_path: Path) -> None:
+    environ = {**os.environ, "_HOLDFAST_COMPLETE": "complete_bash", "COMP_WORDS": "holdfast dev", "COMP_CWORD": "1"}
+    program = str(Path(sys.executable).parent / "holdfast")
+    done = subprocess.run([program], env=environ, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["device"]
+
+
 def test_an_upgrade_with_nothing_to_do_does_nothing(data: Path) -> None:
     assert json.loads(run(data, "upgrade", "--json").stdout) == {"upgraded": False}
 
@@ -234,7 +314,7 @@ def test_doctor_finds_a_damaged_database(data: Path) -> None:
     content = bytearray(path.read_bytes())
     content[8192:16384] = b"\xa5" * 8192
     path.write_bytes(bytes(content))
-    assert _codes(run(data, "doctor", "--json")) & {"doctor.database_damaged", "store.failed"}
+    assert _codes(run(data, "doctor", "--json")) & {"doctor.database_damaged", "store.damaged"}
 
 
 def _codes(result: Result) -> set[str]:

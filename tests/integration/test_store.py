@@ -121,12 +121,14 @@ async def test_unchanged_check_ins_leave_the_disk_flat(tmp_path):
 
 
 async def test_changing_audits_leave_the_disk_bounded(tmp_path):
-    async with new_plane(tmp_path) as plane:
+    clock = FakeClock()
+    async with new_plane(tmp_path, clock=clock) as plane:
         device = await enrolled(plane)
         controls = [
             line.control for line in plane.baseline.show(plane.store.models(plane.config.scope)[0]).baseline.lines
         ]
         for control in controls * 2:
+            clock.forward(MINUTE)
             await device.check_in(failing=(control,))
         with contextlib.closing(sqlite3.connect(tmp_path / DATABASE)) as connection:
             rows = connection.execute("select count(*) from evidence").fetchone()

@@ -79,7 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     check_in.add_argument("--now", action="store_true", help="call although the server refused this device lately")
     commands.add_parser("run", help="check in whenever it is due, until stopped")
     status = commands.add_parser("status", help="show what the agent knows; exit 3 when there is something to act on")
-    status.add_argument("--json", action="store_true", help="one JSON object")
+    for command in (enroll, check_in, status):
+        command.add_argument("--json", action="store_true", help="the status as one JSON object on stdout")
     for command in commands.choices.values():
         command.add_argument(
             "--state", default=DEFAULT_STATE, type=Path, metavar="DIR", help=f"state folder (default: {DEFAULT_STATE})"
@@ -115,6 +116,7 @@ def _enroll(options: argparse.Namespace) -> int:
     with folder.locked():
         enroll(folder, config, ca=ca, claim=claim)
     say(f"Enrolled as {config.device}. Check in with: holdfast-agent check-in --state {options.state}")
+    _as_json(options, folder)
     return FINE
 
 
@@ -143,8 +145,8 @@ def _clock(config: Config) -> Clock:
 
 def _check_in(options: argparse.Namespace) -> int:
     folder = Folder(options.state)
-    config = folder.config()
     with folder.locked():
+        config = folder.config()
         agent = Agent(folder, config, _clock(config))
         trouble = agent.state.trouble
         if trouble is not None and trouble.of_identity and agent.blocked and not options.now:
@@ -153,6 +155,7 @@ def _check_in(options: argparse.Namespace) -> int:
         taken = agent.contact(recheck=options.light_audit)
         agent.give_up_trial()
     _tell(agent)
+    _as_json(options, folder)
     return FINE if taken else FAILED
 
 
@@ -169,9 +172,16 @@ def _tell(agent: Agent) -> None:
 
 def _run(options: argparse.Namespace) -> NoReturn:
     folder = Folder(options.state)
-    config = folder.config()
     with folder.locked():
+        config = folder.config()
         Agent(folder, config, _clock(config)).run()
+
+
+def _as_json(options: argparse.Namespace, folder: Folder) -> None:
+    """The status afterwards, where ``--json`` asks for it."""
+    if options.json:
+        config = folder.config()
+        sys.stdout.write(as_json(read_status(folder, config, _clock(config))))
 
 
 def _status(options: argparse.Namespace) -> int:

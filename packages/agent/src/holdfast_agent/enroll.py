@@ -14,7 +14,6 @@ import base64
 import binascii
 from collections.abc import Sequence
 
-import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -22,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat, pkcs7
 from cryptography.x509.oid import NameOID
 
-from holdfast_agent.state import CONFIG, IDENTITY, ROOT, Config, Folder, Stored
+from holdfast_agent.state import ROOT, Config, Enrollment, Folder, Stored
 from holdfast_agent.transport import Client, Server, parse_server, pinned_context, unverified_context
 from holdfast_core.kernel.digests import Digest, digest_of
 from holdfast_core.kernel.errors import HostileData, WorldError
@@ -59,13 +58,9 @@ def enroll(folder: Folder, config: Config, *, ca: Digest, claim: str) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     chain = _ordered(_certificates(_ask(root, server, device, claim, key)), others, key, device, root)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    # The identity last: until it is there the folder counts as not enrolled, or as enrolled before. The state before
-    # it: an identity without one would look as if the count had been lost.
+    identity = pem + b"".join(certificate.public_bytes(Encoding.PEM) for certificate in chain)
     stored = _state_after(folder, same_root=_same_root(folder, root))
-    folder.write(ROOT, root.public_bytes(Encoding.PEM))
-    folder.write(CONFIG, msgspec.json.encode(config))
-    folder.save(stored)
-    folder.write(IDENTITY, pem + b"".join(certificate.public_bytes(Encoding.PEM) for certificate in chain))
+    folder.enroll(Enrollment(root.public_bytes(Encoding.PEM).decode(), identity.decode(), config, stored))
 
 
 def _state_after(folder: Folder, *, same_root: bool) -> Stored:

@@ -38,6 +38,8 @@ MAX_FILE_BYTES = 4 * 1024 * 1024
 """More than any of these files ever holds."""
 
 CONFIG, ROOT, IDENTITY = "config.json", "root.pem", "identity.pem"
+ENROLLMENT = "enrollment.json"
+"""There only while an enrollment is being put in force."""
 STATE, PLAN, FINDINGS, LOCK = "state.json", "plan.json", "findings.json", "lock"
 _TEMPORARY = ".new"
 
@@ -87,6 +89,15 @@ class Stored(msgspec.Struct, frozen=True, omit_defaults=True):
     written: Written = Written()
 
 
+class Enrollment(msgspec.Struct, frozen=True):
+    """What an enrollment leaves: certificates as PEM, the identity with its key."""
+
+    root: str
+    identity: str
+    config: Config
+    state: Stored
+
+
 class Folder:
     """The state folder at `path`; made if it is missing.
 
@@ -113,6 +124,7 @@ class Folder:
         descriptor = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._take_over()
             yield
         except BlockingIOError as error:
             raise WorldError(
@@ -160,6 +172,26 @@ class Folder:
     def findings(self) -> Findings | None:
         """What the last audit found."""
         return self._load(FINDINGS, Findings)
+
+    def enroll(self, enrollment: Enrollment) -> None:
+        """Replace whatever was enrolled here, wholly or not at all, wherever the process may be killed.
+
+        Raises:
+            WorldError: ``agent.disk``.
+        """
+        self.write(ENROLLMENT, msgspec.json.encode(enrollment))
+        self._take_over()
+
+    def _take_over(self) -> None:
+        """Put an enrollment that is durable in force; one that was interrupted is put in force again."""
+        enrollment = self._load(ENROLLMENT, Enrollment)
+        if enrollment is None:
+            return
+        self.write(ROOT, enrollment.root.encode())
+        self.write(CONFIG, msgspec.json.encode(enrollment.config))
+        self.save(enrollment.state)
+        self.write(IDENTITY, enrollment.identity.encode())
+        self.remove(ENROLLMENT)
 
     def save(self, stored: Stored) -> None:
         """Make the state durable; what it says of writes is filled in here. Raises WorldError ``agent.disk``."""

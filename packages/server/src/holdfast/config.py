@@ -41,6 +41,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     check_ins_per_contact: int = 64
     """Check-ins of one device within its model's contact interval; beyond it is told to come later."""
 
+    def operator_files(self, keys: Path) -> tuple[Path, Path]:
+        """Certificate chain and key of the port for people: your own, or those in the folder `keys`."""
+        certificate = Path(self.operator_certificate or keys / "operator-port.pem")
+        return certificate, Path(self.operator_key or keys / "operator-port.key")
+
     @property
     def limits(self) -> Limits:
         """The limits in force under this configuration."""

@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import logging
 import signal
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from holdfast.adapters.heap import keep_trimmed
-from holdfast.adapters.pki.files import read
+from holdfast.adapters.pki.files import certificate_fingerprint, read
 from holdfast.adapters.webhook import WebhookNotifier
 from holdfast.bootstrap import SOCKET, Plane
 from holdfast.config import Config
@@ -29,10 +30,9 @@ from holdfast.web.device.protocol import BoundedProtocol, LocalProtocol
 from holdfast.web.health import health_app
 from holdfast.web.listeners import Listener, bind, bind_local
 from holdfast.web.tls import device_context, operator_context
+from holdfast_core.kernel.digests import Digest
 
 STARTING_SECONDS = 0.01
-
-_log = logging.getLogger("holdfast.serving")
 
 
 def services_of(plane: Plane, device_port: int) -> Services:
@@ -60,8 +60,7 @@ class Serving:
         limits = plane.limits
         device_socket = bind(config.device_host, config.device_port)
         services = services_of(plane, device_socket.getsockname()[1])
-        certificate = Path(config.operator_certificate or keys / "operator-port.pem")
-        key = Path(config.operator_key or keys / "operator-port.key")
+        certificate, key = config.operator_files(keys)
         bounded = type("Bounded", (BoundedProtocol,), {"limits": limits})
         devices = device_app(plane.check_ins, plane.identity, limits)
         health, counted = health_app(services, devices)
@@ -132,8 +131,29 @@ async def running(config: Config, folder: Path) -> AsyncIterator[Serving]:
         await plane.close()
 
 
-async def serve(config: Config, folder: Path) -> None:
-    """Run the control plane until SIGTERM or SIGINT."""
+class Addresses(msgspec.Struct, frozen=True):
+    """Where a running control plane answers, and the digest of the certificate that people's browsers show."""
+
+    devices: str
+    people: str
+    people_certificate: Digest
+    health: str
+
+
+def addresses(serving: Serving) -> Addresses:
+    """The addresses of `serving`, with the ports as they are."""
+    config, folder = serving.plane.config, serving.plane.folder
+    certificate, _ = config.operator_files(folder / "keys")
+    return Addresses(
+        devices=f"https://{config.names[0]}:{serving.device.port}",
+        people=f"https://{config.operator_host}:{serving.operator.port}/api/v1",
+        people_certificate=certificate_fingerprint(certificate),
+        health=f"http://127.0.0.1:{serving.health.port}/readyz",
+    )
+
+
+async def serve(config: Config, folder: Path, tell: Callable[[Addresses], object]) -> None:
+    """Run the control plane until SIGTERM or SIGINT; `tell` hears where it answers, once it does."""
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
@@ -141,5 +161,5 @@ async def serve(config: Config, folder: Path) -> None:
         # What a start loads stays; without this the collector walks the whole fleet again and again.
         gc.collect()
         gc.freeze()
-        _log.info("devices: port %d, people: port %d", serving.device.port, serving.operator.port)
+        tell(addresses(serving))
         await ended.wait()

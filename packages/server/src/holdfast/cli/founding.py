@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from holdfast.adapters.pki import FileAuthority, FileLogSigner
-from holdfast.adapters.pki.files import write_private
+from holdfast.adapters.pki.files import certificate_fingerprint, write_private
 from holdfast.adapters.store import open_engine, upgrade
 from holdfast.adapters.system import SystemClock, SystemRandomness
 from holdfast.adapters.webhook import SECRET_PREFIX
@@ -50,6 +50,8 @@ class Founded(msgspec.Struct, frozen=True):
     folder: str
     config: Config
     root_fingerprint: str
+    people_certificate: str
+    """The digest of the certificate of the port for people, as browsers show it."""
     verifier_key: str
     token: str
     models: tuple[str, ...]
@@ -197,6 +199,7 @@ async def _fill(config: Config, folder: Path, step: Callable[[str], None], done:
             folder=str(folder),
             config=config,
             root_fingerprint=plane.authority.root_fingerprint,
+            people_certificate=certificate_fingerprint(config.operator_files(folder / KEYS)[0]),
             verifier_key=plane.record.verifier_key(),
             token=token,
             models=tuple(stored.reference for stored in plane.inventory.models(config.scope)),

@@ -106,6 +106,8 @@ def _show(founded: Founded) -> None:
     words("")
     exact(("Data folder    ", "dim"), founded.folder)
     exact(("Root authority ", "dim"), founded.root_fingerprint)
+    exact(("People's port  ", "dim"), f"https://{config.names[0]}:{config.operator_port}, certificate")
+    exact("               ", founded.people_certificate)
     exact(("Log key        ", "dim"), founded.verifier_key)
     exact(("Devices call   ", "dim"), f"https://{config.names[0]}:{config.device_port}")
     words(("Example models ", "dim"), ", ".join(founded.models))

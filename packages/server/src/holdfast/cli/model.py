@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
     command(app, "check", epilog="Exit: 0 fine, 1 not a model file, 3 contradictions.")(check)
     command(app, "show")(show)
     command(app, "example")(example)
+    command(app, "schema")(schema)
     command(app, "add")(add)
     command(app, "list")(list_models)
 
@@ -79,6 +80,15 @@ def example(session: Session, *, name: ExampleArgument = "") -> None:
         fold=("what it is",),
     )
     raw("")
+
+
+def schema(session: Session) -> None:
+    """Print the JSON Schema of model files, for editors that complete and check while you write."""
+    del session  # it is JSON either way
+    from holdfast.cli.terminal import out  # noqa: PLC0415  (rule 3 of the package)
+    from holdfast.inventory import model_file  # noqa: PLC0415
+
+    out().file.write(model_file.schema_text())
 
 
 def add(session: Session, *, file: FileArgument) -> None:

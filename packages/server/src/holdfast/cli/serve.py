@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import typer
 
@@ -18,16 +19,26 @@ def run(session: Session) -> None:
     """Run the control plane until SIGTERM or Ctrl-C.
 
     Devices call on one port (mutual TLS), people and programs on another; health and metrics are on 127.0.0.1. The
-    other commands reach the running server by themselves.
+    other commands reach the running server by themselves. With --json the addresses are one document, once it answers.
     """
     import asyncio  # noqa: PLC0415  (rule 3 of the package)
     import logging  # noqa: PLC0415
 
     import uvloop  # noqa: PLC0415
 
-    from holdfast.cli.terminal import words  # noqa: PLC0415
+    from holdfast.cli.terminal import emit, exact, words  # noqa: PLC0415
     from holdfast.config import load  # noqa: PLC0415
-    from holdfast.serving import serve  # noqa: PLC0415
+    from holdfast.serving import Addresses, serve  # noqa: PLC0415
+
+    def tell(where: Addresses) -> None:
+        if session.json:
+            emit(where)
+            sys.stdout.flush()
+            return
+        exact(f"  devices  {where.devices}")
+        exact(f"  people   {where.people}")
+        exact(f"           its certificate: {where.people_certificate}")
+        exact(f"  health   {where.health}")
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     for chatty in ("alembic", "uvicorn", "httpx"):
@@ -35,9 +46,6 @@ def run(session: Session) -> None:
     os.umask(0o077)
     config = load(session.folder, os.environ)
     words(("Holdfast", "bold"), f"  {config.scope}, data in {session.folder}")
-    words(f"  devices  https://{config.names[0]}:{config.device_port}")
-    words(f"  people   https://{config.operator_host}:{config.operator_port}/api/v1")
-    words(f"  health   http://127.0.0.1:{config.metrics_port}/readyz")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(config, session.folder))
+        runner.run(serve(config, session.folder, tell))
     words("Stopped; everything acknowledged is on disk.")

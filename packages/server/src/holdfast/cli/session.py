@@ -114,6 +114,16 @@ def shown_errors() -> Iterator[None]:
                 remedy="Run the command as the user who owns it (for a packaged server: sudo -u holdfast).",
             )
         )
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        fail(
+            WorldError(
+                "files.failed",
+                f"{error.filename or 'A file or the disk'} could not be used: {error.strerror or error}.",
+                remedy="Look at free space (df -h), permissions and the path, then repeat the command.",
+            )
+        )
 
 
 def fail(error: HoldfastError) -> NoReturn:

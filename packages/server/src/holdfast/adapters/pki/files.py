@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from holdfast_core.kernel.digests import Digest, digest_of
 from holdfast_core.kernel.errors import WorldError
 
 
@@ -24,6 +28,23 @@ def write_private(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def certificate_fingerprint(path: Path) -> Digest:
+    """SHA-256 over the DER of a PEM file's first certificate, as browsers show it.
+
+    Raises:
+        WorldError: ``files.missing``, ``files.no_certificate``.
+    """
+    try:
+        certificate = x509.load_pem_x509_certificate(read(path))
+    except ValueError as error:
+        raise WorldError(
+            "files.no_certificate",
+            f"{path} holds no certificate that can be read.",
+            remedy="Give a PEM file whose first certificate is the server's own, then its chain.",
+        ) from error
+    return digest_of(certificate.public_bytes(Encoding.DER))
 
 
 def read(path: Path) -> bytes:

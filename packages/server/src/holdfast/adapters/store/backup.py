@@ -24,6 +24,7 @@ from typing import BinaryIO, Protocol
 
 import msgspec
 
+from holdfast.adapters.store.failures import translated
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.errors import HostileData, WorldError
 from holdfast_core.kernel.instants import Instant
@@ -144,12 +145,9 @@ def examine(path: Path) -> Examined:
     Raises:
         WorldError: ``store.failed`` when it cannot be opened at all.
     """
-    try:
-        with closing(_opened(path)) as database:
-            faults = [row[0] for row in database.execute("PRAGMA integrity_check(20)") if row[0] != "ok"]
-            newest = database.execute('SELECT body FROM leaf ORDER BY "index" DESC LIMIT 1').fetchone()
-    except sqlite3.Error as error:
-        raise _failed(path, error) from error
+    with translated(), closing(_opened(path)) as database:
+        faults = [row[0] for row in database.execute("PRAGMA integrity_check(20)") if row[0] != "ok"]
+        newest = database.execute('SELECT body FROM leaf ORDER BY "index" DESC LIMIT 1').fetchone()
     return Examined(tuple(faults), Instant(int(json.loads(newest[0])["at"])) if newest else None)
 
 
@@ -165,24 +163,13 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 def _copy_database(path: Path, copy: Path) -> tuple[str, str]:
     """Copy a database as one snapshot; return its schema version and its newest checkpoint."""
-    try:
-        with closing(_opened(path)) as source, closing(sqlite3.connect(copy)) as target:
-            source.backup(target)  # all pages in one step: in pieces, a busy server would make it start over for ever
-            # One file, without the journal of a server that runs.
-            target.execute("PRAGMA journal_mode=DELETE")
-            schema = target.execute("SELECT version_num FROM alembic_version").fetchone()
-            state = target.execute("SELECT checkpoint FROM log_state").fetchone()
-    except sqlite3.Error as error:
-        raise _failed(path, error) from error
+    with translated(), closing(_opened(path)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)  # all pages in one step: in pieces, a busy server would make it start over for ever
+        # One file, without the journal of a server that runs.
+        target.execute("PRAGMA journal_mode=DELETE")
+        schema = target.execute("SELECT version_num FROM alembic_version").fetchone()
+        state = target.execute("SELECT checkpoint FROM log_state").fetchone()
     return (schema[0] if schema else "", state[0] if state else "")
-
-
-def _failed(path: Path, error: sqlite3.Error) -> WorldError:
-    return WorldError(
-        "store.failed",
-        f"{path} could not be read: {error}.",
-        remedy="Check the disk; restore the newest backup if the file is damaged.",
-    )
 
 
 def _digest_of(path: Path) -> Digest:

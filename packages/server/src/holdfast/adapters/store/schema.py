@@ -21,6 +21,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from holdfast.adapters.store.failures import translated
 from holdfast_core.kernel.errors import WorldError
 
+MIGRATIONS = Path(str(resources.files("holdfast.adapters.store"))) / "migrations"
 BUSY_MS = 5_000
 """How long a statement waits for another process's lock before it is refused as locked."""
 
@@ -42,7 +43,7 @@ def open_engine(path: Path) -> Engine:
 
 def _config(engine: Engine) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(resources.files("holdfast.adapters.store") / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["engine"] = engine
     return config
 
