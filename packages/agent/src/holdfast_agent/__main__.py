@@ -50,6 +50,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="holdfast-agent", description="What runs on a device of a Holdfast fleet.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="which one")
     commands = parser.add_subparsers(dest="command", required=True)
 
     enroll = commands.add_parser("enroll", help="join a control plane with a claim")
@@ -79,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     check_in.add_argument("--now", action="store_true", help="call although the server refused this device lately")
     commands.add_parser("run", help="check in whenever it is due, until stopped")
     status = commands.add_parser("status", help="show what the agent knows; exit 3 when there is something to act on")
+    status.add_argument(
+        "--pin", action="store_true", help="only the pinned checkpoint, for 'holdfast log verify --pin'"
+    )
     for command in (enroll, check_in, status):
         command.add_argument("--json", action="store_true", help="the status as one JSON object on stdout")
     for command in commands.choices.values():
@@ -86,6 +90,15 @@ def _parser() -> argparse.ArgumentParser:
             "--state", default=DEFAULT_STATE, type=Path, metavar="DIR", help=f"state folder (default: {DEFAULT_STATE})"
         )
     return parser
+
+
+class _Version(argparse.Action):
+    """Shows the version. The module that knows it is large, so no other command loads it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib import metadata  # noqa: PLC0415  (see above)
+
+        parser.exit(FINE, f"holdfast-agent {metadata.version('holdfast-agent')}\n")
 
 
 def _enroll(options: argparse.Namespace) -> int:
@@ -188,6 +201,9 @@ def _status(options: argparse.Namespace) -> int:
     folder = Folder(options.state)
     config = folder.config()
     status = read_status(folder, config, _clock(config))
+    if options.pin:
+        sys.stdout.write(status.checkpoint)
+        return FINE if status.checkpoint else FAILED
     sys.stdout.write(as_json(status) if options.json else in_text(status))
     return FINE if status.trusted else FOUND
 

@@ -6,9 +6,12 @@ passes in. Secrets never stand in it: they are files in the data folder.
 
 from __future__ import annotations
 
+import ipaddress
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -20,26 +23,50 @@ FILE = "holdfast.toml"
 PREFIX = "HOLDFAST_"
 
 
+Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+"""0 means any free one."""
+Count = Annotated[int, msgspec.Meta(ge=1)]
+_NAME = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*", re.IGNORECASE
+)
+"""A host name (RFC 1123, section 2.1; with the underscores that some networks have)."""
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What can be set. Hosts are addresses to listen on; names are what goes into certificates."""
+    """What can be set. Hosts are addresses to listen on; names are what goes into certificates.
+
+    Raises:
+        HostileData: ``config.invalid`` when built from what cannot be.
+    """
 
     tenant: str = "default"
     environment: str = "production"
     names: tuple[str, ...] = ("localhost", "127.0.0.1")
     """Under which names and addresses devices and people reach this server."""
     device_host: str = "0.0.0.0"  # noqa: S104  (devices call from outside; mutual TLS guards the port)
-    device_port: int = 8444
+    device_port: Port = 8444
     operator_host: str = "127.0.0.1"
-    operator_port: int = 8443
+    operator_port: Port = 8443
     operator_certificate: str = ""
     """PEM file with your own certificate chain for people; empty: Holdfast makes one."""
     operator_key: str = ""
-    metrics_port: int = 9464
+    metrics_port: Port = 9464
     """Health and metrics, on 127.0.0.1 only."""
     webhook_url: str = ""
-    connections: int = 4096
-    check_ins_per_contact: int = 64
+    connections: Count = 4096
+    check_ins_per_contact: Count = 64
     """Check-ins of one device within its model's contact interval; beyond it is told to come later."""
+
+    def __post_init__(self) -> None:
+        """Refuse names that no certificate can have, and hosts that are no addresses."""
+        if not self.names:
+            raise _invalid("names is empty")
+        for name in self.names:
+            if not (_is_address(name) or _NAME.fullmatch(name)):
+                raise _invalid(f"{name[:80]!r} in names is neither a host name nor an address (without scheme or port)")
+        for key, host in (("device_host", self.device_host), ("operator_host", self.operator_host)):
+            if not _is_address(host):
+                raise _invalid(f"{key} {host[:80]!r} is not an address; listen on 0.0.0.0, :: or one of this machine's")
 
     def operator_files(self, keys: Path) -> tuple[Path, Path]:
         """Certificate chain and key of the port for people: your own, or those in the folder `keys`."""
@@ -76,18 +103,30 @@ def load(folder: Path, environ: Mapping[str, str]) -> Config:
             remedy="Run holdfast init first, or name the data folder with --data or HOLDFAST_DATA.",
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise _invalid(path, str(error)) from error
+        raise _invalid(f"{path}: {error}") from error
     for field in msgspec.structs.fields(Config):
         if value := environ.get(PREFIX + field.name.upper()):
             raw[field.name] = value.split(",") if field.name == "names" else value
     try:
         return msgspec.convert(raw, Config, strict=False)
     except msgspec.ValidationError as error:
-        raise _invalid(path, str(error)) from error
+        raise _invalid(str(error)) from error
 
 
-def _invalid(path: Path, why: str) -> HostileData:
-    return HostileData("config.invalid", f"{path} is not right: {why}.", remedy="Correct it; docs list every key.")
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _invalid(why: str) -> HostileData:
+    return HostileData(
+        "config.invalid",
+        f"The configuration is not right: {why}.",
+        remedy=f"Correct {FILE} or the {PREFIX}* variable; docs/reference/configuration.md lists every key.",
+    )
 
 
 def render(config: Config) -> str:

@@ -42,7 +42,7 @@ class Lifecycle(StrEnum):
 class LifecycleEvent(StrEnum):
     """What moves a device on."""
 
-    EXPECT = "expect"
+    SET_MODEL = "set-model"
     ENROLL = "enroll"
     CHECK_IN = "check-in"
     RETIRE = "retire"
@@ -50,13 +50,16 @@ class LifecycleEvent(StrEnum):
 
 TRANSITIONS: Mapping[tuple[Lifecycle, LifecycleEvent], Lifecycle] = MappingProxyType(
     {
-        (Lifecycle.UNMANAGED, LifecycleEvent.EXPECT): Lifecycle.EXPECTED,
+        (Lifecycle.UNMANAGED, LifecycleEvent.SET_MODEL): Lifecycle.EXPECTED,
         (Lifecycle.UNMANAGED, LifecycleEvent.RETIRE): Lifecycle.RETIRED,
+        (Lifecycle.EXPECTED, LifecycleEvent.SET_MODEL): Lifecycle.EXPECTED,
         (Lifecycle.EXPECTED, LifecycleEvent.ENROLL): Lifecycle.ENROLLED,
         (Lifecycle.EXPECTED, LifecycleEvent.RETIRE): Lifecycle.RETIRED,
+        (Lifecycle.ENROLLED, LifecycleEvent.SET_MODEL): Lifecycle.ENROLLED,
         (Lifecycle.ENROLLED, LifecycleEvent.ENROLL): Lifecycle.ENROLLED,
         (Lifecycle.ENROLLED, LifecycleEvent.CHECK_IN): Lifecycle.ACTIVE,
         (Lifecycle.ENROLLED, LifecycleEvent.RETIRE): Lifecycle.RETIRED,
+        (Lifecycle.ACTIVE, LifecycleEvent.SET_MODEL): Lifecycle.ACTIVE,
         (Lifecycle.ACTIVE, LifecycleEvent.ENROLL): Lifecycle.ENROLLED,
         (Lifecycle.ACTIVE, LifecycleEvent.CHECK_IN): Lifecycle.ACTIVE,
         (Lifecycle.ACTIVE, LifecycleEvent.RETIRE): Lifecycle.RETIRED,
@@ -66,7 +69,7 @@ TRANSITIONS: Mapping[tuple[Lifecycle, LifecycleEvent], Lifecycle] = MappingProxy
 
 _REMEDIES: Mapping[Lifecycle, str] = MappingProxyType(
     {
-        Lifecycle.UNMANAGED: "Add or import the device first, so that it is expected.",
+        Lifecycle.UNMANAGED: "Say which model it is of first: holdfast device model DEVICE NAME@VERSION.",
         Lifecycle.EXPECTED: "Enroll the device first: create a claim and run the printed command on it.",
         Lifecycle.ENROLLED: "Let the device check in first.",
         Lifecycle.ACTIVE: "Nothing is needed: the device is active.",
@@ -94,7 +97,7 @@ def advance(state: Lifecycle, event: LifecycleEvent) -> Lifecycle:
 
 _VERBS: Mapping[LifecycleEvent, str] = MappingProxyType(
     {
-        LifecycleEvent.EXPECT: "be expected",
+        LifecycleEvent.SET_MODEL: "be of another model",
         LifecycleEvent.ENROLL: "enroll",
         LifecycleEvent.CHECK_IN: "check in",
         LifecycleEvent.RETIRE: "be retired",

@@ -48,6 +48,8 @@ class Facts(msgspec.Struct, frozen=True):
     last_seen: Instant | None
     appraisals: tuple[Appraisal, ...]
     hold: Hold | None = None
+    identified: bool = True
+    """Whether it has a credential in force."""
 
 
 class Verdict(msgspec.Struct, frozen=True):

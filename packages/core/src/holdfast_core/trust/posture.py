@@ -107,7 +107,8 @@ class SectionState(msgspec.Struct, frozen=True):
 class Posture(msgspec.Struct, frozen=True):
     """One device between two check-ins.
 
-    `reply` holds the bytes last answered, for a byte-identical resend; `nonce` is the one the next evidence must carry.
+    `reply` holds the bytes last answered, for a byte-identical resend; `nonce` went with it: what the next
+    evidence is bound to where its appraiser asks for freshness.
     """
 
     key: DeviceKey
@@ -116,6 +117,8 @@ class Posture(msgspec.Struct, frozen=True):
     appraisals: tuple[Appraisal, ...] = ()
     sections: dict[str, SectionState] = {}
     hold: Hold | None = None
+    identified: bool = True
+    """Whether it has a credential in force; a revocation ends that, an enrollment begins it."""
     last_seen: Instant | None = None
     next_due: Instant | None = None
     nonce: str = ""

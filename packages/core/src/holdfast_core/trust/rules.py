@@ -3,7 +3,7 @@
 In this order, the first that applies:
 
 1. A retired device is `retired`.
-2. A hold makes it `quarantined`.
+2. A hold makes it `quarantined`, and so does having no credential in force.
 3. Any appraisal that is contraindicated makes it `quarantined`, required or not.
 4. A device that was never seen, or is silent for longer than the policy allows, is `restricted`.
 5. A required appraisal that is none, or any appraisal that warns, makes it `restricted`.
@@ -42,8 +42,9 @@ def decide(facts: Facts, policy: Policy, now: Instant) -> Verdict:
     until = _next_lapse(facts, policy, now)
     if facts.lifecycle is Lifecycle.RETIRED:
         return Verdict(Level.RETIRED, (_RETIRED,), now, None)
-    if facts.hold is not None:
-        return Verdict(Level.QUARANTINED, (facts.hold.reason,), now, until)
+    if facts.hold is not None or not facts.identified:
+        held = (facts.hold.reason,) if facts.hold is not None else ()
+        return Verdict(Level.QUARANTINED, (*held, *(() if facts.identified else (_REVOKED,))), now, until)
     if against := _reasons(current, Tier.CONTRAINDICATED):
         return Verdict(Level.QUARANTINED, against, now, until)
     restricting = (*_silence(facts, policy, now), *_missing(current, policy), *_reasons(current, Tier.WARNING))
@@ -53,6 +54,11 @@ def decide(facts: Facts, policy: Policy, now: Instant) -> Verdict:
 
 
 _RETIRED = Reason("lifecycle.retired", "The device is retired.")
+_REVOKED = Reason(
+    "identity.revoked",
+    "Every key of the device was revoked: it is refused whenever it calls.",
+    "If it may come back: create a claim and enroll it again, with a new key.",
+)
 _TRUSTED = Reason("trust.affirmed", "Every appraisal that its model requires is affirming.")
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from importlib import metadata
+from typing import Annotated
+
 import typer
 
 from holdfast.cli import (
@@ -24,9 +28,26 @@ HELP = """Holdfast: the security control plane for IoT fleets.
 Data goes to stdout, words to stderr. Exit: 0 fine, 1 failed, 2 usage, 3 findings, 4 could not decide."""
 
 
+def _show_version(*, wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"holdfast {metadata.version('holdfast')}\n")
+        raise typer.Exit
+
+
+def _options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=lambda value: _show_version(wanted=value), help="Which one."),
+    ] = False,
+) -> None:
+    del version  # shown by its callback
+
+
 def build() -> typer.Typer:
     """The command line, put together."""
     app = typer.Typer(name="holdfast", help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
+    app.callback()(_options)
     audit.register(app)
     init.register(app)
     serve.register(app)

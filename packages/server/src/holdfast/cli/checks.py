@@ -111,6 +111,27 @@ def certificates_hold(patient: Patient) -> Iterator[Reason]:
         yield from _ends(path, remedy, patient.now)
 
 
+def names_certified(patient: Patient) -> Iterator[Reason]:
+    """The server's certificates are of the names that devices and people are told."""
+    config, keys = patient.config, patient.folder / KEYS
+    if config is None:
+        return  # another check tells
+    own = bool(config.operator_certificate)
+    for stem, whom in (("device-port", "devices"), *(() if own else (("operator-port", "people"),))):
+        try:
+            certificate = x509.load_pem_x509_certificate((keys / f"{stem}.pem").read_bytes())
+        except (OSError, ValueError):
+            continue  # another check tells
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        certified = {*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))}
+        if missing := [name for name in config.names if name not in certified]:
+            yield Reason(
+                "doctor.names",
+                f"The certificate of the port for {whom} is not of {', '.join(missing)}: who calls by that refuses it.",
+                f"Move keys/{stem}.pem and keys/{stem}.key away, run holdfast init, and restart the server.",
+            )
+
+
 def _ends(path: Path, remedy: str, now: Instant) -> Iterator[Reason]:
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
@@ -229,6 +250,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("configuration", configuration),
     ("keys", keys_present),
     ("certificates", certificates_hold),
+    ("names", names_certified),
     ("database", database),
     ("clock", clock),
     ("disk space", space),

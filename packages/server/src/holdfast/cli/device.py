@@ -120,7 +120,7 @@ def list_devices(
         return
     now = SystemClock().now()
     table(("device", "verdict", "seen", "model", "why"), [_row(item, now) for item in items], fold=("why", "model"))
-    words(_summary(items))
+    words(_summary(items) if items or not any(query.values()) else "No device fits.")
 
 
 def danger(item: dict[str, Any]) -> tuple[int, str]:

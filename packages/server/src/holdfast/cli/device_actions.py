@@ -29,8 +29,9 @@ def register(app: typer.Typer) -> None:
 
 
 def model(session: Session, *, device: DeviceArgument, reference: ReferenceArgument) -> None:
-    """Say which model an unmanaged device is of; it is expected from then on."""
-    _act(session, device, "model", {"model": reference}, f"{device} is of {reference} and may enroll.")
+    """Say which model a device is of. It may enroll then; one that is enrolled is judged by it from now on."""
+    said = f"{device} is of {reference}. If it is enrolled, its new plan goes out at its next check-in."
+    _act(session, device, "model", {"model": reference}, said)
 
 
 def quarantine(session: Session, *, device: DeviceArgument, why: WhyOption) -> None:

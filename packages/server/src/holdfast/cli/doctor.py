@@ -24,6 +24,8 @@ def run(session: Session) -> None:
         for number, (name, check) in enumerate(CHECKS, 1):
             results.append((name, list(check(patient))))
             advance(number)
+            if any(found.code == "doctor.folder_missing" for found in results[-1][1]):
+                break  # whatever else is missing is missing for this reason
     count = sum(len(found) for _, found in results)
     if session.json:
         emit({"folder": str(session.folder), "checks": [{"check": name, "findings": found} for name, found in results]})

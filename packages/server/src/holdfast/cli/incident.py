@@ -42,7 +42,7 @@ def list_incidents(
             word(i["severity"]),
             "closed" if i.get("closed_at") else "open",
             ago(i["opened_at"], now),
-            f"{i['device']}: {i['title']}",
+            i["title"] if i["device"] in i["title"] else f"{i['device']}: {i['title']}",
         )
         for i in items
     ]
@@ -76,7 +76,7 @@ def close(session: Session, *, incident: IncidentArgument, why: WhyOption) -> No
     if session.json:
         emit(told)
     else:
-        words(("✓ ", "green"), f"{incident} is closed.")
+        words(("✓ ", "green"), f"{incident} is closed. That mends nothing: see holdfast device show {told['device']}")
 
 
 def _show(told: dict[str, Any], now: Any) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from holdfast.cli.session import Exit, Session, command, finish
+from holdfast.cli.session import Exit, Session, command, finish, usage
 
 if TYPE_CHECKING:
     from holdfast_core.record.report import VerifyReport
@@ -94,6 +94,8 @@ def export(session: Session, *, file: ExportArgument) -> None:
     from holdfast.cli.files import STANDARD, whole_file  # noqa: PLC0415
     from holdfast.cli.terminal import emit, progress, words  # noqa: PLC0415
 
+    if file == STANDARD and session.json:
+        usage("The export on stdout is JSON Lines already; leave --json out.")
     done = 0
     with exported(session.folder) as export:
         if file == STANDARD:
@@ -123,7 +125,7 @@ def verify(session: Session, *, file: VerifyArgument, pins: PinOption = None, ke
     from holdfast_core.record.report import Outcome  # noqa: PLC0415
     from holdfast_core.record.verify import verify_export  # noqa: PLC0415
 
-    held = [read_bounded(pin, LIMITS.note_bytes).decode("utf-8", "replace") for pin in pins or ()]
+    held = [_checkpoint(read_bounded(pin, LIMITS.note_bytes)) for pin in pins or ()]
     trusted = _key(key) if key else None
     with progress("Verifying") as advance:
         report = verify_export(_lines(file, advance), pins=held, trusted_key=trusted)
@@ -133,6 +135,20 @@ def verify(session: Session, *, file: VerifyArgument, pins: PinOption = None, ke
         _show_report(report, pinned=bool(held))
     codes = {Outcome.VERIFIED: Exit.FINE, Outcome.KEY_UNTRUSTED: Exit.UNDECIDED, Outcome.BROKEN: Exit.FINDINGS}
     finish(codes[report.outcome])
+
+
+def _checkpoint(data: bytes) -> str:
+    """A pinned checkpoint. What is none is a mistake of the command line, not a finding about the record.
+
+    Raises:
+        HostileData: ``note.malformed``.
+    """
+    from holdfast_core.formats.note import parse_note  # noqa: PLC0415  (rule 3 of the package)
+
+    # Editors and tools add line ends, which are no part of a note.
+    text = data.decode("utf-8", "replace").rstrip("\n") + "\n"
+    parse_note(text)
+    return text
 
 
 def _key(given: str) -> str:

@@ -1,7 +1,8 @@
 """How every command begins and ends: where the data lies, how it prints, and what its exit code says.
 
 1. Exit codes are `Exit` and nothing else; a shell script can rely on them.
-2. An error is shown as the sentence, what to do about it, and its code, on stderr, whoever raised it.
+2. An error is shown as the sentence, what to do about it, and its code, on stderr, whoever raised it; with ``--json``
+   it is also the one document on stdout.
 3. Every command has ``--json`` and ``--data``; `command` adds them, so that none can forget.
 4. No secret is taken from an argument: every process on the machine can read those.
 """
@@ -66,7 +67,7 @@ def command(app: typer.Typer, name: str, *, epilog: str | None = None) -> Callab
 
         @functools.wraps(work)
         def run(*, data: Path | None, json: bool, **arguments: Any) -> None:
-            with shown_errors():
+            with shown_errors(json=json):
                 work(Session(data if data is not None else default_folder(), json), **arguments)
 
         named = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
@@ -99,12 +100,12 @@ def default_folder() -> Path:
 
 
 @contextmanager
-def shown_errors() -> Iterator[None]:
-    """End the process with exit 1 and the error in words where the block raises one of ours."""
+def shown_errors(*, json: bool = False) -> Iterator[None]:
+    """End the process with exit 1 where the block raises one of ours: told in words, with `json` as a problem too."""
     try:
         yield
     except HoldfastError as error:
-        fail(error)
+        fail(error, json=json)
     except PermissionError as error:
         where = error.filename or "a file"
         fail(
@@ -112,7 +113,8 @@ def shown_errors() -> Iterator[None]:
                 "files.permission",
                 f"{where} may not be used by you: {error.strerror}.",
                 remedy="Run the command as the user who owns it (for a packaged server: sudo -u holdfast).",
-            )
+            ),
+            json=json,
         )
     except BrokenPipeError:
         raise
@@ -122,13 +124,17 @@ def shown_errors() -> Iterator[None]:
                 "files.failed",
                 f"{error.filename or 'A file or the disk'} could not be used: {error.strerror or error}.",
                 remedy="Look at free space (df -h), permissions and the path, then repeat the command.",
-            )
+            ),
+            json=json,
         )
 
 
-def fail(error: HoldfastError) -> NoReturn:
+def fail(error: HoldfastError, *, json: bool = False) -> NoReturn:
     """Show `error` and end with exit 1."""
-    from holdfast.cli.terminal import words  # noqa: PLC0415  (rich only when something is printed)
+    from holdfast.cli.terminal import emit, words  # noqa: PLC0415  (rich only when something is printed)
+
+    if json:
+        emit({"code": error.code, "sentence": error.sentence, "remedy": error.remedy})
 
     words(("error: ", "bold red"), (error.sentence, ""), (f" [{error.code}]", "dim"))
     if error.remedy:

@@ -128,6 +128,11 @@ class IdentityService:
         async with self._store.exclusive(key):
             device, now = require_device(self._store, key), self._clock.now()
             changes = end_credentials(self._store, self._emit, device, why=why, actor=actor, now=now)
+            posture = self._store.posture(key)
+            if changes and posture is not None:
+                cut_off = msgspec.structs.replace(posture, identified=False)
+                settled, follow = self._verdicts.settle(device, cut_off, now)
+                changes = [settled, *changes, *follow]
             if changes:
                 await self._store.commit(changes)
         return sum(isinstance(change, Credential) for change in changes)

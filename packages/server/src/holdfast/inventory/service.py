@@ -146,18 +146,23 @@ class InventoryService:
             await self._store.commit([c for d in new for c in self._added(d, Kind.DEVICE_IMPORTED, actor)])
 
     async def assign_model(self, key: DeviceKey, reference: str, *, actor: str) -> Device:
-        """Say which model an unmanaged device is of; it is expected from then on.
+        """Say which model a device is of: an unmanaged one is expected then, another is judged by the new model.
 
         Raises:
             HostileData: ``device.unknown``, ``model.unknown``, ``lifecycle.not_allowed``.
         """
         self.model(key.scope, reference)
         async with self._store.exclusive(key):
-            device = require_device(self._store, key)
-            lifecycle = advance(device.lifecycle, LifecycleEvent.EXPECT)
+            device, now = require_device(self._store, key), self._clock.now()
+            lifecycle = advance(device.lifecycle, LifecycleEvent.SET_MODEL)
             changed = msgspec.structs.replace(device, model=reference, lifecycle=lifecycle)
-            noted = Noted(Kind.DEVICE_CHANGED, actor, changed, key.scope, {"model": reference}, self._clock.now())
-            await self._store.commit([changed, *self._emit(noted)])
+            data = {"model": reference, "before": device.model}
+            changes = [changed, *self._emit(Noted(Kind.DEVICE_CHANGED, actor, changed, key.scope, data, now))]
+            posture = self._store.posture(key)
+            if posture is not None:
+                settled, follow = self._verdicts.settle(changed, posture, now)
+                changes.extend([settled, *follow])
+            await self._store.commit(changes)
         return changed
 
     def device(self, key: DeviceKey) -> Device:

@@ -17,6 +17,7 @@ from holdfast.ports.events import CloneSeen, Emit, Event, LogDoubted, Noted, Ver
 from holdfast.ports.lookup import require_device, require_posture
 from holdfast.ports.store import Change, Delivery, Store, leaf
 from holdfast.ports.verdicts import Verdicts
+from holdfast_core.inventory.lifecycle import Lifecycle
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.ids import DeviceKey
 from holdfast_core.kernel.instants import Instant
@@ -121,10 +122,17 @@ class ResponseService:
         return await self._set_hold(key, None, Kind.DEVICE_RELEASED, why, actor)
 
     async def _set_hold(self, key: DeviceKey, hold: Hold | None, kind: Kind, why: str, actor: str) -> Posture:
-        device = require_device(self._store, key)
+        require_device(self._store, key)
         require_posture(self._store, key)
         async with self._store.exclusive(key):
-            now = self._clock.now()
+            device, now = require_device(self._store, key), self._clock.now()
+            if device.lifecycle is Lifecycle.RETIRED:
+                raise HostileData(
+                    "device.retired",
+                    f"{key.device} is retired: its keys have ended, and there is nothing to hold or release.",
+                    remedy="Nothing is needed.",
+                    http_status=409,
+                )
             posture = msgspec.structs.replace(require_posture(self._store, key), hold=hold)
             posture, follow = self._verdicts.settle(device, posture, now)
             changes: list[Change] = [posture, *self._emit(Noted(kind, actor, device, key.scope, {"why": why}, now))]

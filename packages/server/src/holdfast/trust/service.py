@@ -38,7 +38,7 @@ class VerdictService:
 
     def settle(self, device: Device, posture: Posture, now: Instant) -> tuple[Posture, Sequence[Change]]:
         """The posture with the verdict that its facts give at `now`, and what follows from a change of verdict."""
-        facts = Facts(device.lifecycle, posture.last_seen, posture.appraisals, posture.hold)
+        facts = Facts(device.lifecycle, posture.last_seen, posture.appraisals, posture.hold, posture.identified)
         policy = self._policy(device)
         before, after = posture.verdict, decide(facts, policy, now)
         if _reads_alike(before, after):
