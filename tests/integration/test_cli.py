@@ -150,6 +150,21 @@ def test_an_export_is_verified_offline_and_a_changed_leaf_is_found(data: Path, t
     assert "record." in broken.stdout
 
 
+def test_a_pin_counts_with_the_line_ends_that_tools_add_and_what_is_no_pin_is_a_mistake(
+    data: Path, tmp_path: Path
+) -> None:
+    shown = json.loads(run(data, "log", "show", "--json").stdout)
+    exported, pin = tmp_path / "log.jsonl", tmp_path / "pin"
+    run(data, "log", "export", str(exported))
+    verify = ("log", "verify", str(exported), "--key", shown["verifier_key"], "--pin", str(pin))
+    for end in ("", "\n", "\n\n"):
+        pin.write_text(shown["checkpoint"] + end)
+        assert run(data, *verify).exit_code == 0
+    pin.write_text("junk")
+    refused = run(data, *verify)
+    assert (refused.exit_code, "note.malformed" in refused.stderr) == (1, True)
+
+
 def test_a_backup_is_restored_and_everything_is_there(data: Path, tmp_path: Path) -> None:
     run(data, "device", "add", "door-1", "--model", "door-camera@1.0.0")
     backup, other = tmp_path / "b.tar.gz", tmp_path / "other"
@@ -286,6 +301,44 @@ def test_an_init_on_a_full_disk_is_said_and_completed_when_there_is_room(tmp_pat
 def test_the_schema_of_model_files_is_printed() -> None:
     told = json.loads(runner.invoke(build(), ["model", "schema"]).stdout)
     assert told["title"] == "Holdfast model file"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("device_port", "99999", "65535"),
+        ("names", "[]", "names is empty"),
+        ("names", '["https://foo:8444/"]', "without scheme or port"),
+        ("device_host", '"300.1.1.1"', "not an address"),
+        ("check_ins_per_contact", "0", ">= 1"),
+        ("colour", '"blue"', "colour"),
+    ],
+)
+def test_a_wrong_configuration_is_refused_by_name(data: Path, key: str, value: str, told: str) -> None:
+    file = data / "holdfast.toml"
+    lines = [line for line in file.read_text().splitlines() if not line.startswith(f"{key} =")]
+    file.write_text("\n".join([*lines, f"{key} = {value}"]))
+    refused = run(data, "serve", "--json")
+    assert refused.exit_code == 1
+    problem = json.loads(refused.stdout)
+    assert problem["code"] == "config.invalid"
+    assert told in problem["sentence"]
+    assert "config.invalid" in _codes(run(data, "doctor", "--json"))
+
+
+def test_doctor_compares_the_certificates_with_the_names(data: Path) -> None:
+    file = data / "holdfast.toml"
+    file.write_text(file.read_text().replace('names = ["localhost"]', 'names = ["plant.example", "localhost"]'))
+    assert "doctor.names" in _codes(run(data, "doctor", "--json"))
+    for stem in ("device-port", "operator-port"):
+        (data / "keys" / f"{stem}.pem").unlink()
+        (data / "keys" / f"{stem}.key").unlink()
+    assert run(data, "init").exit_code == 0  # the remedy
+    assert "doctor.names" not in _codes(run(data, "doctor", "--json"))
+
+
+def test_doctor_of_no_folder_says_only_that(tmp_path: Path) -> None:
+    assert _codes(run(tmp_path / "typo", "doctor", "--json")) == {"doctor.folder_missing"}
 
 
 def test_completion_is_there_for_the_shell(tmp_path: Path) -> None:

@@ -138,6 +138,18 @@ def test_an_incident_is_closed_by_hand_with_a_reason(trusted: Site) -> None:
     trusted.check_in()
 
 
+def test_a_device_moves_to_a_newer_version_of_its_model(trusted: Site, tmp_path: Path) -> None:
+    file = tmp_path / "model.yaml"
+    file.write_bytes(example_bytes("door-camera").replace(b"1.0.0", b"1.1.0").replace(b"8554", b"8555"))
+    trusted.run("model", "add", str(file))
+    trusted.run("device", "model", "cam-1", "door-camera@1.1.0")
+    assert trusted.json("device", "show", "cam-1")["model"] == "door-camera@1.1.0"
+    judged = trusted.check_in()[1]["verdict"]  # it still audits by the plan of the old one
+    assert (judged["level"], judged["reasons"][0]["code"]) == ("restricted", "baseline.other_plan")
+    trusted.run("device", "model", "cam-1", "door-camera@1.0.0")
+    assert trusted.check_in()[1]["verdict"]["level"] == "trusted"
+
+
 def test_an_audit_and_a_mending_become_directives(trusted: Site) -> None:
     trusted.run("device", "audit", "cam-1")
     trusted.run("device", "harden", "cam-1", "FS-06")
@@ -195,6 +207,9 @@ def test_a_restore_and_an_upgrade_beside_the_server_are_refused(site: Site, tmp_
 def test_a_revoked_device_is_refused_at_its_next_check_in(trusted: Site) -> None:
     assert trusted.run("device", "revoke", "cam-1", "--why", "stolen", code=2).stderr
     trusted.run("device", "revoke", "cam-1", "--why", "stolen", "--yes")
+    # Its verdict does not wait for the silence that must follow.
+    shown = trusted.json("device", "show", "cam-1")
+    assert (shown["level"], shown["reason"]["code"]) == ("quarantined", "identity.revoked")
+    assert [i["reasons"][0]["code"] for i in trusted.json("incident", "list")["items"]] == ["identity.revoked"]
     status, problem = trusted.check_in()
     assert (status, problem["code"]) == (403, "identity.revoked")
-    assert "revoked" in trusted.run("device", "show", "cam-1").stdout
