@@ -28,9 +28,10 @@ def story(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict
         pytest.skip(str(error))
     folder = tmp_path_factory.mktemp("demo") / "run"
     words = [sys.executable, "-m", "holdfast_sim", "demo", "--once", "--json", "--dir", str(folder)]
-    done = subprocess.run([*words, "--packages", str(packages)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    process = subprocess.Popen([*words, "--packages", str(packages)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    out, err = process.communicate()
+    assert process.returncode == 0, out[-3000:] + err[-3000:]
+    return [{"event": "process", "pid": process.pid}, *(json.loads(line) for line in out.splitlines())]
 
 
 def test_every_device_enrolls_and_gets_a_verdict(story: list[dict[str, Any]]) -> None:
@@ -71,9 +72,8 @@ def test_silence_is_a_reason_and_the_record_is_verified(story: list[dict[str, An
 
 
 def test_nothing_is_left_behind(story: list[dict[str, Any]]) -> None:
-    assert story
     listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
-    assert "-door-1" not in listed
+    assert f"hf-{_only(story, 'process')['pid']}-" not in listed
 
 
 def _only(story: list[dict[str, Any]], kind: str) -> dict[str, Any]:

@@ -163,7 +163,7 @@ def _check_in(options: argparse.Namespace) -> int:
         agent = Agent(folder, config, _clock(config))
         trouble = agent.state.trouble
         if trouble is not None and trouble.of_identity and agent.blocked and not options.now:
-            say(f"Not calling yet. {trouble.sentence} [{trouble.code}] {trouble.remedy}")
+            _say_why(f"Not calling yet. {trouble.sentence}", trouble.code, trouble.remedy)
             return FAILED
         taken = agent.contact(recheck=options.light_audit)
         agent.give_up_trial()
@@ -176,11 +176,17 @@ def _tell(agent: Agent) -> None:
     """How the contact ended, in words."""
     trouble, verdict = agent.state.trouble, agent.state.verdict
     if trouble is not None:
-        say(f"{trouble.sentence} [{trouble.code}] {trouble.remedy}")
+        _say_why(trouble.sentence, trouble.code, trouble.remedy)
     elif verdict is not None:
         say(f"Checked in: {verdict.level}.")
         for reason in verdict.reasons:
-            say(f"  {reason.sentence} [{reason.code}] {reason.remedy}".rstrip())
+            _say_why(f"  {reason.sentence}", reason.code, reason.remedy)
+
+
+def _say_why(sentence: str, code: str, remedy: str) -> None:
+    say(f"{sentence} [{code}]")
+    if remedy:
+        say(f"    do this: {remedy}")
 
 
 def _run(options: argparse.Namespace) -> NoReturn:

@@ -29,6 +29,7 @@ EXCHANGE_S = 30.0
 """For connecting, and again for each request with its answer."""
 NO_CHECK_TIME = 0x200000
 """OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which the ssl module does not name."""
+_AGAIN = "Check address, port and network. A check-in is tried again by itself; an enrollment has to be repeated."
 _PROBLEM = "application/problem+json"
 _OK = 200
 
@@ -252,16 +253,14 @@ def _failure(error: Exception) -> Refusal:
             "Check that the address is Holdfast's device port and that nothing on the way breaks TLS.",
         )
     if isinstance(error, TimeoutError):
-        return Refusal(0, "agent.timeout", "The server did not answer in time.", "It is tried again by itself.")
+        return Refusal(0, "agent.timeout", "The server did not answer in time.", _AGAIN)
     if isinstance(error, socket.gaierror):
         return Refusal(
             0, "agent.name_unresolved", f"The server's name could not be resolved: {error.strerror}.", "Check DNS."
         )
     if isinstance(error, OSError):
         why = error.strerror or "the connection was closed"
-        return Refusal(
-            0, "agent.unreachable", f"The server could not be reached: {why}.", "It is tried again by itself."
-        )
+        return Refusal(0, "agent.unreachable", f"The server could not be reached: {why}.", _AGAIN)
     return Refusal(
         0,
         "agent.not_http",

@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     stage = Stage(sys.stdout, as_json=options.json, colour=colour)
     # The programs of the demo get these as arguments and run elsewhere.
-    sys.exit(run(stage, options.dir.absolute(), options.packages.absolute(), once=options.once))
+    sys.exit(run(stage, options.dir.resolve(), options.packages.resolve(), once=options.once))
 
 
 def _parser() -> argparse.ArgumentParser:

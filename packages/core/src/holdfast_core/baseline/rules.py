@@ -42,7 +42,10 @@ FEATURE = "baseline"
 MAX_REASONS = 16
 """Reasons of one appraisal, worst first; what is left out is counted in ``baseline.more``."""
 
-_UNDECIDED = "Let the device run its whole plan, and the agent read what it must look at."
+_UNDECIDED = (
+    "See to it that the device looks: its agent must be able to read what the control is about. Where its client cannot "
+    "judge it, as the shell client cannot judge most, use the agent, or let something stand in (model: compensations)."
+)
 _NOT_REPORTED = "The device reported nothing for it."
 _NO_EXCUSE = "The device says that it does not apply, which is not for a device to say of a critical control."
 
@@ -251,7 +254,7 @@ _RANKS = {severity: severity.rank for severity in Severity}
 def _reasons(ordered: list[Judged]) -> Iterator[Reason]:
     for entry in ordered[:MAX_REASONS]:
         kind = "fail" if entry.outcome is Outcome.FAIL else "unknown"
-        what = entry.reason if kind == "fail" else f"{entry.title}: could not be decided. {entry.reason}"
+        what = entry.reason if kind == "fail" else f"{entry.title}: could not be decided. {_sentence(entry.reason)}"
         seen = f" Seen: {entry.proof[0]}{_more(len(entry.proof) - 1)}." if entry.proof else ""
         yield Reason(f"baseline.{kind}.{entry.control}", f"{what}{seen} {entry.why}", entry.remedy)
     if (more := len(ordered) - MAX_REASONS) > 0:
@@ -267,3 +270,9 @@ def _plain(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
+def _sentence(text: str) -> str:
+    """A device's words with a capital and a full stop, so that they can stand between two sentences."""
+    whole = text[:1].upper() + text[1:]
+    return whole if not whole or whole[-1] in ".!?" else f"{whole}."

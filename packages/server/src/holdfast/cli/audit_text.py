@@ -29,7 +29,7 @@ def show_audit(audited: Audited, questions: Sequence[Answer], *, everything: boo
             _finding(number, entry)
     if failed[WORST:]:
         heading(f"{len(failed) - WORST} more")
-        rows = [(word(e.severity.value), e.control, _short(e)) for e in failed[WORST:]]
+        rows = [(word(e.severity.value), e.control, e.reason) for e in failed[WORST:]]
         table(("severity", "control", "what is wrong"), rows, fold=("what is wrong",))
     _undecided(audited.report, everything=everything)
     if everything:
@@ -70,17 +70,13 @@ def _questions(questions: Sequence[Answer]) -> None:
 
 def _finding(number: int, entry: Judged) -> None:
     show(f"{number}. ", word(entry.severity.value), "  ", (entry.control, "bold"), f"  {entry.title}", indent=2)
-    show(_short(entry), indent=5)
+    show(entry.reason, indent=5)
     for proof in entry.proof[:SEEN]:
         show(("seen: ", "dim"), proof, indent=5)
     if len(entry.proof) > SEEN:
         show((f"and {len(entry.proof) - SEEN} more (--json lists them)", "dim"), indent=5)
     show(("why:  ", "dim"), entry.why, indent=5)
     show(("fix:  ", "bold"), entry.remedy, indent=5)
-
-
-def _short(entry: Judged) -> str:
-    return entry.reason
 
 
 def _undecided(report: Report, *, everything: bool) -> None:

@@ -97,9 +97,11 @@ def _repair(scene: Scene, incident: str) -> None:
     if fleet.world.isolated:
         fleet.close_port(camera)
     remove_backdoor(fleet.root(camera))
-    stage.tell(Mark.DO, camera.device, "repaired: the account and the listener are gone.")
+    gone = "the account and the listener are gone" if fleet.world.isolated else "the account is gone"
+    stage.tell(Mark.DO, camera.device, f"repaired: {gone}.")
     page = scene.wait_for_level(camera, scene.good)
-    scene.verdict(camera, page, "again, by its own evidence; nobody had to press a button.")
+    alone = "; nobody had to press a button" if scene.good == TRUSTED else ""
+    scene.verdict(camera, page, f"again, by its own evidence{alone}.")
     if scene.good != TRUSTED:
         # Only trust closes it by itself, and what listens cannot be known here.
         scene.api.post(f"/incidents/{incident}/close", {"why": "the backdoor was removed"})

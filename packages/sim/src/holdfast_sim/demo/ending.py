@@ -118,7 +118,7 @@ def _record(scene: Scene) -> None:
     )
     for line in parse_header(exported.read_bytes().split(b"\n", 1)[0] + b"\n").checkpoint.rstrip().splitlines():
         if line:
-            stage.more(line, label="checkpoint" if line.endswith("/holdfast") else "")
+            stage.exact(line, label="checkpoint" if line.endswith("/holdfast") else "")
 
 
 def _held(scene: Scene) -> dict[str, Path]:

@@ -20,6 +20,7 @@ from holdfast_sim.demo.processes import Processes
 
 INIT_SECONDS = 180
 READY_SECONDS = 120
+STARTS = 3
 NAME = "server"
 _USUAL = {"device": 8444, "operator": 8443, "metrics": 9464}
 
@@ -50,10 +51,16 @@ class Plane:
         self._processes = processes
         self._address = address
         self.data = data
-        self.ports = {
-            name: _free(address if name == "device" else "127.0.0.1", usual) for name, usual in _USUAL.items()
-        }
-        self.url = f"https://{address}:{self.ports['device']}"
+        self.ports = self._free_ports()
+
+    @property
+    def url(self) -> str:
+        """Where devices call."""
+        return f"https://{self._address}:{self.ports['device']}"
+
+    def _free_ports(self) -> dict[str, int]:
+        hosts = {"device": self._address}
+        return {name: _free(hosts.get(name, "127.0.0.1"), usual) for name, usual in _USUAL.items()}
 
     def found(self) -> Founded:
         """Make the data folder. Raises WorldError ``demo.init``."""
@@ -78,10 +85,23 @@ class Plane:
 
     def serve(self, token: str) -> Api:
         """Start it and wait until it is ready. Raises WorldError ``demo.server``."""
+        for _ in range(STARTS):
+            api = self._started(token)
+            if api is not None:
+                return api
+            self.ports = self._free_ports()  # somebody took one between the look and the start
+        log = self._processes.log(NAME)
+        said = log.read_text(errors="replace").strip().splitlines()[-3:]
+        raise WorldError(
+            "demo.server", f"The control plane did not become ready: {' '.join(said)}", remedy=f"All of it is in {log}."
+        )
+
+    def _started(self, token: str) -> Api | None:
         words = [program("holdfast"), "serve", "--data", str(self.data)]
         log = self._processes.log(NAME)
         # Only the devices of the demo need to reach the port for devices.
-        self._processes.start(NAME, words, env={"HOLDFAST_DEVICE_HOST": self._address, "NO_COLOR": "1"})
+        ports = {f"HOLDFAST_{name.upper()}_PORT": str(port) for name, port in self.ports.items()}
+        self._processes.start(NAME, words, env={"HOLDFAST_DEVICE_HOST": self._address, "NO_COLOR": "1", **ports})
         api = Api(self.ports["operator"], self.data / "keys" / "root.pem", token, log)
         deadline = time.monotonic() + READY_SECONDS
         while time.monotonic() < deadline and self._processes.running(NAME):
@@ -89,7 +109,7 @@ class Plane:
                 api.get("/status")
                 return api
             time.sleep(0.1)
-        raise WorldError("demo.server", "The control plane did not become ready.", remedy=f"It said why in {log}.")
+        return None
 
 
 def _free(address: str, usual: int) -> int:

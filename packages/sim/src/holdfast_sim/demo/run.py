@@ -18,11 +18,11 @@ from typing import Any, NoReturn
 
 from holdfast_core.kernel.errors import HoldfastError, WorldError
 from holdfast_sim.demo.attack import attack
-from holdfast_sim.demo.cast import CAST
+from holdfast_sim.demo.cast import CAST, HARDENED
 from holdfast_sim.demo.ending import ending
 from holdfast_sim.demo.fleet import INTRUDER, Fleet, build_tree
 from holdfast_sim.demo.opening import enroll, first_check_ins
-from holdfast_sim.demo.plane import Founded, Plane
+from holdfast_sim.demo.plane import Founded, Plane, program
 from holdfast_sim.demo.processes import Alone, Processes, end_left_behind
 from holdfast_sim.demo.scene import Scene
 from holdfast_sim.demo.stage import Mark, Stage
@@ -30,7 +30,8 @@ from holdfast_sim.demo.theft import theft
 from holdfast_sim.namespaces import Namespaces, NoNamespaces, open_world
 from holdfast_sim.packages import PackageStore
 
-FINE, FAILED = 0, 1
+FINE, FAILED, INTERRUPTED = 0, 1, 130
+"""130: as shells tell Ctrl-C."""
 LOCK = "demo.lock"
 LOOK_EVERY_S = 1.0
 
@@ -66,8 +67,10 @@ def run(stage: Stage, folder: Path, packages: Path, *, once: bool) -> int:
             if not once:
                 _live_on(scene)
     except Ended:
-        stage.tell(Mark.NOTE, "", "Ended; every process and namespace of the demo is gone.")
-        return FINE if told else FAILED
+        when = "" if told else " before the end of the story"
+        stage.tell(Mark.NOTE, "", f"Ended{when}; every process and namespace of the demo is gone.")
+        stage.tell(Mark.NOTE, "", f"What they wrote is in {_shown(folder)} until the next run, or make clean.")
+        return FINE if told else INTERRUPTED
     except HoldfastError as error:
         stage.end(f"{error.sentence} [{error.code}] {error.remedy}", good=False, code=error.code)
         return FAILED
@@ -117,11 +120,11 @@ def _introduce(stage: Stage, plane: Plane, founded: Founded) -> None:
 
 def _live_on(scene: Scene) -> NoReturn:
     """Tell what changes until somebody ends it."""
-    stage, data = scene.stage, scene.folder / "control-plane"
+    stage, data = scene.stage, _shown(scene.folder / "control-plane")
     stage.act(7, "The fleet lives on", "Ctrl-C ends it. Meanwhile, in another terminal:")
     for words in ("device list --worst", "device show door-2", "incident list", "log show"):
-        stage.more(f"{Path('.venv/bin/holdfast')} {words} --data {data}")
-    stage.more(f"{scene.fleet.root(CAST[2])} is the root of door-1: change something in it and watch.", label="try")
+        stage.exact(f"{_shown(Path(program('holdfast')))} {words} --data {data}")
+    stage.exact(f"{_shown(scene.fleet.root(HARDENED))} is the root of door-1: change it and watch.", label="try")
     before = _levels(scene)
     while True:
         time.sleep(LOOK_EVERY_S)
@@ -130,6 +133,12 @@ def _live_on(scene: Scene) -> NoReturn:
             if before.get(device, ("", ""))[0] != level:
                 stage.tell(Mark.FOUND, device, f"now, because: {reason}", level=level)
         before = after
+
+
+def _shown(path: Path) -> Path:
+    """`path` as one would type it here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _levels(scene: Scene) -> dict[str, tuple[str, str]]:

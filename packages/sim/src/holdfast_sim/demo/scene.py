@@ -89,7 +89,7 @@ class Scene:
 
     def verdict(self, member: Member, page: Any, text: str) -> None:
         """Tell a verdict."""
-        mark = Mark.SEEN if page["level"] == self.good else Mark.FOUND
+        mark = Mark.SEEN if page["level"] in {self.good, TRUSTED} else Mark.FOUND
         self.stage.tell(mark, member.device, text, level=page["level"], reasons=codes(page))
 
 

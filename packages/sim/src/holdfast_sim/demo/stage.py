@@ -127,6 +127,14 @@ class Stage:
         for index, line in enumerate(lines):
             self._line(" " * _INDENT + ("  " if index and label else "") + line)
 
+    def exact(self, text: str, *, label: str = "") -> None:
+        """A detail that is there to be copied: never wrapped."""
+        if self._json:
+            self._event("detail", label=label, text=clean(text))
+            return
+        lead = f"{label}: " if label else ""
+        self._line("     " + self._paint(lead, "2") + clean(text))
+
     def table(
         self, name: str, head: Sequence[str], rows: Sequence[Sequence[str]], data: Sequence[Mapping[str, Any]]
     ) -> None:

@@ -32,7 +32,7 @@ def theft(scene: Scene) -> None:
     stopped = time.monotonic()
     thief = scene.fleet.steal(camera)
     first = _attempt(scene, thief, 1)
-    stage.tell(Mark.ATTACK, "intruder", "checks in as the camera, from a process and a network of its own.")
+    stage.tell(Mark.ATTACK, "intruder", f"checks in as the camera, from {_place(scene)}.")
     _require(scene, first, _CONFLICT, "identity.clone")
     stage.tell(Mark.SEEN, "intruder", f"refused with {first.status} {first.code}. {first.sentence}", port=first.port)
     incident = scene.wait_for_incident(camera, "clone", is_open=True)
@@ -41,6 +41,10 @@ def theft(scene: Scene) -> None:
     _revoke(scene, thief, first)
     _enroll_again(scene, incident["id"])
     _silence(scene, stopped)
+
+
+def _place(scene: Scene) -> str:
+    return "a process and a network of its own" if scene.fleet.world.isolated else "a process of its own"
 
 
 def _revoke(scene: Scene, thief: subprocess.Popen[bytes], first: Outcome) -> None:
