@@ -173,12 +173,13 @@ def test_every_page_with_commands_is_read_here(checkout: Path) -> None:
 
 def ports() -> dict[str, str]:
     """`holdfast init` with ports that are free here."""
-    given = ""
+    chosen = {}
     for name in ("device", "operator", "metrics"):
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))
-            given += f" --{name}-port {sock.getsockname()[1]}"
-    return {"holdfast init": "holdfast init" + given}
+            chosen[name] = sock.getsockname()[1]
+    given = "".join(f" --{name}-port {port}" for name, port in chosen.items())
+    return {"holdfast init": "holdfast init" + given, "localhost:8443": f"localhost:{chosen['operator']}"}
 
 
 def serving(reader: Reader, command: str) -> None:

@@ -221,7 +221,9 @@ def test_a_critical_control_that_is_left_out_is_never_affirmed(
     critical = {control.id for control in of.controls if control.severity is Severity.CRITICAL}
     if (critical & asked) - {finding.control for finding in sent}:
         assert read(made).tier is not Tier.AFFIRMING
-    assert made.decided <= len(asked & {finding.control for finding in sent})
+    # What stands in for others decides them too; without it nothing is decided that was not reported.
+    own = [entry for entry in made.judged if entry.control in asked and entry.outcome in {Outcome.PASS, Outcome.FAIL}]
+    assert {entry.control for entry in own} <= {finding.control for finding in sent}
 
 
 @settings(max_examples=40)

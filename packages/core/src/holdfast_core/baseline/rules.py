@@ -43,7 +43,7 @@ MAX_REASONS = 16
 """Reasons of one appraisal, worst first; what is left out is counted in ``baseline.more``."""
 
 _UNDECIDED = (
-    "See to it that the device looks: its agent must be able to read what the control is about. Where its client cannot "
+    "See to it that the device looks: its agent must be able to read what the control is about. Where a client cannot "
     "judge it, as the shell client cannot judge most, use the agent, or let something stand in (model: compensations)."
 )
 _NOT_REPORTED = "The device reported nothing for it."
