@@ -7,9 +7,12 @@ import base64
 import contextlib
 import http.client
 import json
+import os
+import re
 import socket
 import ssl
 import time
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -46,6 +49,23 @@ def server(tmp_path_factory):
     asyncio.run(prepare())
     with ServerProcess(folder) as running:
         yield running
+        peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{running.process.pid}/status").read_text())
+    assert peak is not None
+    assert int(peak[1]) < 300 * 1024, "the attacks of this module made the server grow"
+
+
+def memory_mib(server):
+    pages = int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def drained(sock):
+    """Whatever can still be read."""
+    data = b""
+    with contextlib.suppress(OSError):
+        while piece := sock.recv(65536):
+            data += piece
+    return data
 
 
 def check_in(seq, boot="boot-0001"):
@@ -169,6 +189,72 @@ def test_one_byte_a_second(server):
     assert answer.startswith(b"HTTP/1.1 408")
     assert b"http.too_slow" in answer
     assert time.monotonic() - started > LIMITS.header_seconds / 2, "cut off for another reason"
+    assert_others_are_served(server)
+
+
+def test_a_body_that_trickles(server):
+    started = time.monotonic()
+    with raw(server, server.folder / "good.pem") as sock:
+        sock.sendall(b"POST /v1/check-in HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100000\r\n\r\n")
+        sock.settimeout(1.0)
+        answer = b""
+        while not answer and time.monotonic() < started + 10 * LIMITS.body_seconds:
+            sock.sendall(b"x")
+            with contextlib.suppress(TimeoutError):
+                answer = sock.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert_others_are_served(server)
+
+
+def test_a_thousand_requests_of_which_no_answer_is_read(server):
+    """One connection, no certificate: without a bound each would wait in memory for its turn."""
+    before = memory_mib(server)
+    for _ in range(5):
+        with raw(server, None) as sock:
+            sock.settimeout(1.0)
+            with contextlib.suppress(OSError):
+                for _ in range(200):
+                    sock.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" * 800)
+            assert b"http.pipelined" in drained(sock)
+    assert memory_mib(server) < before + 64
+    assert_others_are_served(server)
+
+
+def test_mute_connections_do_not_keep_others_out(server):
+    """More than may shake hands at once, none of which says a word."""
+    mute = []
+    try:
+        for _ in range(LIMITS.handshakes + 200):
+            sock = socket.socket()
+            sock.settimeout(30)
+            sock.connect(("127.0.0.1", server.config.device_port))
+            mute.append(sock)
+        assert_others_are_served(server)
+        descriptors = len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+        assert descriptors < LIMITS.handshakes + 100
+    finally:
+        for sock in mute:
+            sock.close()
+
+
+def test_one_device_that_takes_every_connection(server):
+    held = []
+    try:
+        for _ in range(LIMITS.connections_per_device):
+            sock = raw(server, server.folder / "good.pem").__enter__()
+            sock.sendall(b"GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert sock.recv(4096).startswith(b"HTTP/1.1 404")
+            held.append(sock)
+        with raw(server, server.folder / "good.pem") as sock:
+            refused = received(sock)
+        assert b"http.too_many_connections" in refused
+        assert b"retry-after" in refused
+        with raw(server, server.folder / "expired.pem") as other:  # another certificate has its own share
+            other.sendall(b"GET /nothing HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            assert received(other).startswith(b"HTTP/1.1 404")
+    finally:
+        for sock in held:
+            sock.close()
     assert_others_are_served(server)
 
 

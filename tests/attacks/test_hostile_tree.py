@@ -186,14 +186,18 @@ def test_nested_deeper_than_any_stack(tmp_path: Path) -> None:
         os.close(here)
         here = below
     os.close(here)
-    descriptors = len(list(Path("/proc/self/fd").iterdir()))
-    findings = everything(tmp_path)
-    assert findings.findings[ALL.index(WorldWritable())].outcome is Outcome.UNKNOWN
-    assert "nested" in findings.findings[ALL.index(WorldWritable())].reason
-    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
-    # pytest's own clean-up recurses; take the tower down level by level.
-    tower = tmp_path / "d"
-    moved = tmp_path / "e"
+    try:
+        descriptors = len(list(Path("/proc/self/fd").iterdir()))
+        findings = everything(tmp_path)
+        assert findings.findings[ALL.index(WorldWritable())].outcome is Outcome.UNKNOWN
+        assert "nested" in findings.findings[ALL.index(WorldWritable())].reason
+        assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
+    finally:
+        take_down(tmp_path / "d", tmp_path / "e")
+
+
+def take_down(tower: Path, moved: Path) -> None:
+    """Level by level: pytest's own clean-up recurses."""
     while tower.exists():
         inner = tower / "d"
         if inner.exists():
@@ -274,3 +278,35 @@ def test_a_tree_that_is_not_there(tmp_path: Path) -> None:
     assert {f.outcome for f in findings} <= {Outcome.UNKNOWN, Outcome.NOT_APPLICABLE}
     with pytest.raises(Unreadable):
         FolderRoot(tmp_path / "nothing").top()
+
+
+@pytest.mark.parametrize("path", ["etc/ssh/sshd_config", "etc/xinetd.conf", "etc/systemd/journald.conf"])
+def test_a_line_of_a_million_blanks(tmp_path: Path, path: str) -> None:
+    """Quadratic reading of it would take the better part of an hour."""
+    line = "PermitRootLogin no" + " " * 900_000 + "y"
+    grow(tmp_path, {path: f"{line}\nservice x\n{{\n a = {line}\n}}\n" + "\n" * 900_000})
+    assert_planted_is_found(tmp_path)
+    assert ask(tmp_path, SSHD).outcome in {Outcome.FAIL, Outcome.NOT_APPLICABLE, Outcome.UNKNOWN, Outcome.PASS}
+
+
+def test_a_thousand_keys_that_begin_and_one_that_is_whole(tmp_path: Path) -> None:
+    begin = b"-----BEGIN PRIVATE KEY-----"
+    grow(
+        tmp_path,
+        {
+            "a": begin * 500_000,
+            "b": begin * 1_000 + b"\n" + pem("PRIVATE KEY", der_ec_key()).encode(),
+            "c": b"-----END" * 99_999,
+        },
+    )
+    finding = ask(tmp_path, PrivateKeys())
+    assert (finding.outcome, [proof.split(" ")[0] for proof in finding.proof]) == (Outcome.FAIL, ["/b"])
+
+
+@pytest.mark.parametrize("pattern", ["/usr/bin/[z-a]", "/usr/bin/" + "*a" * 24 + "*b", "/usr/bin/[", "/*/" * 40])
+def test_a_pattern_that_no_shell_would_finish(tmp_path: Path, pattern: str) -> None:
+    grow(tmp_path, {"usr/bin/" + "a" * 120: ("x", 0o4755)})
+    findings = audit(FolderRoot(tmp_path), [("FS-05", Setuid())], a_plan(setuid=(pattern,)))
+    assert findings.findings[0].outcome in {Outcome.FAIL, Outcome.UNKNOWN}
+    allowed = audit(FolderRoot(tmp_path), [("FS-05", Setuid())], a_plan(setuid=("/usr/bin/*a",)))
+    assert allowed.findings[0].outcome in {Outcome.PASS, Outcome.UNKNOWN}  # the control; unknown without root

@@ -110,7 +110,8 @@ TIERS = [
     pytest.param({"FS-04": Outcome.FAIL}, Tier.AFFIRMING, id="a low failure"),
     pytest.param({"FS-03": Outcome.FAIL}, Tier.AFFIRMING, id="a medium failure"),
     pytest.param({"FS-02": Outcome.FAIL}, Tier.WARNING, id="a high failure"),
-    pytest.param({"FS-02": Outcome.UNKNOWN}, Tier.AFFIRMING, id="a high one undecided"),
+    pytest.param({"FS-02": Outcome.UNKNOWN}, Tier.WARNING, id="a high one undecided"),
+    pytest.param({"FS-03": Outcome.UNKNOWN}, Tier.AFFIRMING, id="a medium one undecided"),
     pytest.param({"FS-01": Outcome.UNKNOWN}, Tier.WARNING, id="a critical one undecided"),
     pytest.param({"FS-01": Outcome.FAIL}, Tier.CONTRAINDICATED, id="a critical failure"),
     pytest.param(

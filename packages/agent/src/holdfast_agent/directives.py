@@ -64,9 +64,16 @@ def unsupported(order: Order) -> DirectiveReport:
 def read_plan(order: Order) -> Plan | DirectiveReport:
     """The plan in a ``plan`` directive, or why it is refused."""
     try:
-        return msgspec.json.decode(order.args, type=Plan)
+        plan = msgspec.json.decode(order.args, type=Plan)
     except (msgspec.MsgspecError, RecursionError) as error:
         return refused(order, "directive.malformed", f"The plan could not be read: {error}.")
+    if len(set(plan.controls)) != len(plan.controls) or len(plan.controls) > LIMITS.findings:
+        return refused(order, "directive.malformed", "The plan asks a control twice, or asks too many.")
+    if "\0" in plan.health.path or "\0" in plan.health.process:
+        return refused(order, "directive.malformed", "The plan's health probe names what no file can be called.")
+    if max(len(plan.setuid), len(plan.writable)) > LIMITS.model_items:
+        return refused(order, "directive.malformed", "The plan expects more paths than a model can list.")
+    return plan
 
 
 def read_harden(order: Order) -> HardenArgs | DirectiveReport:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -77,7 +78,7 @@ _Part = tuple[ControlId, int]
 
 _SKIPPED_LIVE = frozenset({"proc", "sys", "dev", "run"})
 _WALKING = (WorldWritable, Unowned, Setuid, WritableList, PrivateKeys, Elf, CoreFiles)
-_TROUBLE = (HoldfastError, OSError, ValueError, LookupError, ArithmeticError, RecursionError, struct.error)
+_TROUBLE = (HoldfastError, OSError, ValueError, LookupError, ArithmeticError, RecursionError, struct.error, re.error)
 """What reading a hostile or broken tree can raise, even past a parser's own care; anything else is a bug of ours."""
 
 

@@ -17,6 +17,7 @@ import base64
 import binascii
 import hashlib
 import re
+from itertools import zip_longest
 
 MARK = b"PRIVATE KEY-----"
 """What a PEM or OpenSSH key cannot do without; cheap to search for."""
@@ -56,8 +57,11 @@ _PUBLISHED = frozenset(
 def private_keys(data: bytes) -> tuple[str, ...]:
     """The kinds of the private keys anywhere in `data`, in order: ``RSA``, ``EC``, ``DSA``, ``PKCS#8``, ``SSH``."""
     kinds = []
-    for match in _BEGIN.finditer(data):
-        end = data.find(b"-----END", match.end(), match.end() + KEY_BYTES)
+    begins = list(_BEGIN.finditer(data))
+    for match, after in zip_longest(begins, begins[1:]):
+        # A key ends before another begins: so each byte is decoded once, however many begin and none ends.
+        limit = min(match.end() + KEY_BYTES, after.start() if after else len(data))
+        end = data.find(b"-----END", match.end(), limit)
         if end > 0 and (kind := _pem_kind(match.group(1), data[match.end() : end])):
             kinds.append(kind)
     return tuple(kinds)

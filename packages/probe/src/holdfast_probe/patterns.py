@@ -1,34 +1,22 @@
-"""Path patterns: ``*``, ``?`` and ``[...]`` match inside one component, as a shell does."""
+"""Path patterns: ``*``, ``?`` and ``[...]`` match inside one component, as a shell does.
+
+1. Component by component, so that no pattern, however many stars it has, takes more than its length times the path's.
+2. A pattern that a shell would match nothing with, such as a range that runs backwards, matches nothing here.
+"""
 
 from __future__ import annotations
 
-import re
+import fnmatch
 from collections.abc import Iterable
 
-_NOTHING = re.compile(r"(?!)")
 
+class PathPattern:
+    """Matches the paths that any of some patterns does; none match nothing."""
 
-def path_pattern(globs: Iterable[str]) -> re.Pattern[str]:
-    """One expression that matches (`fullmatch`) the paths any of `globs` does; none match nothing."""
-    parts = [_translated(glob) for glob in globs]
-    return re.compile("|".join(parts), re.DOTALL) if parts else _NOTHING
+    def __init__(self, globs: Iterable[str]) -> None:
+        self._patterns = [tuple(glob.split("/")) for glob in globs]
 
-
-def _translated(glob: str) -> str:
-    out = []
-    position = 0
-    while position < len(glob):
-        char = glob[position]
-        close = glob.find("]", position + 2) if char == "[" else -1
-        if char == "*":
-            out.append("[^/]*")
-        elif char == "?":
-            out.append("[^/]")
-        elif close > 0 and "/" not in glob[position:close]:
-            inside = glob[position + 1 : close].replace("\\", "\\\\")
-            out.append("[" + ("^/" + inside[1:] if inside[0] == "!" else inside) + "]")
-            position = close
-        else:
-            out.append(re.escape(char))
-        position += 1
-    return "(?:" + "".join(out) + ")"
+    def matches(self, path: str) -> bool:
+        """Whether the whole of `path` does."""
+        names = path.split("/")
+        return any(len(parts) == len(names) and all(map(fnmatch.fnmatchcase, names, parts)) for parts in self._patterns)

@@ -146,6 +146,8 @@ class _Tree:
         for part in (p for p in pattern.split("/") if p):
             if any(c in part for c in "*?["):
                 found = [f"{base}/{name}" for base in found for name in self._matches(base or "/", part)]
+                if len(found) > MAX_ENTRIES:
+                    raise Unreadable(pattern, f"it fits more than {MAX_ENTRIES} paths")
             else:
                 found = [f"{base}/{part}" for base in found]
         return tuple(sorted(path for path in found if self._exists(path)))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import TypeAlias
 
@@ -220,12 +220,25 @@ def _xinetd(root: Root) -> list[Started] | None:
         return None
     found = []
     for path in paths:
-        text = "\n".join(_lines(root, path) or ())
-        for name, body in re.findall(r"^\s*service\s+(\S+)\s*\{([^}]*)\}", text, re.MULTILINE):
-            settings = dict(re.findall(r"^\s*(\w+)\s*\+?=\s*(.*?)\s*$", body, re.MULTILINE))
+        for name, settings in _xinetd_services(_lines(root, path) or ()):
             if settings.get("disable", "no") != "yes":
                 found.append(Started(name, tuple(_programs(settings.get("server", ""))), path))
     return found
+
+
+def _xinetd_services(lines: Iterable[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """The services of an xinetd.conf(5) and their settings, line by line: one pass, however hostile the file."""
+    name, settings = "", dict[str, str]()
+    for line in lines:
+        words = line.replace("{", " { ").split(maxsplit=2)
+        if len(words) > 1 and words[0] == "service":
+            name, settings = words[1], {}
+        elif line.strip() == "}" and name:
+            yield name, settings
+            name = ""
+        elif "=" in line:
+            key, _, value = line.partition("=")
+            settings[key.rstrip(" \t+-").strip()] = value.strip()
 
 
 def _programs(command: str) -> list[str]:

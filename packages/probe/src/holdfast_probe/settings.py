@@ -18,8 +18,9 @@ from holdfast_probe.roots import Missing, Root, Unreadable
 from holdfast_probe.sight import Sight, judged, not_applicable
 
 _MOST_FILES = 64
-_SSHD_LINE = re.compile(r"\s*([A-Za-z0-9]+)(?:\s*=\s*|\s+)(.*?)\s*$")
-_PAIR = re.compile(r"\s*([^\s=:#;\[]+)\s*(?:[=:]\s*|\s+)(.*?)\s*$")
+# What follows is taken whole and stripped: a lazy group before trailing space would be quadratic in a hostile line.
+_SSHD_LINE = re.compile(r"\s*([A-Za-z0-9]+)(?:\s*=\s*|\s+)(.*)")
+_PAIR = re.compile(r"\s*([^\s=:#;\[]+)\s*(?:[=:]\s*|\s+)(.*)")
 _SECTION = re.compile(r"\s*\[([^\]]*)\]\s*$")
 
 
@@ -82,7 +83,7 @@ class _SshdReader:
             match = None if line.lstrip().startswith("#") else _SSHD_LINE.match(line)
             if match is None:
                 continue
-            keyword, rest = match.group(1).lower(), match.group(2)
+            keyword, rest = match.group(1).lower(), match.group(2).strip()
             if keyword == "match":
                 scope = "" if rest.lower() == "all" else f"Match {rest}"
             elif keyword == "include":
@@ -115,12 +116,18 @@ def _keyvalue(root: Root, spec: Setting) -> list[Value]:
             if header := _SECTION.match(line):
                 inside = header.group(1).strip()
             elif (pair := _PAIR.match(line)) and pair.group(1).lower() == key.lower() and section in ("", inside):
-                last = Value(_unquoted(pair.group(2)), f"{path}:{number}")
+                last = Value(_unquoted(pair.group(2).strip()), f"{path}:{number}")
     return [last] if last else []
 
 
+def _without_comment(text: str) -> str:
+    """`text` up to the first ``#`` or ``;`` that follows white space."""
+    cut = next((at for at in range(1, len(text)) if text[at] in "#;" and text[at - 1].isspace()), len(text))
+    return text[:cut]
+
+
 def _unquoted(text: str) -> str:
-    text = re.sub(r"\s+[#;].*$", "", text).strip()
+    text = _without_comment(text).strip()
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
 
 

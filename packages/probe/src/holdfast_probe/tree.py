@@ -17,7 +17,7 @@ from holdfast_core.baseline.model import Plan
 from holdfast_core.baseline.probes import Elf, ElfProperty, PrivateKeys
 from holdfast_probe.elf import ET_CORE, ET_DYN, ET_EXEC, ElfFacts, read_elf
 from holdfast_probe.keys import KEY_BYTES, MARK, bare_key, may_be_bare, private_keys
-from holdfast_probe.patterns import path_pattern
+from holdfast_probe.patterns import PathPattern
 from holdfast_probe.roots import Missing, Root, Unreadable
 from holdfast_probe.sight import Sight, Tally, failed_by, not_applicable, passed, unknown
 from holdfast_probe.walk import OVERLAP, WINDOW, Collector, Opened, Walked, Wants
@@ -84,12 +84,12 @@ class SetuidHunt(OwnersHunt):
 
     def __init__(self, root: Root, plan: Plan) -> None:
         super().__init__(root)
-        self._paths = path_pattern(plan.setuid)
+        self._paths = PathPattern(plan.setuid)
         self._nodes = _nodes(root, plan.setuid)
 
     def seen(self, path: str, status: os.stat_result) -> None:
         """Count regular files only: setgid on a directory hands down a group, it grants nothing."""
-        known = self._paths.fullmatch(path) or (status.st_dev, status.st_ino) in self._nodes
+        known = self._paths.matches(path) or (status.st_dev, status.st_ino) in self._nodes
         if stat.S_ISREG(status.st_mode) and not known:
             self.found.add(f"{path} ({status.st_mode & 0o7777:04o})")
 
@@ -105,12 +105,12 @@ class WritableHunt(Hunt):
         entries = [entry.rstrip("/") or "/" for entry in plan.writable]
         below = [re.escape("/" if entry == "/" else entry + "/") for entry in entries]
         self._below = re.compile("|".join(below)) if below else re.compile(r"(?!)")
-        self._paths = path_pattern(entries)
+        self._paths = PathPattern(entries)
         self._nodes = _nodes(root, entries)
 
     def seen(self, path: str, status: os.stat_result) -> None:
         """Count it unless it is, or lies below, an expected directory."""
-        if not stat.S_ISDIR(status.st_mode) or self._paths.fullmatch(path) or self._below.match(path):
+        if not stat.S_ISDIR(status.st_mode) or self._paths.matches(path) or self._below.match(path):
             return
         if (status.st_dev, status.st_ino) not in self._nodes:
             self.found.add(f"{path} ({status.st_mode & 0o7777:04o})")
@@ -152,7 +152,7 @@ class KeyHunt(Hunt):
 
     def __init__(self, spec: PrivateKeys, *, file_bytes: int) -> None:
         super().__init__()
-        self._allow = path_pattern(spec.allow)
+        self._allow = PathPattern(spec.allow)
         self._most = file_bytes
         self.praise = f"no private key in the first {file_bytes // 1024} KiB of each file"
 
@@ -172,7 +172,7 @@ class KeyHunt(Hunt):
         beyond = 0
         if not kinds and file.size > len(file.head) and self._most > len(file.head):
             kinds, beyond = self._further(file)
-        if kinds and not self._allow.fullmatch(path):
+        if kinds and not self._allow.matches(path):
             self.found.add(f"{path} ({kinds[0]} private key)")
         return beyond
 

@@ -262,6 +262,9 @@ class Walk:
             self._unread += 1
         finally:
             os.close(fd)
+        # After every file, since one can take long; entries alone are cheap, and looked at in `_tick`.
+        if self._clock() > self._deadline:
+            self._cut = _too_long(self._budget)
         if self._bytes > self._budget.content_bytes:
             self._cut = f"More than {self._budget.content_bytes} bytes of content."
 
@@ -280,5 +283,9 @@ class Walk:
         if self._entries > self._budget.files:
             self._cut = f"The tree has more than {self._budget.files} entries."
         elif self._clock() > self._deadline:
-            self._cut = f"The walk took longer than {self._budget.seconds:g} s."
+            self._cut = _too_long(self._budget)
         return bool(self._cut)
+
+
+def _too_long(budget: Budget) -> str:
+    return f"The walk took longer than {budget.seconds:g} s."

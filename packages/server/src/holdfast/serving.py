@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
+import resource
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -26,13 +28,17 @@ from holdfast.response.dispatch import Dispatcher
 from holdfast.web.api.app import operator_app
 from holdfast.web.api.services import Services
 from holdfast.web.device.app import device_app
-from holdfast.web.device.protocol import BoundedProtocol, LocalProtocol
+from holdfast.web.device.protocol import LocalProtocol, bounded
 from holdfast.web.health import health_app
 from holdfast.web.listeners import Listener, bind, bind_local
 from holdfast.web.tls import device_context, operator_context
 from holdfast_core.kernel.digests import Digest
+from holdfast_core.kernel.limits import Limits
 
 STARTING_SECONDS = 0.01
+RESERVED_DESCRIPTORS = 256
+"""For the other ports, the database and whoever looks after the server."""
+_log = logging.getLogger("holdfast.serving")
 
 
 def services_of(plane: Plane, device_port: int) -> Services:
@@ -61,27 +67,28 @@ class Serving:
         device_socket = bind(config.device_host, config.device_port)
         services = services_of(plane, device_socket.getsockname()[1])
         certificate, key = config.operator_files(keys)
-        bounded = type("Bounded", (BoundedProtocol,), {"limits": limits})
         devices = device_app(plane.check_ins, plane.identity, limits)
         health, counted = health_app(services, devices)
         self.plane = plane
-        self.device = Listener(counted, device_socket, tls=device_context(keys), limits=limits, protocol=bounded)
+        self.device = Listener(
+            counted, device_socket, tls=device_context(keys), limits=limits, protocol=bounded(limits)
+        )
         self.operator = Listener(
             operator_app(services, local=False),
             bind(config.operator_host, config.operator_port),
             tls=operator_context(certificate, key),
             limits=limits,
-            protocol=bounded,
+            protocol=bounded(limits),
         )
         self.local = Listener(
             operator_app(services, local=True),
             bind_local(plane.folder / SOCKET),
             tls=None,
             limits=limits,
-            protocol=LocalProtocol,
+            protocol=bounded(limits, LocalProtocol),
         )
         self.health = Listener(
-            health, bind("127.0.0.1", config.metrics_port), tls=None, limits=limits, protocol=bounded
+            health, bind("127.0.0.1", config.metrics_port), tls=None, limits=limits, protocol=bounded(limits)
         )
         self._listeners = (self.device, self.operator, self.local, self.health)
         self._work: list[Coroutine[Any, Any, None]] = [plane.verdicts.watch(), keep_trimmed()]
@@ -101,9 +108,20 @@ class Serving:
             if done:
                 return
 
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        """Work that never ends by itself. If it does, the server ends too: without it verdicts would stand for ever."""
+        try:
+            await work
+        finally:
+            self.stop()
+
     async def run(self) -> None:
-        """Serve until `stop`."""
-        background = [asyncio.create_task(work) for work in self._work]
+        """Serve until `stop`.
+
+        Raises:
+            Exception: what ended a part of the work that should never end.
+        """
+        background = [asyncio.create_task(self._guarded(work)) for work in self._work]
         try:
             await asyncio.gather(*(listener.listen() for listener in self._listeners))
         finally:
@@ -152,11 +170,27 @@ def addresses(serving: Serving) -> Addresses:
     )
 
 
+def raise_descriptors(limits: Limits) -> None:
+    """Let this process open as many files as its limits on connections need, as far as it may."""
+    needed = limits.connections + limits.handshakes + RESERVED_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < needed:
+        _log.warning(
+            "only %d files may be open, and %d connections need %d: lower connections in holdfast.toml, or raise "
+            "LimitNOFILE",
+            allowed, limits.connections, needed,
+        )  # fmt: skip
+
+
 async def serve(config: Config, folder: Path, tell: Callable[[Addresses], object]) -> None:
     """Run the control plane until SIGTERM or SIGINT; `tell` hears where it answers, once it does."""
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    raise_descriptors(config.limits)
     async with running(config, folder) as serving:
         # What a start loads stays; without this the collector walks the whole fleet again and again.
         gc.collect()

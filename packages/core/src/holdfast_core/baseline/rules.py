@@ -5,8 +5,8 @@
    lapsed; a device may always meet the control instead.
 3. A device cannot excuse itself: `not_applicable` needs a reason and never counts for a critical control, and
    `compensated` is ours to say.
-4. Deciding nothing is no appraisal, and a critical control that could not be decided is never affirmed: leaving a
-   finding out must not look better than reporting it.
+4. Deciding nothing is no appraisal, and a critical or high control that could not be decided is never affirmed:
+   leaving a finding out must not look better than reporting it.
 5. Text from a device is stored with its control characters escaped: it is printed on terminals.
 """
 
@@ -39,6 +39,9 @@ from holdfast_core.kernel.reasons import Reason
 from holdfast_core.kernel.severity import Severity
 
 FEATURE = "baseline"
+REASON_BYTES = 384
+"""Of what a device can put into one reason: a verdict's reasons must always fit a leaf of the record, or a device could
+keep a bad verdict from being written. The whole proof is in the report."""
 MAX_REASONS = 16
 """Reasons of one appraisal, worst first; what is left out is counted in ``baseline.more``."""
 
@@ -125,8 +128,8 @@ def judge(baseline: Baseline, body: Findings | BuildManifest, catalogue: Catalog
 def appraise(report: Report, *, now: Instant, max_age_ms: int) -> Appraisal:
     """The baseline's reading of an audit, good for `max_age_ms` milliseconds.
 
-    A critical failure contraindicates; a high one, or a critical control that could not be decided, warns; all else
-    is affirmed, with the lesser failures among the reasons.
+    A critical failure contraindicates; a high one, or a critical or high control that could not be decided, warns; all
+    else is affirmed, with the lesser failures among the reasons.
     """
     reasons: tuple[Reason, ...]
     if report.decided == 0:
@@ -233,9 +236,7 @@ def _on_terms(asked: _Asked, found: dict[ControlId, Finding]) -> Judged:
 def _read(report: Report) -> tuple[Tier, tuple[Reason, ...]]:
     """Tier and reasons of a report in which something was decided."""
     failed = [entry for entry in report.judged if entry.outcome is Outcome.FAIL]
-    blind = [
-        entry for entry in report.judged if entry.outcome is Outcome.UNKNOWN and entry.severity is Severity.CRITICAL
-    ]
+    blind = [entry for entry in report.judged if entry.outcome is Outcome.UNKNOWN and entry.severity in _WEIGHTY]
     worst = {entry.severity for entry in failed}
     if Severity.CRITICAL in worst:
         tier = Tier.CONTRAINDICATED
@@ -248,6 +249,7 @@ def _read(report: Report) -> tuple[Tier, tuple[Reason, ...]]:
     return tier, tuple(_reasons(ordered))
 
 
+_WEIGHTY = frozenset({Severity.CRITICAL, Severity.HIGH})
 _RANKS = {severity: severity.rank for severity in Severity}
 
 
@@ -256,7 +258,8 @@ def _reasons(ordered: list[Judged]) -> Iterator[Reason]:
         kind = "fail" if entry.outcome is Outcome.FAIL else "unknown"
         what = entry.reason if kind == "fail" else f"{entry.title}: could not be decided. {_sentence(entry.reason)}"
         seen = f" Seen: {entry.proof[0]}{_more(len(entry.proof) - 1)}." if entry.proof else ""
-        yield Reason(f"baseline.{kind}.{entry.control}", f"{what}{seen} {entry.why}", entry.remedy)
+        told = _cut(f"{what}{seen}", REASON_BYTES)
+        yield Reason(f"baseline.{kind}.{entry.control}", f"{told} {entry.why}", entry.remedy)
     if (more := len(ordered) - MAX_REASONS) > 0:
         yield Reason("baseline.more", f"{more} more controls did not come out well.", "Read the whole report.")
 
@@ -276,3 +279,9 @@ def _sentence(text: str) -> str:
     """A device's words with a capital and a full stop, so that they can stand between two sentences."""
     whole = text[:1].upper() + text[1:]
     return whole if not whole or whole[-1] in ".!?" else f"{whole}."
+
+
+def _cut(text: str, size: int) -> str:
+    """`text`, or as much of it as `size` bytes hold."""
+    raw = text.encode()
+    return text if len(raw) <= size else raw[: size - 3].decode(errors="ignore") + "…"

@@ -33,6 +33,17 @@ class IdentityRefused(HostileData):
     default_http_status = 403
 
 
+_UNREADABLE = (
+    ValueError,
+    UnsupportedAlgorithm,
+    InvalidSignature,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What the parser raises for bytes that are no request; they share no base class."""
+
+
 def read_request(der: bytes, device: DeviceId, limits: Limits) -> x509.CertificateSigningRequest:
     """Parse and check a PKCS#10 request from `device`.
 
@@ -50,7 +61,7 @@ def read_request(der: bytes, device: DeviceId, limits: Limits) -> x509.Certifica
         request = x509.load_der_x509_csr(der)
         signed = request.is_signature_valid
         extensions = list(request.extensions)
-    except (ValueError, UnsupportedAlgorithm, InvalidSignature, x509.DuplicateExtension) as error:
+    except _UNREADABLE as error:
         raise HostileData(
             "csr.malformed",
             "The certificate request could not be read.",

@@ -15,6 +15,9 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
+LATEST = 253_402_300_799_999
+"""The last millisecond of the year 9999, the last that RFC 3339 can write."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

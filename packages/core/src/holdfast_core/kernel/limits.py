@@ -37,6 +37,14 @@ class Limits(msgspec.Struct, frozen=True):
     body_seconds: float = 30.0
     handshake_seconds: float = 20.0
     connections: int = 4096
+    connections_per_device: int = 8
+    """Of one certificate. Who shows none, as before enrollment, shares a quarter of all."""
+    handshakes: int = 256
+    """Under way at once; beyond it the oldest gives way, for an honest one takes milliseconds."""
+    answer_seconds: float = 60.0
+    """From the end of a request until its answer was taken off our hands."""
+    anonymous_seconds: int = 10
+    """How long a connection without a certificate may idle between two requests."""
     remembered_sequences: int = 16
     """Check-ins of a device that can still be told apart from a clone's when they come late."""
     remembered_boots: int = 8

@@ -102,6 +102,8 @@ class SectionState(msgspec.Struct, frozen=True):
     digest: Digest
     gathered_at: Instant
     body: bytes = b""
+    basis: str = ""
+    """What it was read against; empty where that cannot change."""
 
 
 class Posture(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import msgspec
 
-from holdfast_core.kernel.instants import Instant
+from holdfast_core.kernel.instants import LATEST, Instant
 from holdfast_core.kernel.limits import LIMITS
 from holdfast_core.kernel.reasons import Reason
 
@@ -28,12 +28,17 @@ Text = Annotated[str, msgspec.Meta(max_length=LIMITS.text)]
 DigestText = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
+Whole = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+"""What every JSON reader takes exactly (RFC 8259, section 6)."""
+LONGEST_AGE_S = 10 * 366 * 86_400
+
+
 class Section(msgspec.Struct, frozen=True, omit_defaults=True):
     """One feature's evidence: at least one of `digest` and `body` is there."""
 
     digest: DigestText | None = None
     body: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    age_s: Annotated[int, msgspec.Meta(ge=0)] = 0
+    age_s: Annotated[int, msgspec.Meta(ge=0, le=LONGEST_AGE_S)] = 0
     """Seconds since the evidence was gathered; relative, so that a lost clock does no harm."""
 
 
@@ -48,7 +53,7 @@ class DirectiveState(StrEnum):
 class DirectiveReport(msgspec.Struct, frozen=True, omit_defaults=True):
     """A device's word on one directive; `code` and `sentence` say why when it was refused."""
 
-    id: int
+    id: Whole
     state: DirectiveState
     code: Text = ""
     sentence: Text = ""
@@ -57,7 +62,7 @@ class DirectiveReport(msgspec.Struct, frozen=True, omit_defaults=True):
 class Pin(msgspec.Struct, frozen=True):
     """The newest checkpoint of the log that the device has seen: tree size and base64 root hash."""
 
-    size: Annotated[int, msgspec.Meta(ge=0)]
+    size: Whole
     root: Text
 
 
@@ -100,13 +105,13 @@ class VerdictNotice(msgspec.Struct, frozen=True):
 
     level: Level
     reasons: tuple[Reason, ...]
-    until: Instant
+    until: Annotated[Instant, msgspec.Meta(ge=0, le=LATEST)]
 
 
 class Directive(msgspec.Struct, frozen=True):
     """One numbered wish of the server. `args` is a JSON object whose shape `kind` decides."""
 
-    id: int
+    id: Whole
     kind: str
     args: msgspec.Raw
 
@@ -116,8 +121,8 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
 
     v: int
     seq: int
-    now: Instant
-    next_s: int
+    now: Annotated[Instant, msgspec.Meta(ge=0, le=LATEST)]
+    next_s: Whole
     nonce: str
     verdict: VerdictNotice
     directives: tuple[Directive, ...] = ()

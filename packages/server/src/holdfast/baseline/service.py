@@ -22,7 +22,7 @@ from holdfast_core.baseline.rules import FEATURE, Judge, appraise, judge_for
 from holdfast_core.baseline.tailoring import compile_plan, tailor
 from holdfast_core.inventory.model import DeviceClass, DeviceModel
 from holdfast_core.kernel.appraisals import Appraisal, Tier
-from holdfast_core.kernel.digests import canonical
+from holdfast_core.kernel.digests import Digest, canonical, digest_of
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.ids import DeviceKey
 from holdfast_core.kernel.instants import DAY, Instant
@@ -50,6 +50,8 @@ class Compiled(msgspec.Struct, frozen=True):
     judge: Judge
     wish: Wish | None
     day: int
+    basis: Digest
+    """Names the baseline: evidence that was read against another one has to be read again."""
 
 
 class Compiler:
@@ -73,7 +75,9 @@ class Compiler:
         baseline = tailor(self.catalogue, model, now)
         plan = compile_plan(baseline, model, self.catalogue)
         wished = None if model.device_class is DeviceClass.MCU else wish(PLAN, canonical(plan))
-        return Compiled(baseline, plan, judge_for(baseline, self.catalogue), wished, now // DAY)
+        return Compiled(
+            baseline, plan, judge_for(baseline, self.catalogue), wished, now // DAY, digest_of(canonical(baseline))
+        )
 
 
 class BaselineAppraiser:
@@ -91,14 +95,15 @@ class BaselineAppraiser:
         if evidence.body is not None:
             body = decode_body(evidence.body, _BODY, section=SECTION)
             reading = _reading(compiled, body, context.now)
-            return Appraised(msgspec.structs.replace(reading, valid_until=until), keep=Keep.BY_DIGEST)
+            reading = msgspec.structs.replace(reading, valid_until=until)
+            return Appraised(reading, keep=Keep.BY_DIGEST, basis=compiled.basis)
         previous = context.posture.appraisal(FEATURE)
         known = context.posture.sections.get(SECTION)
-        if previous is None or known is None or known.digest != evidence.digest:
+        if previous is None or known is None or known.digest != evidence.digest or known.basis != compiled.basis:
             return Appraised(wants_body=True)
         if _may_have_changed(compiled, previous):
             return Appraised(wants_body=True)
-        return Appraised(msgspec.structs.replace(previous, valid_until=until))
+        return Appraised(msgspec.structs.replace(previous, valid_until=until), basis=compiled.basis)
 
 
 def _reading(compiled: Compiled, body: Findings | BuildManifest, now: Instant) -> Appraisal:

@@ -81,6 +81,8 @@ class CheckInService:
         self._contributors = tuple(contributors)
         self._limits = limits
         self._pace = Pace(limits.check_ins_per_contact)
+        self._claims: dict[DeviceKey, int] = {}
+        """The largest log that each device said it saw, where ours was shorter: told once in a run of the server."""
 
     async def check_in(self, fingerprint: Digest, data: bytes) -> bytes:
         """Take the check-in `data` from the holder of the certificate with `fingerprint`; return the reply's bytes.
@@ -178,7 +180,8 @@ class CheckInService:
             before, desired = desired, desired.report(report)
             if desired is not before and report.state is not DirectiveState.ACCEPTED:
                 changes.extend(self._note_settled(context, before, report))
-        if message.pin is not None and message.pin != posture.pin and message.pin.size > self._store.log_size():
+        if message.pin is not None and message.pin.size > max(self._store.log_size(), self._claims.get(posture.key, 0)):
+            self._claims[posture.key] = message.pin.size
             changes.extend(self._emit(_log_truncated(context.device, message.pin.size, self._store.log_size(), now)))
         return msgspec.structs.replace(
             posture,
@@ -293,7 +296,7 @@ def _remember(posture: Posture, name: str, evidence: SectionEvidence, appraised:
     before = posture.sections.get(name)
     if not body and before is not None and before.digest == evidence.digest:
         body = before.body
-    state = SectionState(evidence.digest, evidence.gathered_at, body)
+    state = SectionState(evidence.digest, evidence.gathered_at, body, appraised.basis)
     return msgspec.structs.replace(posture, sections={**posture.sections, name: state})
 
 

@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -64,6 +66,9 @@ class IdentityService:
         self._verdicts = verdicts
         self._emit = emit
         self._limits = limits
+        self._being_certified: set[Digest] = set()
+        """Keys of enrollments that are not durable yet: one key never gets two names, however close they come."""
+        self._tokens = asyncio.Lock()
 
     def chain(self) -> list[x509.Certificate]:
         """The certificates a device needs to trust this server: issuing authority first, root last."""
@@ -102,20 +107,30 @@ class IdentityService:
             # Again under the lock: of many that race with one claim, only the first finds it unused.
             claim = check_claim(self._store.claim(digest), device_id, now)
             spki = spki_digest(request)
-            if self._store.knows_key(spki):
+            if self._store.knows_key(spki) or spki in self._being_certified:
                 raise _key_reused()
-            device = require_device(self._store, claim.key)
-            enrolled = msgspec.structs.replace(device, lifecycle=advance(device.lifecycle, LifecycleEvent.ENROLL))
-            certificate = self._authority.issue(request, device_id, claim.key.scope, now=now)
-            credential = _credential(certificate, claim.key, spki)
-            posture, follow = self._verdicts.begin(enrolled, self._store.posture(claim.key), now)
-            data = {"claim": public_id(digest), "fingerprint": credential.fingerprint, "serial": credential.serial}
-            noted = Noted(Kind.DEVICE_ENROLLED, f"device:{device_id}", enrolled, claim.key.scope, data, now)
-            used = msgspec.structs.replace(claim, used_at=now)
-            why = "the device enrolled again"
-            ended = end_credentials(self._store, self._emit, enrolled, why=why, actor="server", now=now)
-            changes = [used, *ended, enrolled, credential, posture, *self._emit(noted), *follow]
-            await self._store.commit(changes)
+            self._being_certified.add(spki)
+            try:
+                return await self._certify(claim, request, spki, now)
+            finally:
+                self._being_certified.discard(spki)
+
+    async def _certify(
+        self, claim: Claim, request: x509.CertificateSigningRequest, spki: Digest, now: Instant
+    ) -> list[x509.Certificate]:
+        device = require_device(self._store, claim.key)
+        enrolled = msgspec.structs.replace(device, lifecycle=advance(device.lifecycle, LifecycleEvent.ENROLL))
+        name = claim.key.device
+        certificate = self._authority.issue(request, name, claim.key.scope, now=now)
+        credential = _credential(certificate, claim.key, spki)
+        posture, follow = self._verdicts.begin(enrolled, self._store.posture(claim.key), now)
+        data = {"claim": public_id(claim.digest), "fingerprint": credential.fingerprint, "serial": credential.serial}
+        noted = Noted(Kind.DEVICE_ENROLLED, f"device:{name}", enrolled, claim.key.scope, data, now)
+        used = msgspec.structs.replace(claim, used_at=now)
+        why = "the device enrolled again"
+        ended = end_credentials(self._store, self._emit, enrolled, why=why, actor="server", now=now)
+        changes = [used, *ended, enrolled, credential, posture, *self._emit(noted), *follow]
+        await self._store.commit(changes)
         return [certificate, *self._authority.chain()[:-1]]
 
     async def revoke(self, key: DeviceKey, *, why: str, actor: str) -> int:
@@ -148,6 +163,12 @@ class IdentityService:
         parse_name(name, what="token name")
         if not 0 < lifetime <= LONGEST_TOKEN:
             raise HostileData("token.lifetime", "A token lives at most 366 days.", remedy="Ask for a shorter one.")
+        async with self._tokens:
+            return await self._create_token(scope, name, permission, lifetime, actor)
+
+    async def _create_token(
+        self, scope: Scope, name: str, permission: Permission, lifetime: int, actor: str
+    ) -> tuple[str, Token]:
         now = self._clock.now()
         if any(t.name == name and t.revoked_at is None and t.expires_at > now for t in self._store.tokens(scope)):
             raise HostileData(
@@ -168,6 +189,10 @@ class IdentityService:
         Raises:
             HostileData: ``token.unknown``.
         """
+        async with self._tokens:
+            return await self._revoke_token(scope, name, actor)
+
+    async def _revoke_token(self, scope: Scope, name: str, actor: str) -> Token:
         token = next((t for t in self._store.tokens(scope) if t.name == name and t.revoked_at is None), None)
         if token is None:
             raise HostileData(

@@ -39,6 +39,7 @@ class InventoryService:
         self._clock = clock
         self._verdicts = verdicts
         self._emit = emit
+        self._models = asyncio.Lock()
 
     async def add_model(self, scope: Scope, data: bytes, *, actor: str) -> StoredModel:
         """Add the model file `data`; adding the same bytes' worth again changes nothing.
@@ -49,6 +50,11 @@ class InventoryService:
         # In a thread: a hostile file costs seconds of parsing, and the loop belongs to the devices.
         model = await asyncio.to_thread(model_file.load, data)
         stored = StoredModel(scope, f"{model.name}@{model.version}", model_file.digest(model), model, self._clock.now())
+        async with self._models:
+            return await self._add_model(stored, actor)
+
+    async def _add_model(self, stored: StoredModel, actor: str) -> StoredModel:
+        scope = stored.scope
         known = self._store.model(scope, stored.reference)
         if known is not None and known.digest == stored.digest:
             return known
@@ -133,17 +139,25 @@ class InventoryService:
                 told.append(RowProblem(row.line, error.code, error.sentence, error.remedy))
             else:
                 devices.append(device)
+        added: list[Device] = []
         for start in range(0, len(devices), IMPORT_GROUP):
-            await self._import_group(devices[start : start + IMPORT_GROUP], actor)
-        return devices, sorted(told, key=lambda problem: problem.line)
+            new = await self._import_group(devices[start : start + IMPORT_GROUP], actor)
+            added.extend(new)
+        lost = {device.key.device for device in devices} - {device.key.device for device in added}
+        for row in rows:
+            if row.device in lost:
+                late = _exists(DeviceKey(scope, row.device))
+                told.append(RowProblem(row.line, late.code, late.sentence, late.remedy))
+        return added, sorted(told, key=lambda problem: problem.line)
 
-    async def _import_group(self, group: list[Device], actor: str) -> None:
+    async def _import_group(self, group: list[Device], actor: str) -> list[Device]:
         """Add a group; a device that somebody else added meanwhile stays as that one made it."""
         async with AsyncExitStack() as held:
             for device in sorted(group, key=lambda device: device.key):
                 await held.enter_async_context(self._store.exclusive(device.key))
             new = [device for device in group if self._store.device(device.key) is None]
             await self._store.commit([c for d in new for c in self._added(d, Kind.DEVICE_IMPORTED, actor)])
+        return new
 
     async def assign_model(self, key: DeviceKey, reference: str, *, actor: str) -> Device:
         """Say which model a device is of: an unmanaged one is expected then, another is judged by the new model.

@@ -54,6 +54,8 @@ class Appraised(msgspec.Struct, frozen=True):
     appraisal: Appraisal | None = None
     wants_body: bool = False
     keep: Keep = Keep.NOT
+    basis: str = ""
+    """What the evidence was read against, where that can change; `SectionState` keeps it."""
     events: tuple[Event, ...] = ()
 
 

@@ -47,13 +47,20 @@ class Dispatcher:
             now = self._clock.now()
             if delivery.due_at > now:
                 continue
-            accepted = await self._notifier.send(delivery, now)
+            accepted = await self._sent(delivery, now)
             taken += accepted
             after = after_attempt(delivery, now, taken=accepted)
             if after.done and not accepted:
                 _log.error("webhook message %s was given up after %d attempts", delivery.id, after.attempts)
             await self._store.commit([after])
         return taken
+
+    async def _sent(self, delivery: Delivery, now: Instant) -> bool:
+        try:
+            return await self._notifier.send(delivery, now)
+        except Exception:  # noqa: BLE001  (one message that cannot be sent must not hold up the others)
+            _log.exception("webhook message %s could not be sent", delivery.id)
+            return False
 
     async def run(self) -> None:
         """Dispatch until cancelled; while the store cannot write, messages wait."""

@@ -112,13 +112,6 @@ class ResponseService:
             HostileData: ``device.unknown``, ``device.not_enrolled``, ``response.not_held``, ``why.missing``.
         """
         require_why(why)
-        if require_posture(self._store, key).hold is None:
-            raise HostileData(
-                "response.not_held",
-                f"{key.device} is not held by anybody.",
-                remedy="If it is quarantined by its evidence, mend what its reasons name; the next check-in frees it.",
-                http_status=409,
-            )
         return await self._set_hold(key, None, Kind.DEVICE_RELEASED, why, actor)
 
     async def _set_hold(self, key: DeviceKey, hold: Hold | None, kind: Kind, why: str, actor: str) -> Posture:
@@ -133,7 +126,10 @@ class ResponseService:
                     remedy="Nothing is needed.",
                     http_status=409,
                 )
-            posture = msgspec.structs.replace(require_posture(self._store, key), hold=hold)
+            before = require_posture(self._store, key)
+            if hold is None and before.hold is None:
+                raise _not_held(key)
+            posture = msgspec.structs.replace(before, hold=hold)
             posture, follow = self._verdicts.settle(device, posture, now)
             changes: list[Change] = [posture, *self._emit(Noted(kind, actor, device, key.scope, {"why": why}, now))]
             clone = self._store.open_incident(key, CLONE) if hold is None else None
@@ -157,6 +153,10 @@ class ResponseService:
                 remedy=f"Once the copy is found: holdfast device release {key.device} --why REASON.",
                 http_status=409,
             )
+        async with self._store.exclusive(key):
+            return await self._close(key, cause, f"closed by {actor}: {why}", actor)
+
+    async def _close(self, key: DeviceKey, cause: str, why: str, actor: str) -> Incident:
         incident = self._store.open_incident(key, cause)
         if incident is None:
             raise HostileData(
@@ -165,7 +165,7 @@ class ResponseService:
                 remedy="List them: holdfast incident list.",
                 http_status=404,
             )
-        ended = close(incident, f"closed by {actor}: {why}", self._clock.now())
+        ended = close(incident, why, self._clock.now())
         await self._store.commit(self._incidents.told(ended, is_new=False, actor=actor))
         return ended
 
@@ -184,3 +184,12 @@ class NetworkProfileContributor:
 
 _QUARANTINE = wish(NETWORK_PROFILE, b'{"profile":"quarantine"}')
 _NORMAL = wish(NETWORK_PROFILE, b'{"profile":"normal"}')
+
+
+def _not_held(key: DeviceKey) -> HostileData:
+    return HostileData(
+        "response.not_held",
+        f"{key.device} is not held by anybody.",
+        remedy="If it is quarantined by its evidence, mend what its reasons name; the next check-in frees it.",
+        http_status=409,
+    )

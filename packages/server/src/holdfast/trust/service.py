@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Sequence
 
 import msgspec
@@ -26,6 +27,7 @@ from holdfast_core.trust.rules import decide, policy_of
 
 SWEEP_SECONDS = 10.0
 SWEEP_BATCH = 256
+_log = logging.getLogger("holdfast.trust")
 
 
 class VerdictService:
@@ -71,6 +73,15 @@ class VerdictService:
         return changed
 
     async def _look_again(self, key: DeviceKey) -> bool:
+        try:
+            return await self._settle_again(key)
+        except WorldError:
+            raise
+        except Exception:  # noqa: BLE001  (whatever is wrong with one device, the verdicts of the others must fall)
+            _log.exception("the verdict of %s could not be looked at again", key)
+            return False
+
+    async def _settle_again(self, key: DeviceKey) -> bool:
         async with self._store.exclusive(key):
             now = self._clock.now()
             device, posture = self._store.device(key), self._store.posture(key)

@@ -19,12 +19,13 @@ from sqlalchemy import Engine, select
 
 from holdfast.adapters.store import tables
 from holdfast.adapters.store.memory import Memory
-from holdfast.adapters.store.writer import Writer
+from holdfast.adapters.store.writer import Prepared, Writer, prepared
 from holdfast.ports.signer import LogSigner
 from holdfast.ports.store import Change, CommitWatcher, Delivery, DeviceFilter, StoredLeaf, StoredModel
 from holdfast_core.identity.model import Claim, Credential, Token
 from holdfast_core.inventory.lifecycle import Device
 from holdfast_core.kernel.digests import Digest
+from holdfast_core.kernel.errors import WorldError
 from holdfast_core.kernel.ids import DeviceKey, Scope
 from holdfast_core.kernel.instants import Instant
 from holdfast_core.response.model import Incident
@@ -44,9 +45,9 @@ class EmbeddedStore:
         self._writer = Writer(engine, signer)
         self._memory = Memory()
         for kind in _HELD:
-            self._memory.apply(self._writer.every(kind))
+            self._memory.take(self._writer.every(kind))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="holdfast-store")
-        self._waiting: list[tuple[Sequence[Change], asyncio.Future[None]]] = []
+        self._waiting: list[tuple[list[Prepared], asyncio.Future[None]]] = []
         self._flusher: asyncio.Task[None] | None = None
         self._watchers: list[CommitWatcher] = []
         self._locks: dict[DeviceKey, tuple[asyncio.Lock, int]] = {}
@@ -61,7 +62,7 @@ class EmbeddedStore:
     async def commit(self, changes: Sequence[Change]) -> None:
         """See the port."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((changes, done))
+        self._waiting.append((prepared(changes), done))
         if self._flusher is None:
             self._flusher = asyncio.create_task(self._flush())
         # Shielded: a caller that goes away must not take the others' group with it.
@@ -72,23 +73,27 @@ class EmbeddedStore:
         await asyncio.sleep(GATHER_SECONDS)
         while self._waiting:
             group, self._waiting = self._waiting, []
-            changes = [change for part, _ in group for change in part]
-            started = time.perf_counter()
-            writing = asyncio.get_running_loop().run_in_executor(self._thread, self._writer.write, changes)
-            (outcome,) = await asyncio.gather(writing, return_exceptions=True)
-            for watcher in self._watchers:
-                watcher(time.perf_counter() - started, outcome if isinstance(outcome, Exception) else None)
-            if outcome is None:
-                self._memory.apply(changes)
-                self._checkpoint, self._size = self._writer.checkpoint, self._writer.frontier.size
-            for _, done in group:
-                if done.cancelled():
-                    continue
-                if outcome is None:
-                    done.set_result(None)
-                else:
-                    done.set_exception(outcome)
+            outcome = await self._write([one for part, _ in group for one in part])
+            if outcome is None or isinstance(outcome, WorldError):
+                for _, done in group:
+                    _settle(done, outcome)
+                continue
+            # A fault of ours in one of them: the others must not fail with it, so each is written by itself.
+            for part, done in group:
+                _settle(done, await self._write(part))
         self._flusher = None
+
+    async def _write(self, group: list[Prepared]) -> BaseException | None:
+        """Write a group and take it over; what kept it from being written, or `None`."""
+        started = time.perf_counter()
+        writing = asyncio.get_running_loop().run_in_executor(self._thread, self._writer.write, group)
+        (outcome,) = await asyncio.gather(writing, return_exceptions=True)
+        for watcher in self._watchers:
+            watcher(time.perf_counter() - started, outcome if isinstance(outcome, Exception) else None)
+        if outcome is None:
+            self._memory.take(group)
+            self._checkpoint, self._size = self._writer.checkpoint, self._writer.frontier.size
+        return outcome
 
     @asynccontextmanager
     async def exclusive(self, key: DeviceKey) -> AsyncIterator[None]:
@@ -236,3 +241,12 @@ class EmbeddedStore:
         while self._flusher is not None:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.shield(self._flusher)
+
+
+def _settle(done: asyncio.Future[None], outcome: BaseException | None) -> None:
+    if done.cancelled():
+        return
+    if outcome is None:
+        done.set_result(None)
+    else:
+        done.set_exception(outcome)

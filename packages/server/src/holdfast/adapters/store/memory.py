@@ -1,6 +1,6 @@
 """What the store answers from: every hot record, in the order in which it became durable.
 
-1. Only `apply` changes anything, and only with changes that are on the disk.
+1. Only `take` changes anything, and only with changes that are on the disk.
 2. Postures are held encoded: a fleet of ten thousand is then some megabytes, and nobody can change one in place.
 """
 
@@ -24,7 +24,6 @@ from holdfast_core.trust.posture import Posture
 from holdfast_core.wire.frame import Level
 
 _decode_posture = msgspec.msgpack.Decoder(Posture).decode
-_encode = msgspec.msgpack.Encoder().encode
 
 
 class Memory:
@@ -44,7 +43,6 @@ class Memory:
         self._keys: set[Digest] = set()
         self._incidents: dict[tuple[DeviceKey, str], Incident] = {}
         self._takers: dict[type[Any], Callable[[Any], None]] = {
-            Posture: self._take_posture,
             Device: self._take_device,
             Credential: self._take_credential,
             Claim: self._take_claim,
@@ -54,15 +52,16 @@ class Memory:
             Delivery: self._take_delivery,
         }
 
-    def apply(self, changes: Iterable[Change]) -> None:
-        """Take over changes that became durable; bodies and leaves are read from disk only."""
-        for change in changes:
-            take = self._takers.get(type(change))
-            if take is not None:
+    def take(self, stored: Iterable[tuple[Change, bytes]]) -> None:
+        """Take over what became durable, each change with its stored bytes; bodies and leaves stay on disk."""
+        for change, data in stored:
+            if isinstance(change, Posture):
+                self._take_posture(change, data)
+            elif (take := self._takers.get(type(change))) is not None:
                 take(change)
 
-    def _take_posture(self, posture: Posture) -> None:
-        self._postures[posture.key] = _encode(posture)
+    def _take_posture(self, posture: Posture, data: bytes) -> None:
+        self._postures[posture.key] = data
         self._verdicts[posture.key] = (posture.verdict.level, posture.verdict.until)
 
     def _take_device(self, device: Device) -> None:

@@ -28,6 +28,21 @@ LEAF_PAGE = 1_000
 _encode = msgspec.msgpack.Encoder().encode
 
 
+Prepared = tuple[Change, bytes]
+"""A change, and the bytes that it is stored as."""
+
+
+def prepared(changes: Sequence[Change]) -> list[Prepared]:
+    """Encode changes, before they join a group: what cannot be encoded must fail for whoever made it, alone."""
+    return [(change, _body(change)) for change in changes]
+
+
+def _body(change: Change) -> bytes:
+    if isinstance(change, Leaf):
+        return change.data
+    return change.body if isinstance(change, Body) else _encode(change)
+
+
 class Writer:
     """The SQL side of the store."""
 
@@ -48,15 +63,14 @@ class Writer:
     def _sign(self, frontier: Frontier) -> str:
         return issue(self._signer.origin, frontier, self._signer.key, self._signer.sign)
 
-    def write(self, changes: Sequence[Change]) -> None:
+    def write(self, group: Sequence[Prepared]) -> None:
         """Make a group durable, or raise `WorldError` and keep nothing of it."""
         rows: defaultdict[type[Any], list[dict[str, Any]]] = defaultdict(list)
         leaves: list[bytes] = []
-        for change in changes:
+        for change, body in group:
             if isinstance(change, Leaf):
-                leaves.append(change.data)
+                leaves.append(body)
             else:
-                body = change.body if isinstance(change, Body) else _encode(change)
                 rows[type(change)].append({**tables.MAPPINGS[type(change)].columns(change), "body": body})
         frontier, checkpoint = self.frontier, self.checkpoint
         if leaves:
@@ -70,7 +84,7 @@ class Writer:
             if Delivery in rows:
                 connection.execute(delete(tables.delivery).where(tables.delivery.c.done == 1))
             if leaves:
-                entries = [change.entry for change in changes if isinstance(change, Leaf)]
+                entries = [change.entry for change, _ in group if isinstance(change, Leaf)]
                 connection.execute(tables.leaf.insert(), list(_leaf_rows(self.frontier.size, entries, leaves)))
                 state = {"id": 1, "frontier": _encode(frontier), "checkpoint": checkpoint}
                 connection.execute(_upsert(tables.log_state), [state])
@@ -81,13 +95,13 @@ class Writer:
         with translated(), self._engine.connect() as connection:
             return list(connection.execute(statement))
 
-    def every(self, kind: type[Any]) -> Iterator[Any]:
-        """Every record of one type, decoded, streamed from disk."""
+    def every(self, kind: type[Any]) -> Iterator[Prepared]:
+        """Every record of one type, decoded and as stored, streamed from disk."""
         decoder = msgspec.msgpack.Decoder(kind)
         with translated(), self._engine.connect() as connection:
             table = tables.MAPPINGS[kind].table
             for row in connection.execution_options(yield_per=LEAF_PAGE).execute(select(table.c.body)):
-                yield decoder.decode(row.body)
+                yield decoder.decode(row.body), row.body
 
     def every_leaf(self) -> Iterator[StoredLeaf]:
         """The log in order, from one snapshot."""

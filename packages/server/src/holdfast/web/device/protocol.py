@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from typing import Any
+from collections import Counter
+from functools import partial
+from typing import Any, ClassVar
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from holdfast.web.problems import MEDIA_TYPE, problem
+from holdfast.web.problems import MEDIA_TYPE, RETRY_AFTER_SECONDS, problem
 from holdfast_core.kernel.digests import Digest, digest_of
 from holdfast_core.kernel.errors import HostileData, LimitExceeded, WorldError
 from holdfast_core.kernel.limits import LIMITS, Limits
@@ -46,7 +48,9 @@ def as_local_user(scope: Any, user: int) -> Any:
 class BoundedProtocol(HttpToolsProtocol):
     """One connection of a device."""
 
-    limits: Limits = LIMITS
+    limits: ClassVar[Limits] = LIMITS
+    open_by: ClassVar[Counter[Digest | None]] = Counter()
+    """Connections by certificate; one class for each port (`bounded`), so that ports do not share it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
         """Take the connection, unless there are too many."""
@@ -57,14 +61,26 @@ class BoundedProtocol(HttpToolsProtocol):
         self._header_bytes = 0
         self._in_headers = True
         self._timer: asyncio.TimerHandle | None = None
-        if len(self.connections) > self.limits.connections:
+        self.open_by[self._peer] += 1
+        if self._peer is None and tls is not None:
+            self.timeout_keep_alive = self.limits.anonymous_seconds
+        if len(self.connections) > self.limits.connections or self.open_by[self._peer] > self._share(tls):
             self._cut_off(_too_many())
         else:
             self._start_timer(self.limits.header_seconds, _slow("headers", self.limits.header_seconds))
 
+    def _share(self, tls: object) -> int:
+        """How many connections there may be of this one's kind; the local socket has one user only."""
+        if tls is None:
+            return self.limits.connections
+        return max(1, self.limits.connections // 4) if self._peer is None else self.limits.connections_per_device
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._stop_timer()
+        self.open_by[self._peer] -= 1
+        if not self.open_by[self._peer]:
+            del self.open_by[self._peer]
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -78,7 +94,9 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
 
     def on_message_begin(self) -> None:
-        """A request starts: its headers may take so long."""
+        """A request starts: its headers may take so long. One may wait for the answer to another, not more."""
+        if self.pipeline:
+            self._cut_off(_pipelined())
         super().on_message_begin()
         self.scope["extensions"] = {_EXTENSION: self._peer}  # type: ignore[dict-item]  # an extension of our own
         self._seen = 0
@@ -112,16 +130,25 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is complete; nothing is being waited for."""
-        self._stop_timer()
+        """The request is complete; now its answer must be taken."""
+        self._start_timer(self.limits.answer_seconds, None)
         self._in_headers = True
         self._header_bytes = 0
         if not self.transport.is_closing():
             super().on_message_complete()
 
-    def _start_timer(self, seconds: float, error: HostileData) -> None:
+    def on_response_complete(self) -> None:
+        """The answer was handed over; a request that waited comes next."""
         self._stop_timer()
-        self._timer = self.loop.call_later(seconds, self._cut_off, error)
+        if self.pipeline:
+            self._start_timer(self.limits.answer_seconds, None)
+        super().on_response_complete()
+
+    def _start_timer(self, seconds: float, error: HostileData | None) -> None:
+        """After `seconds`, cut off with `error`; `None`: without a word, for nobody reads."""
+        self._stop_timer()
+        act = partial(self._cut_off, error) if error is not None else self.transport.abort
+        self._timer = self.loop.call_later(seconds, act)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -133,9 +160,15 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         body = msgspec.json.encode(problem(error))
-        head = f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        again = f"retry-after: {RETRY_AFTER_SECONDS}\r\n" if isinstance(error, WorldError) else ""
+        head = f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n{again}connection: close\r\n\r\n"
         self.transport.write(STATUS_LINE[error.http_status] + head.encode() + body)
         self.transport.close()
+
+
+def bounded(limits: Limits, kind: type[BoundedProtocol] = BoundedProtocol) -> type[BoundedProtocol]:
+    """The protocol of one port under `limits`, with a count of its own."""
+    return type(kind.__name__, (kind,), {"limits": limits, "open_by": Counter()})
 
 
 class LocalProtocol(BoundedProtocol):
@@ -169,6 +202,15 @@ def _slow(what: str, seconds: float) -> LimitExceeded:
         f"The request's {what} did not arrive within {seconds:g} s.",
         remedy="Send the request in one go; on a very slow link send less.",
         http_status=408,
+    )
+
+
+def _pipelined() -> HostileData:
+    return HostileData(
+        "http.pipelined",
+        "Requests came faster than their answers were read.",
+        remedy="Wait for the answer before the next request.",
+        http_status=429,
     )
 
 
