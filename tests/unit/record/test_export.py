@@ -139,9 +139,9 @@ def test_a_leaf_of_another_form_is_refused(change) -> None:  # type: ignore[no-u
 
 def test_an_entry_that_is_too_large_is_refused() -> None:
     with pytest.raises(LimitExceeded):
-        entry(Kind.SERVER_STARTED, at=Instant(1), scope=SCOPE, actor="server", data={"x": "y" * LIMITS.leaf_bytes})
+        entry(Kind.SERVER_INITIALISED, at=Instant(1), scope=SCOPE, actor="server", data={"x": "y" * LIMITS.leaf_bytes})
     nearly = entry(
-        Kind.SERVER_STARTED, at=Instant(1), scope=SCOPE, actor="server", data={"x": "y" * (LIMITS.leaf_bytes - 20)}
+        Kind.SERVER_INITIALISED, at=Instant(1), scope=SCOPE, actor="server", data={"x": "y" * (LIMITS.leaf_bytes - 20)}
     )
     with pytest.raises(LimitExceeded):
         leaf_bytes(nearly)

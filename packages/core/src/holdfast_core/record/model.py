@@ -32,7 +32,6 @@ class Kind(StrEnum):
     DEVICE_ADDED = "device.added"
     DEVICE_IMPORTED = "device.imported"
     DEVICE_ENROLLED = "device.enrolled"
-    DEVICE_RENEWED = "device.renewed"
     DEVICE_CHANGED = "device.changed"
     DEVICE_QUARANTINED = "device.quarantined"
     DEVICE_RELEASED = "device.released"
@@ -42,15 +41,12 @@ class Kind(StrEnum):
     INCIDENT_OPENED = "incident.opened"
     INCIDENT_CLOSED = "incident.closed"
     CLAIM_CREATED = "claim.created"
-    CLAIM_USED = "claim.used"
-    CLAIM_REVOKED = "claim.revoked"
     TOKEN_CREATED = "token.created"  # noqa: S105 - the name of an event, no secret
     TOKEN_REVOKED = "token.revoked"  # noqa: S105 - the name of an event, no secret
     CREDENTIAL_REVOKED = "credential.revoked"
     DIRECTIVE_ISSUED = "directive.issued"
     DIRECTIVE_SETTLED = "directive.settled"
     SERVER_INITIALISED = "server.initialised"
-    SERVER_STARTED = "server.started"
     SERVER_UPGRADED = "server.upgraded"
     BACKUP_MADE = "backup.made"
     BACKUP_RESTORED = "backup.restored"

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 import msgspec
 
@@ -108,9 +109,13 @@ class BaselineAppraiser:
 
 def _reading(compiled: Compiled, body: Findings | BuildManifest, now: Instant) -> Appraisal:
     """The reading of an audit. One made with another plan says nothing: an older plan may have asked for less."""
-    if isinstance(body, Findings) and compiled.wish is not None and body.plan != compiled.wish.digest:
+    if _of_another_plan(compiled, body):
         return Appraisal(FEATURE, Tier.NONE, (_OTHER_PLAN,), now, now)
     return appraise(compiled.judge.report(body, now), now=now, max_age_ms=0)
+
+
+def _of_another_plan(compiled: Compiled, body: Findings | BuildManifest) -> TypeGuard[Findings]:
+    return isinstance(body, Findings) and compiled.wish is not None and body.plan != compiled.wish.digest
 
 
 _OTHER_PLAN = Reason(
@@ -159,7 +164,10 @@ class BaselineService:
         if body is None or model is None:
             return None
         now = self._clock.now()
-        return self._compiler.compiled(model, now).judge.report(_BODY.decode(body), now)
+        compiled, said = self._compiler.compiled(model, now), _BODY.decode(body)
+        if _of_another_plan(compiled, said):
+            said = Findings(said.plan, ())  # what it says is no answer to what is asked now: all of it is undecided
+        return compiled.judge.report(said, now)
 
     async def audit_now(self, key: DeviceKey, *, actor: str) -> OpenDirective:
         """Direct a device to audit itself at its next check-in."""

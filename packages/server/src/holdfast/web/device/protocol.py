@@ -11,7 +11,6 @@ import asyncio
 import socket
 import struct
 from collections import Counter
-from functools import partial
 from typing import Any, ClassVar
 
 import msgspec
@@ -22,6 +21,9 @@ from holdfast_core.kernel.digests import Digest, digest_of
 from holdfast_core.kernel.errors import HostileData, LimitExceeded, WorldError
 from holdfast_core.kernel.limits import LIMITS, Limits
 
+ALARM_SECONDS = 2.0
+"""How much later than its limit a slow peer may be cut off."""
+_ANSWER = "answer"
 _EXTENSION = "holdfast.peer"
 _USER_EXTENSION = "holdfast.user"
 _PEER_CREDENTIALS = struct.Struct("3i")
@@ -60,14 +62,15 @@ class BoundedProtocol(HttpToolsProtocol):
         self._peer = digest_of(der) if der else None
         self._header_bytes = 0
         self._in_headers = True
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._due: tuple[float, float, str] | None = None
         self.open_by[self._peer] += 1
         if self._peer is None and tls is not None:
             self.timeout_keep_alive = self.limits.anonymous_seconds
         if len(self.connections) > self.limits.connections or self.open_by[self._peer] > self._share(tls):
             self._cut_off(_too_many())
         else:
-            self._start_timer(self.limits.header_seconds, _slow("headers", self.limits.header_seconds))
+            self._start_timer(self.limits.header_seconds, "headers")
 
     def _share(self, tls: object) -> int:
         """How many connections there may be of this one's kind; the local socket has one user only."""
@@ -77,7 +80,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
-        self._stop_timer()
+        self._due = None
+        if self._alarm is not None:
+            self._alarm.cancel()
         self.open_by[self._peer] -= 1
         if not self.open_by[self._peer]:
             del self.open_by[self._peer]
@@ -100,7 +105,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self.scope["extensions"] = {_EXTENSION: self._peer}  # type: ignore[dict-item]  # an extension of our own
         self._seen = 0
-        self._start_timer(self.limits.header_seconds, _slow("headers", self.limits.header_seconds))
+        self._start_timer(self.limits.header_seconds, "headers")
 
     def on_url(self, url: bytes) -> None:
         """Bound the request line."""
@@ -120,7 +125,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The headers are there: now the body may take so long."""
         self._in_headers = False
-        self._start_timer(self.limits.body_seconds, _slow("body", self.limits.body_seconds))
+        self._start_timer(self.limits.body_seconds, "body")
         if not self.transport.is_closing():
             super().on_headers_complete()
 
@@ -131,7 +136,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is complete; now its answer must be taken."""
-        self._start_timer(self.limits.answer_seconds, None)
+        self._start_timer(self.limits.answer_seconds, _ANSWER)
         self._in_headers = True
         self._header_bytes = 0
         if not self.transport.is_closing():
@@ -141,19 +146,31 @@ class BoundedProtocol(HttpToolsProtocol):
         """The answer was handed over; a request that waited comes next."""
         self._stop_timer()
         if self.pipeline:
-            self._start_timer(self.limits.answer_seconds, None)
+            self._start_timer(self.limits.answer_seconds, _ANSWER)
         super().on_response_complete()
 
-    def _start_timer(self, seconds: float, error: HostileData | None) -> None:
-        """After `seconds`, cut off with `error`; `None`: without a word, for nobody reads."""
-        self._stop_timer()
-        act = partial(self._cut_off, error) if error is not None else self.transport.abort
-        self._timer = self.loop.call_later(seconds, act)
+    def _start_timer(self, seconds: float, what: str) -> None:
+        """Expect `what` within `seconds`."""
+        self._due = (self.loop.time() + seconds, seconds, what)
+        if self._alarm is None:
+            self._alarm = self.loop.call_later(min(seconds, ALARM_SECONDS), self._ring)
+
+    def _ring(self) -> None:
+        """Look whether what was waited for is overdue. One alarm for many requests: a timer for each costs a tenth."""
+        self._alarm = None
+        if self._due is None or self.transport.is_closing():
+            return
+        moment, seconds, what = self._due
+        left = moment - self.loop.time()
+        if left > 0:
+            self._alarm = self.loop.call_later(min(left, ALARM_SECONDS), self._ring)
+        elif what == _ANSWER:
+            self.transport.abort()  # without a word, for nobody reads
+        else:
+            self._cut_off(_slow(what, seconds))
 
     def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._due = None
 
     def _cut_off(self, error: HostileData | WorldError) -> None:
         """Answer with the problem, then close."""
