@@ -109,12 +109,12 @@ class BaselineAppraiser:
 
 def _reading(compiled: Compiled, body: Findings | BuildManifest, now: Instant) -> Appraisal:
     """The reading of an audit. One made with another plan says nothing: an older plan may have asked for less."""
-    if _of_another_plan(compiled, body):
+    if _of_another_plan(body, compiled):
         return Appraisal(FEATURE, Tier.NONE, (_OTHER_PLAN,), now, now)
     return appraise(compiled.judge.report(body, now), now=now, max_age_ms=0)
 
 
-def _of_another_plan(compiled: Compiled, body: Findings | BuildManifest) -> TypeGuard[Findings]:
+def _of_another_plan(body: Findings | BuildManifest, compiled: Compiled) -> TypeGuard[Findings]:
     return isinstance(body, Findings) and compiled.wish is not None and body.plan != compiled.wish.digest
 
 
@@ -165,7 +165,7 @@ class BaselineService:
             return None
         now = self._clock.now()
         compiled, said = self._compiler.compiled(model, now), _BODY.decode(body)
-        if _of_another_plan(compiled, said):
+        if _of_another_plan(said, compiled):
             said = Findings(said.plan, ())  # what it says is no answer to what is asked now: all of it is undecided
         return compiled.judge.report(said, now)
 

@@ -4,7 +4,7 @@
 2. `commit` takes changes that belong together; all of them are durable when it returns, or none is and it raises.
 3. Leaves get their place in the log in the order of commits, in the same transaction as the changes beside them.
 4. Whoever reads a device, decides and writes it back does so under `exclusive(key)`.
-5. Every key carries tenant and environment.
+5. Every key carries tenant and environment; the log is one for all, and each of its entries names both.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The tables, and how each record becomes a row.
 
-1. Every key starts with tenant and environment; but the log is one for the whole server, so `leaf` is keyed by its index
-   and has both as columns, and `log_state` is one row.
+1. Every key starts with tenant and environment. The log is one for the whole server: `leaf` is keyed by its index and
+   has both as columns, and `log_state` is one row.
 2. A row holds the columns that are searched or joined, and the whole record as `body`; the body is the truth.
 3. Rows are replaced whole, so a record's fields may grow without a migration; a new column needs one.
 """
