@@ -8,6 +8,7 @@ have the same rows with made-up fingerprints, because nobody will ever show them
 from __future__ import annotations
 
 import asyncio
+import http.client
 import os
 import socket
 import ssl
@@ -32,7 +33,7 @@ from holdfast.config import Config, render
 from holdfast.inventory.model_file import example_bytes
 from holdfast.ports.store import Change
 from holdfast_core.baseline.model import Finding, Findings, Outcome
-from holdfast_core.identity.model import Credential
+from holdfast_core.identity.model import Credential, Permission
 from holdfast_core.inventory.lifecycle import Device, Lifecycle
 from holdfast_core.kernel.digests import Digest, canonical, digest_of
 from holdfast_core.kernel.ids import DeviceId, DeviceKey
@@ -59,6 +60,8 @@ class Ground:
     members: list[Member]
     body: bytes
     digest: Digest
+    token: str
+    """Of a program that may read."""
 
 
 def free_port() -> int:
@@ -114,8 +117,11 @@ async def _prepare(folder: Path, config: Config, fleet: int, connecting: int) ->
         await plane.store.commit(changes)
     plan = plane.baseline.show(model).plan
     body = audit_body(digest_of(canonical(plan)), plan.controls, failing="")
+    token, _ = await plane.identity.create_token(
+        config.scope, "benchmark", permission=Permission.READ, lifetime=DAY, actor="os-user:benchmark"
+    )
     await plane.close()
-    return Ground(folder, config, members, body, digest_of(body))
+    return Ground(folder, config, members, body, digest_of(body), token)
 
 
 def audit_body(plan: Digest, controls: tuple[str, ...], *, failing: str) -> bytes:
@@ -146,14 +152,14 @@ def client_context(ground: Ground, member: Member) -> ssl.SSLContext:
 class Server:
     """A server process, pinned to one core, and what it has used."""
 
-    def __init__(self, argv: list[str], port: int) -> None:
+    def __init__(self, argv: list[str], port: int, *, ready: int | None = None) -> None:
         started = time.monotonic()
         self._process = subprocess.Popen(
             argv,
             stdout=subprocess.DEVNULL,
             preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CORE}),  # noqa: PLW1509
         )
-        self.port = port
+        self.port, self._ready = port, ready
         while not self._answers():
             if self._process.poll() is not None:
                 sys.exit(f"{' '.join(argv)} ended with {self._process.returncode}")
@@ -161,11 +167,16 @@ class Server:
         self.seconds_to_ready = time.monotonic() - started
 
     def _answers(self) -> bool:
+        if self._ready is None:
+            return _connects(self.port)
+        connection = http.client.HTTPConnection("127.0.0.1", self._ready, timeout=1)
         try:
-            socket.create_connection(("127.0.0.1", self.port), 1).close()
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == http.client.OK
         except OSError:
             return False
-        return True
+        finally:
+            connection.close()
 
     def cpu_seconds(self) -> float:
         """User and system time so far."""
@@ -186,4 +197,12 @@ class Server:
 def holdfast(ground: Ground) -> Server:
     """The real server on the prepared folder."""
     argv = [sys.executable, "-m", "holdfast", "serve", "--data", str(ground.folder)]
-    return Server(argv, ground.config.device_port)
+    return Server(argv, ground.config.device_port, ready=ground.config.metrics_port)
+
+
+def _connects(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
