@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from builders import ACTOR, START, FakeClock, data_folder, enrolled, new_plane, plane_on, settled
-from holdfast_core.kernel.digests import digest_of
+from holdfast_core.baseline.model import Finding, Findings, Outcome
+from holdfast_core.kernel.digests import canonical, digest_of
 from holdfast_core.kernel.instants import DAY, HOUR, MINUTE, SECOND
 from holdfast_core.record.model import Kind, parse_entry
 from holdfast_core.trust.model import Facts, Policy
@@ -61,6 +62,23 @@ async def test_a_check_in_with_nothing_new_is_small_and_leaves_no_leaf(tmp_path)
         assert len(encode(reply)) < 2_000
         assert reply.verdict.level is Level.TRUSTED
         assert plane.store.log_size() == size
+
+
+async def test_a_check_in_with_nothing_new_is_small_also_in_the_worst_state(tmp_path):
+    async with new_plane(tmp_path) as plane:
+        device = await enrolled(plane)
+        compiled = plane.baseline.show(plane.store.models(plane.config.scope)[0])
+        found = tuple(Finding(c, Outcome.FAIL, ("/a" * 256,), "Long. " * 80) for c in compiled.plan.controls)
+        body = msgspec.json.encode(Findings(digest_of(canonical(compiled.plan)), found))
+        well = Section(body=msgspec.Raw(b'{"ok":true}'))
+        whole = {"baseline": Section(body=msgspec.Raw(body)), "health": well}
+        await device.check_in(sections=whole)
+        await device.check_in(sections=whole, reports=settled(1, 2))
+        data = device.message(sections={"baseline": Section(digest=digest_of(body)), "health": well})
+        reply = await device.send(data)
+        assert (reply.verdict.level, reply.directives) == (Level.QUARANTINED, ())
+        assert reply.verdict.reasons
+        assert len(encode(reply)) < 2_000
 
 
 async def test_an_unknown_digest_is_answered_by_asking_for_the_body(tmp_path):

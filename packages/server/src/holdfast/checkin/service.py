@@ -39,6 +39,8 @@ from holdfast_core.wire.sequence import Standing
 NONCE_BYTES = 16
 REASONS_IN_REPLY = 4
 """Enough for a device to show what is wrong; the full list is the operator's."""
+REASON_BYTES_IN_REPLY = 1_200
+"""Of reasons after the first: a reply with nothing new stays under 2 KB also for a device in a bad state."""
 
 _CLONE_SENTENCES = {
     Standing.CLONE_SEQUENCE: "A second party used this identity: a sequence number came twice with other bytes.",
@@ -240,7 +242,7 @@ class CheckInService:
                 now=context.now,
                 next_s=next_s,
                 nonce=nonce,
-                verdict=VerdictNotice(verdict.level, verdict.reasons[:REASONS_IN_REPLY], until),
+                verdict=VerdictNotice(verdict.level, _told(verdict.reasons), until),
                 directives=posture.desired.directives(),
                 wants=wants,
                 checkpoint=self._store.checkpoint() if unseen else None,
@@ -256,6 +258,18 @@ class CheckInService:
         return self._emit(
             Noted(Kind.DIRECTIVE_SETTLED, f"device:{device.key.device}", device, device.key.scope, data, context.now)
         )
+
+
+def _told(reasons: Sequence[Reason]) -> tuple[Reason, ...]:
+    """The worst reasons, as many as a reply has room for; the first in any case."""
+    told: list[Reason] = []
+    left = REASON_BYTES_IN_REPLY
+    for reason in reasons[:REASONS_IN_REPLY]:
+        left -= len(msgspec.json.encode(reason))
+        if told and left < 0:
+            break
+        told.append(reason)
+    return tuple(told)
 
 
 def issued(device: Device, directive: OpenDirective, now: Instant) -> Noted:
