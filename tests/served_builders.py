@@ -78,7 +78,7 @@ def _folder(folder: Path, now: Instant) -> Path:
 
 
 @contextmanager
-def served(folder: Path, *, ahead: int = 0) -> Iterator[ServedPlane]:
+def served(folder: Path, *, ahead: int = 0, config: Config = Config()) -> Iterator[ServedPlane]:  # noqa: B008  (frozen)
     """A device port for as long as the block lasts; its time is `ahead` milliseconds ahead of this machine's."""
     clock = FakeClock(SystemClock().now() + ahead)
     ready: list[ServedPlane] = []
@@ -86,7 +86,7 @@ def served(folder: Path, *, ahead: int = 0) -> Iterator[ServedPlane]:
     failures: list[BaseException] = []
 
     async def serve() -> None:
-        plane = Plane.open(Config(), _folder(folder, clock.now()), clock=clock, randomness=FakeRandomness())
+        plane = Plane.open(config, _folder(folder, clock.now()), clock=clock, randomness=FakeRandomness())
         app = device_app(plane.check_ins, plane.identity, LIMITS)
         tls = device_context(folder / "keys")
         listener = Listener(app, bind("127.0.0.1", 0), tls=tls, limits=LIMITS, protocol=BoundedProtocol)
