@@ -101,6 +101,21 @@ async def test_replayed_older_check_in_is_refused_without_an_incident(tmp_path):
         assert posture_of(device).hold is None
 
 
+async def test_skipped_number_that_comes_late_is_refused_and_no_clone(tmp_path):
+    async with new_plane(tmp_path) as plane:
+        device = await enrolled(plane)
+        await device.check_in()
+        late = device.message()  # given up by its sender, and still on its way
+        await device.check_in()
+        size = plane.store.log_size()
+        with pytest.raises(HostileData) as told:
+            await device.send(late)
+        assert (told.value.code, told.value.http_status) == ("checkin.out_of_order", 409)
+        assert posture_of(device).hold is None
+        assert plane.store.log_size() == size
+        assert (await device.check_in()).verdict.level is Level.TRUSTED
+
+
 async def test_clone_stays_quarantined_until_a_person_releases_it(tmp_path):
     async with new_plane(tmp_path) as plane:
         device = await enrolled(plane)
