@@ -20,6 +20,13 @@ def posture_of(device: DeviceInTest):
     return posture
 
 
+async def stolen_and_used(device: DeviceInTest) -> None:
+    """Somebody checks in with a copy of the identity, from the first number on, and is refused."""
+    thief = DeviceInTest(device.plane, device.device, device.fingerprint)
+    with pytest.raises(IdentityRefused):
+        await thief.check_in(healthy=False)
+
+
 async def test_control_a_device_that_counts_alone_stays_trusted(tmp_path):
     async with new_plane(tmp_path) as plane:
         device = await enrolled(plane)
@@ -120,9 +127,7 @@ async def test_clone_stays_quarantined_until_a_person_releases_it(tmp_path):
     async with new_plane(tmp_path) as plane:
         device = await enrolled(plane)
         await device.check_in()
-        thief = DeviceInTest(plane, device.device, device.fingerprint)
-        with pytest.raises(IdentityRefused):
-            await thief.check_in(healthy=False)
+        await stolen_and_used(device)
         await device.check_in()
         assert posture_of(device).verdict.level is Level.QUARANTINED
         await plane.response.release(device.key, why="the copy was found and wiped", actor=ACTOR)
@@ -149,9 +154,7 @@ async def test_the_record_names_the_person_who_closed_an_incident(tmp_path):
     async with new_plane(tmp_path) as plane:
         device = await enrolled(plane)
         await device.check_in()
-        thief = DeviceInTest(plane, device.device, device.fingerprint)
-        with pytest.raises(IdentityRefused):
-            await thief.check_in(healthy=False)
+        await stolen_and_used(device)
         await plane.response.release(device.key, why="found", actor=ACTOR)
         entries = [parse_entry(leaf.data) for leaf in await plane.record.leaves(0, 1_000)]
         closed = {e.actor for e in entries if e.kind is Kind.INCIDENT_CLOSED}

@@ -177,6 +177,12 @@ CASES: dict[str, Case] = {
         {"etc/xinetd.d/telnet": "service telnet\n{\n disable = no\n server = /usr/sbin/x\n}\n"},
         {},
     ),
+    "service by xinetd, on few lines": (
+        Service(names=("telnet",)),
+        {"etc/xinetd.conf": "service telnet { disable = yes }\nservice x {\n server = /x }\n"},
+        {"etc/xinetd.conf": "service telnet { disable = no }\nservice x {\n server = /x }\n"},
+        {},
+    ),
     "service by start-up script": (
         Service(names=("telnetd",)),
         {"etc/init.d/rcS": "#!/bin/sh\nmount -a\n"},

@@ -229,16 +229,16 @@ def _xinetd(root: Root) -> list[Started] | None:
 def _xinetd_services(lines: Iterable[str]) -> Iterator[tuple[str, dict[str, str]]]:
     """The services of an xinetd.conf(5) and their settings, line by line: one pass, however hostile the file."""
     name, settings = "", dict[str, str]()
-    for line in lines:
-        words = line.replace("{", " { ").split(maxsplit=2)
+    for piece in (piece for line in lines for piece in re.split(r"([{}])", line)):
+        words = piece.split(maxsplit=1)
         if len(words) > 1 and words[0] == "service":
-            name, settings = words[1], {}
-        elif line.strip() == "}" and name:
+            name, settings = words[1].strip(), {}
+        elif piece == "}" and name:
             yield name, settings
             name = ""
-        elif "=" in line:
-            key, _, value = line.partition("=")
-            settings[key.rstrip(" \t+-").strip()] = value.strip()
+        elif "=" in piece:
+            key, _, value = piece.partition("=")
+            settings[key.strip(" \t+")] = value.strip()
 
 
 def _programs(command: str) -> list[str]:

@@ -120,14 +120,8 @@ def _keyvalue(root: Root, spec: Setting) -> list[Value]:
     return [last] if last else []
 
 
-def _without_comment(text: str) -> str:
-    """`text` up to the first ``#`` or ``;`` that follows white space."""
-    cut = next((at for at in range(1, len(text)) if text[at] in "#;" and text[at - 1].isspace()), len(text))
-    return text[:cut]
-
-
 def _unquoted(text: str) -> str:
-    text = _without_comment(text).strip()
+    text = re.split(r"(?<=\s)[#;]", text, maxsplit=1)[0].strip()
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
 
 

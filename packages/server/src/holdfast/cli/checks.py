@@ -118,9 +118,8 @@ def names_certified(patient: Patient) -> Iterator[Reason]:
         return  # another check tells
     own = bool(config.operator_certificate)
     for stem, whom in (("device-port", "devices"), *(() if own else (("operator-port", "people"),))):
-        try:
-            certificate = x509.load_pem_x509_certificate((keys / f"{stem}.pem").read_bytes())
-        except (OSError, ValueError):
+        certificate = _certificate(keys / f"{stem}.pem")
+        if certificate is None:
             continue  # another check tells
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         certified = {*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))}
@@ -132,10 +131,17 @@ def names_certified(patient: Patient) -> Iterator[Reason]:
             )
 
 
-def _ends(path: Path, remedy: str, now: Instant) -> Iterator[Reason]:
+def _certificate(path: Path) -> x509.Certificate | None:
+    """The first certificate of a PEM file; `None` where it cannot be read."""
     try:
-        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        return x509.load_pem_x509_certificate(path.read_bytes())
     except (OSError, ValueError):
+        return None
+
+
+def _ends(path: Path, remedy: str, now: Instant) -> Iterator[Reason]:
+    certificate = _certificate(path)
+    if certificate is None:
         yield Reason("doctor.certificate", f"{path} is no certificate that can be read.", remedy)
         return
     end = from_datetime(certificate.not_valid_after_utc)
@@ -175,9 +181,8 @@ def database(patient: Patient) -> Iterator[Reason]:
 
 def clock(patient: Patient) -> Iterator[Reason]:
     """The clock is not before the day the authority was made."""
-    try:
-        root = x509.load_pem_x509_certificate((patient.folder / KEYS / "root.pem").read_bytes())
-    except (OSError, ValueError):
+    root = _certificate(patient.folder / KEYS / "root.pem")
+    if root is None:
         return  # another check tells
     if from_datetime(root.not_valid_before_utc) > patient.now:
         yield Reason(
