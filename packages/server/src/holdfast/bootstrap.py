@@ -154,6 +154,14 @@ class Plane:
             limits=limits or config.limits,
         )
 
+    async def __aenter__(self) -> Self:
+        """The plane itself, closed when the block ends."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """See `close`."""
+        await self.close()
+
     async def close(self) -> None:
         """Finish what is being written, then give the folder back."""
         await self.store.settled()

@@ -135,8 +135,7 @@ class Serving:
 @asynccontextmanager
 async def running(config: Config, folder: Path) -> AsyncIterator[Serving]:
     """A control plane that runs for as long as the block does."""
-    plane = Plane.open(config, folder)
-    try:
+    async with Plane.open(config, folder) as plane:
         serving = Serving(plane)
         task = asyncio.create_task(serving.run())
         try:
@@ -145,8 +144,6 @@ async def running(config: Config, folder: Path) -> AsyncIterator[Serving]:
         finally:
             serving.stop()
             await task
-    finally:
-        await plane.close()
 
 
 class Addresses(msgspec.Struct, frozen=True):

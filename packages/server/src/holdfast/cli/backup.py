@@ -189,11 +189,8 @@ def _record(session: Session, config: Config, kind: Kind, data: dict[str, Any]) 
     from holdfast_core.record.model import entry  # noqa: PLC0415
 
     async def write() -> None:
-        plane = Plane.open(config, session.folder)
-        try:
+        async with Plane.open(config, session.folder) as plane:
             made = entry(kind, at=plane.clock.now(), scope=config.scope, actor=own_name(), data=data)
             await plane.store.commit([leaf(made)])
-        finally:
-            await plane.close()
 
     asyncio.run(write())

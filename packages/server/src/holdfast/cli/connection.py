@@ -187,14 +187,11 @@ async def _in_process(folder: Path) -> AsyncIterator[httpx.AsyncClient]:
     from holdfast.web.api.app import operator_app  # noqa: PLC0415  (same)
 
     config = load(folder, os.environ)
-    plane = Plane.open(config, folder)
-    try:
+    async with Plane.open(config, folder) as plane:
         app = operator_app(services_of(plane, config.device_port), local=True)
         transport = httpx.ASGITransport(_as_own_user(app), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, timeout=None, trust_env=False) as client:  # noqa: S113  (no network)
             yield client
-    finally:
-        await plane.close()
 
 
 def _as_own_user(app: Any) -> Any:

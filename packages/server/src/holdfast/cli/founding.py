@@ -177,8 +177,8 @@ def _make_database(folder: Path, step: Callable[[str], None]) -> None:
 
 async def _fill(config: Config, folder: Path, step: Callable[[str], None], done: list[str]) -> Founded:
     """The record's first entry, the example models and the first token."""
-    plane, actor = Plane.open(config, folder, randomness=SystemRandomness()), own_name()
-    try:
+    actor = own_name()
+    async with Plane.open(config, folder, randomness=SystemRandomness()) as plane:
         if plane.store.log_size() == 0:
             data = {"root": plane.authority.root_fingerprint, "names": config.names}
             at, scope = plane.clock.now(), config.scope
@@ -205,5 +205,3 @@ async def _fill(config: Config, folder: Path, step: Callable[[str], None], done:
             models=tuple(stored.reference for stored in plane.inventory.models(config.scope)),
             done=tuple(done),
         )
-    finally:
-        await plane.close()
