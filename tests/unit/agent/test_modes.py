@@ -10,7 +10,7 @@ import pytest
 
 from holdfast_agent import modes
 from holdfast_agent.modes import ModeRefused
-from holdfast_core.wire.confirm import ModeChange
+from holdfast_core.wire.changes import ModeChange
 
 
 def mode(path: Path) -> int:

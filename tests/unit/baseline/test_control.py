@@ -10,17 +10,20 @@ import pytest
 from baseline_builders import EVERYWHERE, REQUIRED, by_manifest, catalogue, compensated, control, excused
 from holdfast_core.baseline.control import (
     Ask,
-    Automatic,
     ClassDemand,
     ConstraintIs,
     Control,
+    Fix,
     Remedy,
     parse_catalogue,
 )
-from holdfast_core.baseline.probes import Manifest
+from holdfast_core.baseline.probes import Cmdline, Every, Inspection
 from holdfast_core.inventory.model import DeviceClass
 from holdfast_core.kernel.errors import HostileData
 
+ONE = Cmdline(("single",))
+MANY = Every((Every((ONE,) * 12), Every((ONE,) * 12), ONE))
+MIXED = Every((ONE, Inspection("Look at the casing, please.")))
 OTHERWISE = "It does not hold for this model."
 
 
@@ -34,7 +37,8 @@ def test_a_plain_control_is_accepted() -> None:
         pytest.param({"group": "NET"}, "not of group", id="a foreign group"),
         pytest.param({"classes": {DeviceClass.SERVER: REQUIRED}}, "leaves out", id="a class left open"),
         pytest.param({"probe": None}, "has no probe", id="required without a probe"),
-        pytest.param({"probe": Manifest(key="x", one_of=("y",))}, "asks an agent", id="an agent asked for a manifest"),
+        pytest.param({"probe": MANY}, "more than 24", id="too many probes"),
+        pytest.param({"probe": MIXED}, "combines an inspection", id="an inspection and a probe"),
         pytest.param(
             {"classes": {**EVERYWHERE, DeviceClass.MCU: ClassDemand(Ask.MANIFEST)}},
             "names no fact",
@@ -63,7 +67,7 @@ def test_an_excuse_without_its_grounds_is_refused(ask: Ask, by: tuple[str, ...],
 
 @pytest.mark.parametrize("danger", ["reboot", "may_brick"])
 def test_a_dangerous_fix_is_never_automatic(danger: str) -> None:
-    safe = Remedy(("Take the bit away.",), ("Give it back.",), automatic=Automatic.FILE_MODE)
+    safe = Remedy(("Take the bit away.",), ("Give it back.",), fix=Fix.AUTOMATIC)
     with pytest.raises(ValueError, match="never automatic"):
         msgspec.structs.replace(safe, **{danger: True}).__post_init__()
 

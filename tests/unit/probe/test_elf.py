@@ -14,7 +14,7 @@ from elftools.elf.elffile import ELFFile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast_probe.elf import ElfFacts, read_elf
+from holdfast_probe.programs.elf import ElfFacts, read_elf
 
 SAMPLE = 160
 FOLDERS = ("/usr/bin", "/usr/sbin", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu")

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast_probe.keys import bare_key, may_be_bare, private_keys
+from holdfast_probe.credentials.keys import bare_key, may_be_bare, private_keys
 
 KEYS: dict[str, Any] = {
     "rsa": rsa.generate_private_key(65537, 2048),

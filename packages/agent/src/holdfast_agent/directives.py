@@ -21,7 +21,8 @@ from holdfast_agent.state import Config
 from holdfast_core.baseline.model import ControlId, Plan
 from holdfast_core.kernel.errors import WorldError
 from holdfast_core.kernel.limits import LIMITS
-from holdfast_core.wire.confirm import MAX_CHANGES, MAX_CONFIRM_S, MIN_CONFIRM_S, ModeChange
+from holdfast_core.wire.changes import ModeChange
+from holdfast_core.wire.confirm import MAX_CHANGES, MAX_CONFIRM_S, MIN_CONFIRM_S
 from holdfast_core.wire.frame import DirectiveReport, DirectiveState
 from holdfast_core.wire.orders import Order
 
@@ -92,10 +93,11 @@ def hardening(order: Order, args: HardenArgs, plan: Plan | None, config: Config)
             "harden.no_probe",
             "The device cannot tell whether its essential function goes on, so a change could not be confirmed.",
         )
+    from holdfast_core.baseline.control import Fix  # noqa: PLC0415  (only a change pays for it)
     from holdfast_probe.catalogue import shipped_catalogue  # noqa: PLC0415  (only a change pays for it)
 
     control = next((entry for entry in shipped_catalogue().controls if entry.id == args.control), None)
-    if control is None or control.remedy.automatic is None:
+    if control is None or control.remedy.fix is not Fix.AUTOMATIC:
         return refused(
             order, "harden.not_automatic", f"There is no automatic fix for {args.control}; its guide says what to do."
         )
@@ -111,12 +113,11 @@ def hardening(order: Order, args: HardenArgs, plan: Plan | None, config: Config)
 
 
 def _changes(control: Control, config: Config) -> list[ModeChange]:
-    from holdfast_core.baseline.control import Automatic  # noqa: PLC0415  (only a change pays for it)
-    from holdfast_core.baseline.probes import FileMode  # noqa: PLC0415  (only a change pays for it)
+    from holdfast_core.baseline.probes import FileMode, WorldWritable  # noqa: PLC0415  (only a change pays for it)
 
-    if control.remedy.automatic is Automatic.FILE_MODE and isinstance(control.probe, FileMode):
+    if isinstance(control.probe, FileMode):
         return _too_open(control.probe, config)
-    if control.remedy.automatic is Automatic.WORLD_WRITABLE:
+    if isinstance(control.probe, WorldWritable):
         return _writable_by_all(config)
     raise WorldError(
         "harden.not_automatic",
@@ -135,8 +136,8 @@ def _too_open(probe: FileMode, config: Config) -> list[ModeChange]:
 
 def _writable_by_all(config: Config) -> list[ModeChange]:
     """What everyone can write: files lose the bit, directories too, since the control passes the sticky ones."""
+    from holdfast_probe.boot.mounts import local_devices  # noqa: PLC0415  (only a change pays for it)
     from holdfast_probe.budget import Budget  # noqa: PLC0415  (only a change pays for it)
-    from holdfast_probe.mounts import local_devices  # noqa: PLC0415  (only a change pays for it)
     from holdfast_probe.walk import Collector, Walk, Wants  # noqa: PLC0415  (only a change pays for it)
 
     class Gather(Collector):

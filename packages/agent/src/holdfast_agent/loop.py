@@ -27,6 +27,7 @@ from holdfast_core.kernel.digests import Digest, canonical, digest_of
 from holdfast_core.kernel.errors import HoldfastError, HostileData, WorldError
 from holdfast_core.kernel.limits import LIMITS
 from holdfast_core.wire import confirm
+from holdfast_core.wire.changes import ModeChange
 from holdfast_core.wire.codec import decode_reply
 from holdfast_core.wire.confirm import Trial
 from holdfast_core.wire.device import (
@@ -221,7 +222,7 @@ class Agent:
             return _refused(self._clock, "agent.bad_reply", error.sentence, error.remedy)
         return Replied(self._clock.now(), reply, _pin_in(reply))
 
-    def _apply(self, changes: tuple[confirm.ModeChange, ...]) -> Event:
+    def _apply(self, changes: tuple[ModeChange, ...]) -> Event:
         try:
             for change in changes:
                 modes.make(Path(self._config.root), change)

@@ -14,7 +14,7 @@ import stat
 from pathlib import Path
 
 from holdfast_core.kernel.errors import WorldError
-from holdfast_core.wire.confirm import ModeChange
+from holdfast_core.wire.changes import ModeChange
 
 _STEP = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 

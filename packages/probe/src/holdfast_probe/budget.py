@@ -22,3 +22,14 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     """Read from all files together."""
     guess_cost: int = 6_000
     """Password guesses, in units of about a millisecond of a server's core."""
+
+    def file_bytes(self, *, live: bool) -> int:
+        """How much of one file is searched."""
+        return self.live_file_bytes if live else self.folder_file_bytes
+
+
+class Purse:
+    """What guessing may still cost, shared by all accounts of one audit."""
+
+    def __init__(self, cost: int) -> None:
+        self.left = cost

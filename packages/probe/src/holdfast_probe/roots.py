@@ -19,6 +19,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from holdfast_core.kernel.errors import WorldError
 
 MAX_LINKS = 40
@@ -57,8 +59,31 @@ def shown(text: str, *, limit: int = 400) -> str:
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What the container of a root tells beside its files: an image's kernel, its boot environment, its own kind."""
+
+    filesystem: str = ""
+    """The file system that the root itself is (``squashfs``); empty for a folder and for the running system."""
+    kernel_release: str = ""
+    """From the banner inside the image's kernel, ``6.6.52``."""
+    kernel_config: str | None = None
+    """The configuration that the image's kernel carries (IKCONFIG)."""
+    command_lines: tuple[str, ...] = ()
+    """Kernel command lines that the image holds outside its file system: device trees, boot environments."""
+    boot_environment: dict[str, str] = {}
+    """The boot loader's variables (U-Boot), where the image has a block of them whose checksum is right."""
+    signed_boot: bool | None = None
+    """Whether what the boot loader starts is signed (a FIT image with signatures); `None`: the image is silent."""
+    gaps: tuple[str, ...] = ()
+    """Parts that were not understood or are damaged, each in a sentence; on these nothing passes by silence."""
+
+
 class Root(Protocol):
     """What a probe may ask of a root. All paths are absolute, seen from the root."""
+
+    @property
+    def told(self) -> Told:
+        """What its container tells."""
 
     @property
     def live(self) -> bool:
@@ -77,6 +102,9 @@ class Root(Protocol):
     def read(self, path: str, *, limit: int = FILE_BYTES) -> bytes:
         """The content of a regular file of at most `limit` bytes. Raises `Missing` or `Unreadable`."""
 
+    def real(self, path: str) -> str:
+        """`path` with every link on it followed inside the root; it need not exist. Raises `Unreadable`."""
+
     def link(self, path: str) -> str:
         """Where the last component of `path` points if it is a link, else an empty string. Raises `Unreadable`."""
 
@@ -92,6 +120,8 @@ class Root(Protocol):
 
 class _Tree:
     """What both roots share: resolving and reading below one directory."""
+
+    told = Told()
 
     def __init__(self, folder: Path) -> None:
         self._folder = os.fspath(folder)
@@ -114,6 +144,27 @@ class _Tree:
                 return _read_up_to(file.fileno(), path, limit)
         except OSError as error:
             raise Unreadable(path, error.strerror or "it does not read") from None
+
+    def real(self, path: str) -> str:
+        real: list[str] = []
+        todo = _parts(path)
+        links = 0
+        while todo:
+            part = todo.pop()
+            if part == "..":
+                del real[-1:]
+                continue
+            target = self.link("/" + "/".join((*real, part)))
+            if not target:
+                real.append(part)
+                continue
+            links += 1
+            if links > MAX_LINKS:
+                raise Unreadable(path, "it is a loop of links")
+            if target.startswith("/"):
+                real.clear()
+            todo += _parts(target)
+        return "/" + "/".join(real)
 
     def link(self, path: str) -> str:
         folder, _, name = path.rstrip("/").rpartition("/")

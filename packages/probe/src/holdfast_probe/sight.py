@@ -64,14 +64,31 @@ def not_applicable(reason: str) -> Sight:
 
 
 _WORST_FIRST = (Outcome.FAIL, Outcome.UNKNOWN, Outcome.PASS, Outcome.NOT_APPLICABLE)
+_BEST_FIRST = (Outcome.PASS, Outcome.UNKNOWN, Outcome.FAIL, Outcome.NOT_APPLICABLE)
 
 
-def combined(sights: Sequence[Sight]) -> Sight:
+def every(sights: Sequence[Sight]) -> Sight:
     """Several results as one, as `Every` has it: the worst outcome, with the proof and the reason that go with it."""
-    outcome = next(each for each in _WORST_FIRST if any(s.outcome is each for s in sights))
+    return _first(sights, _WORST_FIRST)
+
+
+def either(sights: Sequence[Sight]) -> Sight:
+    """Several results as one, as `Either` has it: the best outcome, with the proof and the reason that go with it."""
+    return _first(sights, _BEST_FIRST)
+
+
+def _first(sights: Sequence[Sight], order: Sequence[Outcome]) -> Sight:
+    outcome = next(each for each in order if any(s.outcome is each for s in sights))
     telling = [s for s in sights if s.outcome is outcome]
     reasons = dict.fromkeys(s.reason for s in telling if s.reason)
     return Sight(outcome, tuple(item for s in telling for item in s.proof), " ".join(reasons))
+
+
+def conditional(when: Sight, then: Sight, otherwise: str) -> Sight:
+    """The result of an `If`."""
+    if when.outcome is Outcome.PASS:
+        return then
+    return when if when.outcome is Outcome.UNKNOWN else not_applicable(otherwise)
 
 
 class Tally:

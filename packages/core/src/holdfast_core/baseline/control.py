@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from holdfast_core.baseline.model import ControlId, Cost
-from holdfast_core.baseline.probes import Manifest, ProbeSpec
+from holdfast_core.baseline.probes import MAX_PARTS, Inspection, Manifest, ProbeSpec, parts
 from holdfast_core.inventory.model import Constraints, DeviceClass, DeviceModel, Direction, Transport, UpdateKind
 from holdfast_core.kernel.digests import Digest, canonical, digest_of
 from holdfast_core.kernel.errors import HostileData
@@ -72,11 +72,15 @@ class Effect(StrEnum):
     REBOOTS = "reboots"
 
 
-class Automatic(StrEnum):
-    """Typed fixes that are safe to carry out unasked: each only takes permission bits away and can be put back."""
+class Fix(StrEnum):
+    """Whether the change that meets a control is worked out by its probes' mends, and when it may be made."""
 
-    FILE_MODE = "file_mode"
-    WORLD_WRITABLE = "world_writable"
+    BY_HAND = "by_hand"
+    """Nothing is worked out; a person follows the steps."""
+    PLANNED = "planned"
+    """Worked out, shown, and made when a person says so."""
+    AUTOMATIC = "automatic"
+    """The same, and harmless: it only takes permission away from somebody who should not have it."""
 
 
 class ClassDemand(_Data, frozen=True):
@@ -156,7 +160,9 @@ class UpdateIs(_Data, frozen=True, tag_field="kind", tag="update"):
 class Declares(_Data, frozen=True, tag_field="kind", tag="declares"):
     """The model's list of this name is not empty."""
 
-    what: Literal["autostart", "setuid", "writable", "accounts", "root_fs_drivers"]
+    what: Literal[
+        "autostart", "setuid", "writable", "accounts", "root_fs_drivers", "components", "root_daemons", "feed_keys"
+    ]
     otherwise: Sentence
 
     def holds(self, model: DeviceModel) -> bool:
@@ -170,15 +176,15 @@ Condition = ConstraintIs | HasFlow | HasInterface | UpdateIs | Declares
 class Remedy(_Data, frozen=True):
     """How to put it right, and how to take that back."""
 
-    steps: Annotated[tuple[Sentence, ...], msgspec.Meta(min_length=1)]
-    undo: Annotated[tuple[Sentence, ...], msgspec.Meta(min_length=1)]
+    steps: Annotated[tuple[Sentence, ...], msgspec.Meta(min_length=1, max_length=6)]
+    undo: Annotated[tuple[Sentence, ...], msgspec.Meta(min_length=1, max_length=6)]
     reboot: bool = False
     may_brick: bool = False
-    automatic: Automatic | None = None
+    fix: Fix = Fix.BY_HAND
 
     def __post_init__(self) -> None:
         """Refuse an automatic fix that reboots or can brick."""
-        if self.automatic and (self.reboot or self.may_brick):
+        if self.fix is Fix.AUTOMATIC and (self.reboot or self.may_brick):
             raise ValueError("a fix that reboots or can brick is never automatic")
 
 
@@ -232,11 +238,22 @@ class Control(_Data, frozen=True):
         asks = {demand.ask for demand in self.classes.values()}
         if self.probe is None and asks & {Ask.REQUIRED, Ask.COMPENSATE}:
             raise ValueError(f"{self.id} is required of an audited class and has no probe")
-        if isinstance(self.probe, Manifest):
-            message = f"{self.id} asks an agent for a build manifest; `manifest` is where that goes"
-            raise ValueError(message)  # noqa: TRY004  (the value is wrong: the field takes any probe but this one)
+        if self.probe is not None:
+            self._check_probe(self.probe)
         if self.manifest is None and Ask.MANIFEST in asks:
             raise ValueError(f"{self.id} is judged from a manifest and names no fact of it")
+
+    def _check_probe(self, probe: ProbeSpec) -> None:
+        count = sum(1 for _ in parts(probe))
+        if count > MAX_PARTS:
+            raise ValueError(f"{self.id} combines {count} probes, more than {MAX_PARTS}")
+        if count > 1 and any(isinstance(part, Inspection) for part in parts(probe)):
+            raise ValueError(f"{self.id} combines an inspection with something a device can look at")
+
+    @property
+    def inspected(self) -> bool:
+        """Whether a person looks, rather than the device."""
+        return isinstance(self.probe, Inspection)
 
 
 class Prohibition(_Data, frozen=True):

@@ -83,7 +83,7 @@ class BuildManifest(msgspec.Struct, frozen=True, tag="manifest"):
     facts: Annotated[dict[Text, bool | int | Text], msgspec.Meta(max_length=128)]
 
 
-class Plan(msgspec.Struct, frozen=True):
+class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a device is asked to probe: compiled from model and catalogue, sent once, then named by its digest."""
 
     device_class: DeviceClass
@@ -98,6 +98,13 @@ class Plan(msgspec.Struct, frozen=True):
     writable: tuple[str, ...] = ()
     accounts: tuple[str, ...] = ()
     root_fs_drivers: tuple[str, ...] = ()
+    components: tuple[str, ...] = ()
+    root_daemons: tuple[str, ...] = ()
+    feed_keys: tuple[str, ...] = ()
+    outgoing: tuple[tuple[str, int], ...] = ()
+    """Transport and port of every conversation that the device itself may start."""
+    interfaces: tuple[str, ...] = ()
+    """Kinds of the interfaces that are there to be used in production (``wifi``, ``usb``)."""
 
 
 class Line(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ import msgspec
 from holdfast_core.baseline.control import Ask, Catalogue, Control
 from holdfast_core.baseline.model import Baseline, ControlId, Demand, Line, Plan
 from holdfast_core.baseline.survival import NOUNS, destroyed_by
-from holdfast_core.inventory.model import Compensation, DeviceClass, DeviceModel, Power, RootFilesystem
+from holdfast_core.inventory.model import Compensation, DeviceClass, DeviceModel, Direction, Power, RootFilesystem
 from holdfast_core.inventory.validation import last_day_ends
 from holdfast_core.kernel.instants import Instant
 from holdfast_core.kernel.severity import Severity
@@ -64,6 +64,7 @@ def compile_plan(baseline: Baseline, model: DeviceModel, catalogue: Catalogue) -
             for control in catalogue.controls
             if control.id in asked
             and not judged_by_manifest(control, baseline.device_class)
+            and not control.inspected
             and not _too_large(control, model)
         ),
         heavy_interval_s=heavy,
@@ -74,6 +75,13 @@ def compile_plan(baseline: Baseline, model: DeviceModel, catalogue: Catalogue) -
         writable=model.expected.writable,
         accounts=model.expected.accounts,
         root_fs_drivers=model.expected.root_fs_drivers,
+        components=model.expected.components,
+        root_daemons=model.expected.root_daemons,
+        feed_keys=model.expected.feed_keys,
+        outgoing=tuple(
+            sorted({(flow.transport.value, flow.port) for flow in model.flows if flow.direction is Direction.OUT})
+        ),
+        interfaces=tuple(sorted({entry.kind for entry in model.interfaces if entry.enabled_in_production})),
     )
 
 

@@ -227,6 +227,12 @@ class Expected(_Declared, frozen=True):
     """Accounts that may log in."""
     root_fs_drivers: tuple[str, ...] = ()
     """File systems the device boots from; disabling one is forbidden."""
+    components: tuple[str, ...] = ()
+    """Packages that some function needs; what else is installed is needed by none."""
+    root_daemons: tuple[str, ...] = ()
+    """Programs that start by themselves and must keep running as root."""
+    feed_keys: tuple[str, ...] = ()
+    """SHA-256 (hexadecimal) of the public keys that updates are checked with, as files."""
 
 
 class Compensation(_Declared, frozen=True):

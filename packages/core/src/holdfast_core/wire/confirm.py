@@ -16,14 +16,13 @@ from typing import Annotated
 
 import msgspec
 
+from holdfast_core.wire.changes import ModeChange
 from holdfast_core.wire.frame import DirectiveReport, DirectiveState
 
 MAX_CHANGES = 64
 """Changes in one trial."""
 MIN_CONFIRM_S = 10
 MAX_CONFIRM_S = 86_400
-
-Mode = Annotated[int, msgspec.Meta(ge=0, le=0o7777)]
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -35,14 +34,6 @@ class Moment(msgspec.Struct, frozen=True):
     def since(self, earlier: Moment) -> int | None:
         """Seconds from `earlier` to here, or `None` when a reboot lies between."""
         return max(0, self.up_s - earlier.up_s) if earlier.boot == self.boot else None
-
-
-class ModeChange(msgspec.Struct, frozen=True):
-    """One file or directory and its permission bits; `path` is absolute, seen from the device's root."""
-
-    path: str
-    before: Mode
-    after: Mode
 
 
 class Phase(StrEnum):

@@ -17,7 +17,7 @@ from holdfast.ports.clock import Clock
 from holdfast.ports.events import Emit, Noted
 from holdfast.ports.lookup import require_device, require_posture
 from holdfast.ports.store import Store, StoredModel
-from holdfast_core.baseline.control import Catalogue
+from holdfast_core.baseline.control import Catalogue, Fix
 from holdfast_core.baseline.model import Baseline, BuildManifest, ControlId, Findings, Plan, Report
 from holdfast_core.baseline.rules import FEATURE, Judge, appraise, judge_for
 from holdfast_core.baseline.tailoring import compile_plan, tailor
@@ -188,7 +188,7 @@ class BaselineService:
                 remedy="holdfast model show MODEL lists the controls of a model.",
                 http_status=404,
             )
-        if found.remedy.automatic is None:
+        if found.remedy.fix is not Fix.AUTOMATIC:
             raise HostileData(
                 "control.by_hand",
                 f"{control} has no fix that a device can make by itself.",

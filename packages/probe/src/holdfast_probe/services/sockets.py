@@ -12,8 +12,8 @@ import ipaddress
 import sys
 from contextlib import suppress
 
-from holdfast_core.baseline.model import Plan
 from holdfast_core.baseline.probes import Listening
+from holdfast_probe.case import Case
 from holdfast_probe.roots import Missing, Root, Unreadable
 from holdfast_probe.sight import Sight, judged, unknown
 
@@ -23,8 +23,9 @@ _EPHEMERAL = (32_768, 60_999)
 _MOST = 4096
 
 
-def see_listening(root: Root, plan: Plan, spec: Listening) -> Sight:
+def see_listening(case: Case, spec: Listening) -> Sight:
     """Judge one `Listening` probe."""
+    root, plan = case.root, case.plan
     found: set[tuple[str, int, str]] = set()
     tables = 0
     for table, transport, state in _TABLES:

@@ -14,6 +14,7 @@ import shlex
 import msgspec
 
 from holdfast_core.baseline.probes import Setting, Syntax
+from holdfast_probe.case import Case
 from holdfast_probe.roots import Missing, Root, Unreadable
 from holdfast_probe.sight import Sight, judged, not_applicable
 
@@ -32,8 +33,9 @@ class Value(msgspec.Struct, frozen=True):
     scope: str = ""
 
 
-def see_setting(root: Root, spec: Setting) -> Sight:
+def see_setting(case: Case, spec: Setting) -> Sight:
     """Judge one `Setting` probe."""
+    root = case.root
     try:
         values = _READERS[spec.syntax](root, spec)
     except Missing as missing:

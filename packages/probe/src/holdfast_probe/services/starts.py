@@ -18,8 +18,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from holdfast_core.baseline.model import Plan
 from holdfast_core.baseline.probes import Autostart, Service
+from holdfast_probe.case import Case
 from holdfast_probe.roots import Missing, Root
 from holdfast_probe.sight import Sight, judged, unknown
 
@@ -53,34 +53,34 @@ class Started(msgspec.Struct, frozen=True, order=True):
     source: str
 
 
-def see_service(root: Root, spec: Service) -> Sight:
+def see_service(case: Case, spec: Service) -> Sight:
     """Judge one `Service` probe."""
-    started, sources = _started(root)
+    items, sources = case.once(started)
     if not sources:
         return unknown("Nothing here says what starts: no systemd, rc.d, inittab or inetd.")
     bad = [
         f"{item.name} is started by {item.source}"
-        for item in started
+        for item in items
         if any(fnmatch.fnmatchcase(alias, name) for name in spec.names for alias in (item.name, *item.aliases))
     ]
     return judged(bad, f"nothing that starts is {' or '.join(spec.names)}")
 
 
-def see_autostart(root: Root, plan: Plan, spec: Autostart) -> Sight:  # noqa: ARG001  (the probes' shape)
+def see_autostart(case: Case, _spec: Autostart) -> Sight:
     """Judge one `Autostart` probe."""
-    started, sources = _started(root)
+    items, sources = case.once(started)
     if not sources:
         return unknown("Nothing here says what starts: no systemd, rc.d, inittab or inetd.")
-    expected = frozenset(plan.autostart)
+    expected = frozenset(case.plan.autostart)
     extra = [
         f"{item.name} is started by {item.source}"
-        for item in started
+        for item in items
         if item.name not in _STOCK and not expected & {item.name, item.name.partition("@")[0], *item.aliases}
     ]
     return judged(extra, "everything that starts is expected")
 
 
-def _started(root: Root) -> tuple[list[Started], int]:
+def started(root: Root) -> tuple[list[Started], int]:
     """Everything that starts, sorted, and how many ways of starting were found at all. Raises `Unreadable`."""
     found: set[Started] = set()
     sources = 0

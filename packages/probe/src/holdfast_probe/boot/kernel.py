@@ -14,8 +14,8 @@ import re
 import zlib
 from collections.abc import Iterator
 
-from holdfast_core.baseline.model import Plan
 from holdfast_core.baseline.probes import Cmdline, KernelConfig, RootFsDriver, Sysctl
+from holdfast_probe.case import Case
 from holdfast_probe.roots import Missing, Root, Unreadable
 from holdfast_probe.sight import Sight, judged, not_applicable, unknown
 
@@ -37,8 +37,9 @@ _LOADERS = (
 """Where boot loaders keep the command line; of each file the first counts, later ones are rescue entries."""
 
 
-def see_sysctl(root: Root, spec: Sysctl) -> Sight:
+def see_sysctl(case: Case, spec: Sysctl) -> Sight:
     """Judge one `Sysctl` probe."""
+    root = case.root
     if root.live:
         pattern = "/proc/sys/" + (spec.key if "/" in spec.key else spec.key.replace(".", "/"))
         values = [(" ".join(root.read(path).decode("ascii", "replace").split()), path) for path in root.glob(pattern)]
@@ -68,8 +69,9 @@ def _sysctl_set(root: Root, key: str) -> tuple[str, str] | None:
     return last
 
 
-def see_kernel_config(root: Root, spec: KernelConfig) -> Sight:
+def see_kernel_config(case: Case, spec: KernelConfig) -> Sight:
     """Judge one `KernelConfig` probe."""
+    root = case.root
     configs = dict(_configs(root))
     if not configs:
         return unknown("No kernel configuration was found.")
@@ -115,8 +117,9 @@ def _unzipped(data: bytes) -> str:
     return text.decode("ascii", "replace")
 
 
-def see_cmdline(root: Root, spec: Cmdline) -> Sight:
+def see_cmdline(case: Case, spec: Cmdline) -> Sight:
     """Judge one `Cmdline` probe."""
+    root = case.root
     lines = dict(_cmdlines(root))
     if not lines:
         return unknown("No boot loader file with a kernel command line was found.")
@@ -141,8 +144,9 @@ def _cmdlines(root: Root) -> Iterator[tuple[str, str]]:
                 yield path, " ".join(lines) if path == "/etc/default/grub" else lines[0]
 
 
-def see_root_fs_driver(root: Root, plan: Plan, spec: RootFsDriver) -> Sight:  # noqa: ARG001  (the probes' shape)
+def see_root_fs_driver(case: Case, _spec: RootFsDriver) -> Sight:
     """Judge one `RootFsDriver` probe."""
+    root, plan = case.root, case.plan
     if not plan.root_fs_drivers:
         return not_applicable("The model declares no root file system driver.")
     needed = {name.replace("-", "_") for name in plan.root_fs_drivers}

@@ -8,6 +8,7 @@ from contextlib import suppress
 import msgspec
 
 from holdfast_core.baseline.probes import Mount
+from holdfast_probe.case import Case
 from holdfast_probe.roots import Missing, Root, Unreadable
 from holdfast_probe.sight import Sight, failed, judged, unknown
 
@@ -26,8 +27,9 @@ class Mounted(msgspec.Struct, frozen=True):
     options: frozenset[str]
 
 
-def see_mount(root: Root, spec: Mount) -> Sight:
+def see_mount(case: Case, spec: Mount) -> Sight:
     """Judge one `Mount` probe."""
+    root = case.root
     table = "/proc/mounts" if root.live else "/etc/fstab"
     try:
         mounts = [m for m in mounts_of(root, table) if m.path == (spec.path.rstrip("/") or "/")]

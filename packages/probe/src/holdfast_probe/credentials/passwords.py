@@ -13,6 +13,8 @@ import warnings
 from collections.abc import Callable
 from enum import StrEnum
 
+from holdfast_probe.budget import Purse
+
 COMMON = (
     "admin", "root", "password", "1234", "12345", "123456", "default", "toor", "pass", "user", "support", "guest",
     "service", "system", "changeme", "xc3511", "vizxv", "888888", "666666", "54321", "juantech", "anko", "7ujMko0admin",
@@ -43,13 +45,6 @@ _USUAL_ROUNDS = 5000
 _USUAL_BCRYPT = 10
 
 Crypt = Callable[[str, str], str | None]
-
-
-class Purse:
-    """What guessing may still cost, shared by all accounts of one audit."""
-
-    def __init__(self, cost: int) -> None:
-        self.left = cost
 
 
 def guess(account: str, hashed: str, purse: Purse) -> Guess:

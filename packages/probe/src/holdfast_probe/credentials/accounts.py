@@ -14,7 +14,9 @@ import msgspec
 
 from holdfast_core.baseline.model import Plan
 from holdfast_core.baseline.probes import AccountCheck, Accounts
-from holdfast_probe.passwords import Guess, Purse, guess
+from holdfast_probe.budget import Purse
+from holdfast_probe.case import Case
+from holdfast_probe.credentials.passwords import Guess, guess
 from holdfast_probe.roots import Missing, Root, Unreadable
 from holdfast_probe.sight import Sight, judged, not_applicable, unknown
 
@@ -43,8 +45,9 @@ class Account(msgspec.Struct, frozen=True):
         return "" if self.hashed is None or self.locked else self.hashed
 
 
-def see_accounts(root: Root, plan: Plan, spec: Accounts, purse: Purse) -> Sight:  # noqa: PLR0911  (one a check)
+def see_accounts(case: Case, spec: Accounts) -> Sight:  # noqa: PLR0911  (one a check)
     """Judge one `Accounts` probe."""
+    root, plan = case.root, case.plan
     try:
         passwd = root.read("/etc/passwd").decode("utf-8", "surrogateescape")
     except Missing:
@@ -68,7 +71,7 @@ def see_accounts(root: Root, plan: Plan, spec: Accounts, purse: Purse) -> Sight:
             ]
             return _unless(gap, accounts, judged(bad, "every password hash is sha256-crypt or stronger"))
         case AccountCheck.DEFAULT_PASSWORD:
-            return _unless(gap, accounts, _guessed(accounts, purse))
+            return _unless(gap, accounts, _guessed(accounts, case.purse))
 
 
 def _shadow(root: Root) -> tuple[dict[str, str], str]:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from holdfast_core.baseline.probes import Absent, FileMode, Present, Words
-from holdfast_probe.roots import Root
+from holdfast_probe.case import Case
 from holdfast_probe.sight import Sight, failed, judged, not_applicable, passed, unknown
 
 
-def see_absent(root: Root, spec: Absent) -> Sight:
+def see_absent(case: Case, spec: Absent) -> Sight:
     """Judge one `Absent` probe."""
+    root = case.root
     found = [path for pattern in spec.paths for path in root.glob(pattern)]
     return judged(found, f"none of {', '.join(spec.paths)}"[:400])
 
 
-def see_present(root: Root, spec: Present) -> Sight:
+def see_present(case: Case, spec: Present) -> Sight:
     """Judge one `Present` probe."""
+    root = case.root
     found = [path for pattern in spec.paths for path in root.glob(pattern)]
     return passed(*found[:1]) if found else failed([f"there is no {' or '.join(spec.paths)}"])
 
 
-def see_words(root: Root, spec: Words) -> Sight:
+def see_words(case: Case, spec: Words) -> Sight:
     """Judge one `Words` probe. The line itself stays unsaid: a settings file may hold a secret."""
+    root = case.root
     paths = [path for pattern in spec.paths for path in root.glob(pattern)]
     if not paths:
         return not_applicable(f"There is no {' or '.join(spec.paths)}.")
@@ -32,8 +35,9 @@ def see_words(root: Root, spec: Words) -> Sight:
     return judged(bad, f"none of the words in {', '.join(paths[:4])}")
 
 
-def see_file_mode(root: Root, spec: FileMode) -> Sight:
+def see_file_mode(case: Case, spec: FileMode) -> Sight:
     """Judge one `FileMode` probe."""
+    root = case.root
     paths = [path for pattern in spec.paths for path in root.glob(pattern)]
     if not paths:
         return not_applicable(f"There is no {' or '.join(spec.paths)}.")

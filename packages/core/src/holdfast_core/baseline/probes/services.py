@@ -1,0 +1,35 @@
+"""The probes of what starts, what listens and what guards the network."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from holdfast_core.baseline.probes.shape import Names, Probe
+
+
+class Service(Probe, frozen=True, tag="service"):
+    """None of `names` is started by systemd, rc.d, init or inetd. An applet or a program lying about is no service.
+
+    A name is compared with unit, script and program names without suffix and start number; ``*`` and ``?`` match:
+    ``telnetd`` matches ``S50telnetd``, ``telnetd.socket`` and ``::respawn:/usr/sbin/telnetd -l /bin/sh``.
+    """
+
+    names: Names
+
+
+class Autostart(Probe, frozen=True, tag="autostart"):
+    """Everything that starts by itself is in the plan's `autostart` (names without suffix and start number)."""
+
+
+class Listening(Probe, frozen=True, tag="listening"):
+    """Every listening TCP or bound UDP port is in the plan's `listening`; no running kernel to ask: unknown.
+
+    Ports bound to loopback only are left out unless `loopback`; so are UDP ports of the kernel's ephemeral range, which
+    are a client's and change with every query.
+    """
+
+    loopback: bool = False
+
+
+ServiceProbe: TypeAlias = Service | Autostart | Listening
+"""The probes of this module."""
