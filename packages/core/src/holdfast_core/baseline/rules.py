@@ -12,11 +12,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from holdfast_core.baseline.control import Catalogue, Control
+from holdfast_core.baseline.inspections import InspectionRecord, judge_inspection
 from holdfast_core.baseline.model import (
     Baseline,
     BuildManifest,
@@ -29,12 +30,13 @@ from holdfast_core.baseline.model import (
     Outcome,
     Report,
 )
-from holdfast_core.baseline.probes import Manifest, judge_manifest
+from holdfast_core.baseline.probes import Inspection, Manifest, judge_manifest
 from holdfast_core.baseline.tailoring import judged_by_manifest
 from holdfast_core.kernel.appraisals import Appraisal, Tier
 from holdfast_core.kernel.errors import Bug, HostileData
 from holdfast_core.kernel.instants import Instant
 from holdfast_core.kernel.limits import LIMITS
+from holdfast_core.kernel.printable import printable
 from holdfast_core.kernel.reasons import Reason
 from holdfast_core.kernel.severity import Severity
 
@@ -71,10 +73,14 @@ class Judge(msgspec.Struct, frozen=True):
     entries: tuple[Judged | _Asked, ...]
     manifests: dict[ControlId, Manifest]
     """Every fact to look up for a device without an agent: those of the lines and of their stand-ins."""
+    inspected: dict[ControlId, Inspection]
+    """Every control that a person looks at, likewise."""
     asked: int
 
-    def report(self, body: Findings | BuildManifest, now: Instant) -> Report:
-        """What `body` says of the device, control by control, at `now` (for compensations that lapse).
+    def report(
+        self, body: Findings | BuildManifest, now: Instant, inspections: Iterable[InspectionRecord] = ()
+    ) -> Report:
+        """What `body` and `inspections` say of the device, control by control, at `now` (for what lapses).
 
         Whether findings come from the plan that is in force is for the caller to check (`Findings.plan`).
 
@@ -88,6 +94,9 @@ class Judge(msgspec.Struct, frozen=True):
             found = _by_control(body.findings)
             for name in self.manifests:
                 found.pop(name, None)  # rule 3: an agent's word is no build manifest
+        records = {record.control: record for record in inspections}
+        for name, look in self.inspected.items():  # nor is it a person's look
+            found[name] = judge_inspection(look, name, records.get(name), now)
         judged = tuple(entry if isinstance(entry, Judged) else _judged(entry, found, now) for entry in self.entries)
         undecided = sum(entry.outcome is Outcome.UNKNOWN for entry in judged)
         return Report(judged, self.asked, self.asked - undecided)
@@ -107,6 +116,7 @@ def judge_for(baseline: Baseline, catalogue: Catalogue) -> Judge:
         )
     known = {control.id: control for control in catalogue.controls}
     manifests: dict[ControlId, Manifest] = {}
+    inspected: dict[ControlId, Inspection] = {}
     entries: list[Judged | _Asked] = []
     for line in baseline.lines:
         if line.demand in {Demand.NOT_APPLICABLE, Demand.FORBIDDEN}:
@@ -116,8 +126,10 @@ def judge_for(baseline: Baseline, catalogue: Catalogue) -> Judge:
             probe = known[name].manifest
             if probe is not None and judged_by_manifest(known[name], baseline.device_class):
                 manifests[name] = probe
+            elif isinstance(look := known[name].probe, Inspection):
+                inspected[name] = look
         entries.append(_asked(line, known[line.control]))
-    return Judge(tuple(entries), manifests, sum(isinstance(entry, _Asked) for entry in entries))
+    return Judge(tuple(entries), manifests, inspected, sum(isinstance(entry, _Asked) for entry in entries))
 
 
 def judge(baseline: Baseline, body: Findings | BuildManifest, catalogue: Catalogue, now: Instant) -> Report:
@@ -190,7 +202,7 @@ def _judged(asked: _Asked, found: dict[ControlId, Finding], now: Instant) -> Jud
     if not asked.on_terms or own.outcome in {Outcome.PASS, Outcome.NOT_APPLICABLE}:
         return own
     if line.expires is not None and now >= line.expires:
-        lapsed = f"The compensation that {line.owner} signed has lapsed. "
+        lapsed = f"The compensation that {line.owner} answered for has lapsed. "
         return msgspec.structs.replace(own, reason=lapsed + own.reason)
     return _on_terms(asked, found)
 
@@ -200,10 +212,10 @@ def _own(asked: _Asked, finding: Finding | None) -> Judged:
     line = asked.line
     if finding is None:
         return asked.missing
-    outcome, reason = finding.outcome, _plain(finding.reason)
+    outcome, reason = finding.outcome, printable(finding.reason)
     if outcome is Outcome.PASS and not finding.proof:
         return asked.met
-    proof = tuple(map(_plain, finding.proof[: LIMITS.proof_items]))
+    proof = tuple(map(printable, finding.proof[: LIMITS.proof_items]))
     if outcome is Outcome.PASS:
         return Judged(line.control, line.title, line.severity, outcome, line.reason, proof)
     if outcome is Outcome.FAIL:
@@ -266,13 +278,6 @@ def _reasons(ordered: list[Judged]) -> Iterator[Reason]:
 
 def _more(count: int) -> str:
     return f" and {count} more" if count > 0 else ""
-
-
-def _plain(text: str) -> str:
-    """`text` with everything that a terminal would act on written as an escape."""
-    if text.isprintable():
-        return text
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def _sentence(text: str) -> str:
