@@ -28,11 +28,15 @@ def see_words(case: Case, spec: Words) -> Sight:
     if not paths:
         return not_applicable(f"There is no {' or '.join(spec.paths)}.")
     bad = []
+    missing = set(spec.require)
     for path in paths:
-        for number, line in enumerate(root.read(path).decode("utf-8", "replace").splitlines(), 1):
+        for number, line in enumerate(root.read(path).decode("utf-8", "replace").split("\n"), 1):
             if not line.lstrip().startswith("#"):
                 bad += [f"{path}:{number} contains {word!r}" for word in spec.forbid if word in line]
-    return judged(bad, f"none of the words in {', '.join(paths[:4])}")
+                missing = {word for word in missing if word not in line}
+    where = ", ".join(paths[:4])
+    bad += [f"no line of {where} contains {word!r}" for word in missing]
+    return judged(bad, f"the words are as they should be in {where}")
 
 
 def see_file_mode(case: Case, spec: FileMode) -> Sight:

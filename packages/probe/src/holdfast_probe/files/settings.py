@@ -2,6 +2,8 @@
 
 1. Readers return every value that can take effect with where it stands; all of them must be accepted.
 2. Includes and drop-ins are followed inside the root, bounded; one that cannot be read makes the whole unknown.
+3. A line is what stands between two newlines and nothing else: other signs that end a line for Python do not for the
+   programs that read these files.
 
 Sources: sshd_config(5) (first value wins, Include, Match), OpenWrt's UCI syntax, systemd's drop-ins.
 """
@@ -10,42 +12,81 @@ from __future__ import annotations
 
 import re
 import shlex
+from typing import Protocol
 
 import msgspec
 
 from holdfast_core.baseline.probes import Setting, Syntax
 from holdfast_probe.case import Case
-from holdfast_probe.roots import Missing, Root, Unreadable
+from holdfast_probe.roots import Unreadable
 from holdfast_probe.sight import Sight, judged, not_applicable
 
 _MOST_FILES = 64
 # What follows is taken whole and stripped: a lazy group before trailing space would be quadratic in a hostile line.
-_SSHD_LINE = re.compile(r"\s*([A-Za-z0-9]+)(?:\s*=\s*|\s+)(.*)")
-_PAIR = re.compile(r"\s*([^\s=:#;\[]+)\s*(?:[=:]\s*|\s+)(.*)")
-_SECTION = re.compile(r"\s*\[([^\]]*)\]\s*$")
+SSHD_LINE = re.compile(r"\s*([A-Za-z0-9]+)(?:\s*=\s*|\s+)(.*)")
+PAIR = re.compile(r"\s*([^\s=:#;\[]+)(\s*[=:]\s*|\s+)(.*)")
+SECTION = re.compile(r"\s*\[([^\]]*)\]\s*$")
+
+
+class Source(Protocol):
+    """Where the text of settings files comes from: a root, or a view of it in which edits have been made."""
+
+    def read(self, path: str) -> bytes:
+        """The content of a file. Raises `Missing` or `Unreadable`."""
+
+    def glob(self, pattern: str) -> tuple[str, ...]:
+        """The existing paths that match."""
 
 
 class Value(msgspec.Struct, frozen=True):
     """A value and where it stands; `scope` names the Match block or the section that it is limited to."""
 
     text: str
-    where: str
+    path: str
+    line: int = 0
+    """From 1; 0 says that it is the default, since no line sets it."""
     scope: str = ""
+    section_line: int = 0
+    """The line that opens the section of a default in UCI; 0: there is none."""
+
+    @property
+    def where(self) -> str:
+        """The place, to be shown."""
+        return f"{self.path}:{self.line}" if self.line else f"the default, {self.path} does not set it"
 
 
 def see_setting(case: Case, spec: Setting) -> Sight:
     """Judge one `Setting` probe."""
-    root = case.root
-    try:
-        values = _READERS[spec.syntax](root, spec)
-    except Missing as missing:
-        return not_applicable(missing.sentence)
-    if not values:
-        if spec.default is None:
-            return judged([f"{spec.key} is not set in {spec.file}, wanted {spec.wanted}"], "")
-        values = [Value(spec.default, f"the default, {spec.file} does not set it")]
-    bad = [v for v in values if not spec.accepts(v.text)]
-    return judged((_said(spec, v) + f", wanted {spec.wanted}" for v in bad), _said(spec, values[0]))
+    paths = case.root.glob(spec.file)
+    if not paths:
+        return not_applicable(f"There is no {spec.file}.")
+    bad: list[str] = []
+    praise = ""
+    for path in paths:
+        values = values_in(case.root, spec, path)
+        if not values:
+            bad.append(f"{spec.key} is not set in {path}, wanted {spec.wanted}")
+        bad += [f"{_said(spec, v)}, wanted {spec.wanted}" for v in values if not spec.accepts(v.text)]
+        praise = praise or (_said(spec, values[0]) if values else "")
+    return judged(bad, praise)
+
+
+def values_in(source: Source, spec: Setting, path: str) -> list[Value]:
+    """Every value of `spec` that can take effect in one file, its default included; empty: not set, no default.
+
+    Raises:
+        Missing, Unreadable: it, or what it includes, cannot be read whole.
+    """
+    values = _READERS[spec.syntax](source, spec, path)
+    if not values and spec.default is not None:
+        return [Value(spec.default, path)]
+    return values
+
+
+def lines_of(source: Source, path: str) -> list[str]:
+    """The lines of a file without their newlines; bytes that are no UTF-8 survive the way back."""
+    lines = source.read(path).decode("utf-8", "surrogateescape").split("\n")
+    return lines if lines[-1] else lines[:-1]
 
 
 def _said(spec: Setting, value: Value) -> str:
@@ -53,25 +94,21 @@ def _said(spec: Setting, value: Value) -> str:
     return f"{spec.key} is {value.text[:120]!r}{scope} ({value.where})"
 
 
-def _text(root: Root, path: str) -> list[str]:
-    return root.read(path).decode("utf-8", "replace").splitlines()
-
-
-def _sshd(root: Root, spec: Setting) -> list[Value]:
+def _sshd(source: Source, spec: Setting, path: str) -> list[Value]:
     """The first value outside Match blocks, which is what counts, and the first inside each Match block."""
     found: dict[str, Value] = {}
-    _SshdReader(root, spec.key.lower(), found).file(spec.file, "")
+    _SshdReader(source, spec.key.lower(), found).file(path, "")
     everywhere = found.get("")
     if everywhere is None and found and spec.default is not None:
-        everywhere = Value(spec.default, f"the default, {spec.file} does not set it")
+        everywhere = Value(spec.default, path)
     return ([everywhere] if everywhere else []) + [value for scope, value in found.items() if scope]
 
 
 class _SshdReader:
     """Follows includes, which inherit the Match block they stand in and end with it."""
 
-    def __init__(self, root: Root, key: str, found: dict[str, Value]) -> None:
-        self._root = root
+    def __init__(self, source: Source, key: str, found: dict[str, Value]) -> None:
+        self._source = source
         self._key = key
         self._found = found
         self._files = 0
@@ -81,8 +118,8 @@ class _SshdReader:
         self._files += 1
         if self._files > _MOST_FILES:
             raise Unreadable(path, f"more than {_MOST_FILES} files are included")
-        for number, line in enumerate(_text(self._root, path), 1):
-            match = None if line.lstrip().startswith("#") else _SSHD_LINE.match(line)
+        for number, line in enumerate(lines_of(self._source, path), 1):
+            match = None if line.lstrip().startswith("#") else SSHD_LINE.match(line)
             if match is None:
                 continue
             keyword, rest = match.group(1).lower(), match.group(2).strip()
@@ -91,34 +128,35 @@ class _SshdReader:
             elif keyword == "include":
                 self._include(rest, scope)
             elif keyword == self._key:
-                self._found.setdefault(scope, Value(" ".join(_words(rest)), f"{path}:{number}", scope))
+                self._found.setdefault(scope, Value(" ".join(words_of(rest)), path, number, scope))
 
     def _include(self, patterns: str, scope: str) -> None:
-        for pattern in _words(patterns):
-            for included in self._root.glob(pattern if pattern.startswith("/") else f"/etc/ssh/{pattern}"):
+        for pattern in words_of(patterns):
+            for included in self._source.glob(pattern if pattern.startswith("/") else f"/etc/ssh/{pattern}"):
                 self.file(included, scope)
 
 
-def _words(text: str) -> list[str]:
+def words_of(text: str) -> list[str]:
+    """The words of a line as a shell splits them, comment left out; split at spaces where its quotes are broken."""
     try:
         return shlex.split(text, comments=True)
     except ValueError:
         return text.split()
 
 
-def _keyvalue(root: Root, spec: Setting) -> list[Value]:
+def _keyvalue(source: Source, spec: Setting, file: str) -> list[Value]:
     """The last value: of the file, then of its drop-ins in order of name."""
     section, _, key = spec.key.rpartition("/")
     last: Value | None = None
-    for path in (spec.file, *root.glob(f"{spec.file}.d/*.conf")):
+    for path in (file, *source.glob(f"{file}.d/*.conf")):
         inside = ""
-        for number, line in enumerate(_text(root, path), 1):
+        for number, line in enumerate(lines_of(source, path), 1):
             if line.lstrip().startswith(("#", ";")):
                 continue
-            if header := _SECTION.match(line):
+            if header := SECTION.match(line):
                 inside = header.group(1).strip()
-            elif (pair := _PAIR.match(line)) and pair.group(1).lower() == key.lower() and section in ("", inside):
-                last = Value(_unquoted(pair.group(2).strip()), f"{path}:{number}")
+            elif (pair := PAIR.match(line)) and pair.group(1).lower() == key.lower() and section in ("", inside):
+                last = Value(_unquoted(pair.group(3).strip()), path, number)
     return [last] if last else []
 
 
@@ -127,29 +165,30 @@ def _unquoted(text: str) -> str:
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
 
 
-def _uci(root: Root, spec: Setting) -> list[Value]:
-    """The option's value in every section of that type or name; the default stands in where one does not set it."""
+def _uci(source: Source, spec: Setting, path: str) -> list[Value]:
+    """The option's values in every section of that type or name; the default stands in where one does not set it."""
     wanted, _, option = spec.key.rpartition(".")
     found: list[Value] = []
-    where = ""
-    value: Value | None = None
-
-    def close() -> None:
-        if where and value is not None:
-            found.append(value)
-        elif where and spec.default is not None:
-            found.append(Value(spec.default, f"the default, {where} does not set it"))
-
-    for number, line in enumerate(_text(root, spec.file), 1):
-        words = _words(line)
+    here: list[Value] = []
+    opened = 0
+    for number, line in enumerate(lines_of(source, path), 1):
+        words = words_of(line)
         if len(words) > 1 and words[0] == "config":
-            close()
-            mine = wanted in words[1:3]
-            where, value = (f"{spec.file}:{number}", None) if mine else ("", None)
-        elif len(words) > 2 and words[0] in ("option", "list") and words[1] == option and where:  # noqa: PLR2004
-            value = Value(words[2], f"{spec.file}:{number}")
-    close()
-    return found
+            found += _closed(spec, path, opened, here)
+            here, opened = [], number if wanted in words[1:3] else 0
+        elif opened and len(words) > 2 and words[1] == option:  # noqa: PLR2004  (option, name, value)
+            if words[0] == "option":
+                here = [Value(words[2], path, number)]
+            elif words[0] == "list":
+                here = [*here, Value(words[2], path, number)]
+    return found + _closed(spec, path, opened, here)
+
+
+def _closed(spec: Setting, path: str, opened: int, here: list[Value]) -> list[Value]:
+    """What a section comes to, whose first line is `opened`; 0: it is not of those asked for."""
+    if not opened or here or spec.default is None:
+        return here
+    return [Value(spec.default, path, section_line=opened)]
 
 
 _READERS = {Syntax.SSHD: _sshd, Syntax.KEYVALUE: _keyvalue, Syntax.UCI: _uci}

@@ -10,7 +10,8 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-from holdfast_core.baseline.probes.shape import Names, Paths, Probe, Wanting
+from holdfast_core.baseline.probes.shape import PathGlob, Paths, Probe, Values, Wanting
+from holdfast_core.kernel.errors import HostileData
 
 
 class Syntax(StrEnum):
@@ -38,13 +39,23 @@ class Present(Probe, frozen=True, tag="present"):
 
 
 class Words(Probe, frozen=True, tag="words"):
-    """No line of the files that match `paths` contains any of `forbid`; lines that start with ``#`` are left out.
+    """No line of the files that match `paths` contains any of `forbid`; some line of them contains each of `require`.
 
-    No such file: not applicable.
+    Lines that start with ``#`` are left out. No such file: not applicable.
     """
 
     paths: Paths
-    forbid: Names
+    forbid: Values = ()
+    require: Values = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a probe that every file passes."""
+        if not self.forbid and not self.require:
+            raise HostileData(
+                "probe.wants_nothing",
+                "A Words probe has neither 'forbid' nor 'require'.",
+                remedy="Say which words must not, or must, be there.",
+            )
 
 
 class FileMode(Probe, frozen=True, tag="file_mode"):
@@ -61,10 +72,10 @@ class FileMode(Probe, frozen=True, tag="file_mode"):
 class Setting(Wanting, frozen=True, kw_only=True, tag="setting"):
     """`key` in `file` has an accepted value; `default` counts when the key is absent (none: fail).
 
-    No such file: not applicable.
+    `file` may be a pattern; then every match is judged. No such file: not applicable.
     """
 
-    file: Annotated[str, msgspec.Meta(pattern=r"^/", max_length=512)]
+    file: PathGlob
     syntax: Syntax
     key: str
     default: str | None = None
