@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from baseline_builders import EVERYWHERE, REQUIRED, by_manifest, catalogue, compensated, control, excused
+from holdfast_core.baseline.conditions import ConstraintIs
 from holdfast_core.baseline.control import (
     Ask,
     ClassDemand,
-    ConstraintIs,
     Control,
     Fix,
     Remedy,
@@ -73,9 +73,9 @@ def test_a_dangerous_fix_is_never_automatic(danger: str) -> None:
 
 
 def test_a_condition_on_a_constraint_that_no_model_declares_is_refused() -> None:
-    assert ConstraintIs("power", ("mains",), OTHERWISE).name == "power"
+    assert ConstraintIs(name="power", one_of=("mains",), otherwise=OTHERWISE).name == "power"
     with pytest.raises(ValueError, match="no constraint"):
-        ConstraintIs("voltage", (12,), OTHERWISE)
+        ConstraintIs(name="voltage", one_of=(12,), otherwise=OTHERWISE)
 
 
 def stood_in_for(stand_in: str) -> Control:

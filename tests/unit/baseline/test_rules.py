@@ -83,7 +83,7 @@ def test_a_signed_compensation_lapses_although_nobody_tailors_anew() -> None:
     assert outcome(report(PAIR, body, device), "FS-01").outcome is Outcome.COMPENSATED
     lapsed = outcome(report(PAIR, body, device, days=90), "FS-01")
     assert lapsed.outcome is Outcome.FAIL
-    assert "Ada signed has lapsed" in lapsed.reason
+    assert "Ada answered for has lapsed" in lapsed.reason
 
 
 def test_a_stand_in_that_does_not_apply_stands_in_for_nothing() -> None:

@@ -19,11 +19,25 @@ from baseline_builders import (
     excused,
     model,
 )
-from holdfast_core.baseline.control import Ask, Catalogue, Control, Declares, Effect, HasFlow, Prohibition, Remedy
+from holdfast_core.baseline.conditions import ConstraintIs, Declares, HasFlow, HoldsData
+from holdfast_core.baseline.control import (
+    Ask,
+    Burden,
+    Catalogue,
+    Control,
+    Effect,
+    MetBy,
+    Prohibition,
+    Raise,
+    Remedy,
+    Replacement,
+)
 from holdfast_core.baseline.model import Cost, Demand, Line
 from holdfast_core.baseline.tailoring import compile_plan, tailor
 from holdfast_core.inventory.model import (
+    Classification,
     Compensation,
+    DataItem,
     DeviceClass,
     DeviceModel,
     Direction,
@@ -36,6 +50,7 @@ from holdfast_core.inventory.model import (
     Update,
     UpdateKind,
 )
+from holdfast_core.inventory.validation import last_day_ends
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.instants import DAY, Instant, parse_rfc3339
 from holdfast_core.kernel.severity import Severity
@@ -82,7 +97,7 @@ def test_a_class_whose_stand_in_is_forbidden_here_is_not_excused() -> None:
 
 
 def test_a_condition_that_does_not_hold_is_the_reason() -> None:
-    flow = HasFlow("It accepts no connections.", direction=Direction.IN)
+    flow = HasFlow(otherwise="It accepts no connections.", direction=Direction.IN)
     tested = control("NET-01", applies_if=(flow,))
     assert line(tested, model()).reason == "It accepts no connections."
     listening = model(flows=(Flow("ssh", Direction.IN, Transport.TCP, 22, "site", "service"),))
@@ -196,7 +211,7 @@ def test_a_shared_service_is_held_to_its_strictest_dependant() -> None:
 def test_the_plan_asks_for_what_is_required_and_for_the_stand_ins() -> None:
     leaning = control("FS-01", classes={**EVERYWHERE, DeviceClass.OT: compensated("FS-03")})
     unasked = control("FS-02", classes={**EVERYWHERE, DeviceClass.OT: excused()})
-    never = Declares("writable", "Nothing is declared.")
+    never = Declares(what="writable", otherwise="Nothing is declared.")
     stand_in = control("FS-03", applies_if=(never,))
     of = catalogue(leaning, unasked, stand_in, by_manifest("BOOT-01", "signed"))
     flows = (
@@ -339,3 +354,74 @@ def test_time_only_ever_takes_compensations_away(device: DeviceModel, days: int)
     for name, demand in late.items():
         if early[name] is not demand:
             assert (early[name], demand) == (Demand.COMPENSATED, Demand.REQUIRED)
+
+
+IMMUTABLE = Replacement(
+    when=ConstraintIs(name="root_filesystem", one_of=("immutable",)),
+    by=("FS-02",),
+    reason="The root cannot change: its image is replaced as a whole.",
+)
+
+
+def test_an_immutable_root_replaces_what_only_a_mutable_one_can_do() -> None:
+    patching = control("FS-01", replaced=(IMMUTABLE,))
+    made = line(patching, model(root_filesystem=RootFilesystem.IMMUTABLE), control("FS-02"))
+    assert (made.demand, made.by) == (Demand.COMPENSATED, ("FS-02",))
+    assert "image is replaced as a whole" in made.reason
+    assert line(patching, model(), control("FS-02")).demand is Demand.REQUIRED
+
+
+def test_what_replaces_a_control_must_itself_be_looked_at() -> None:
+    unasked = control("FS-02", classes={**EVERYWHERE, DeviceClass.LINUX_IOT: excused()})
+    device = model(root_filesystem=RootFilesystem.IMMUTABLE)
+    assert line(control("FS-01", replaced=(IMMUTABLE,)), device, unasked).demand is Demand.REQUIRED
+
+
+def test_the_data_a_device_holds_makes_a_control_weigh_more() -> None:
+    step = Raise(when=HoldsData(classes=(Classification.PERSONAL,)), to=Severity.HIGH, reason="It holds personal data.")
+    tested = control("FS-01", Severity.LOW, raised=(step,))
+    filming = model(data=(DataItem("video", Classification.PERSONAL),))
+    made = line(tested, filming)
+    assert made.severity is Severity.HIGH
+    assert "personal data" in made.reason
+    assert line(tested, model()).severity is Severity.LOW
+
+
+def test_a_locked_vendor_leaves_network_and_site_to_their_owners() -> None:
+    locked = model(vendor_locked=True)
+    assert line(control("FS-01", stand_in=("FS-02",)), locked, control("FS-02")).demand is Demand.COMPENSATED
+    around = control("FS-01", stand_in=("FS-02",), met_by=MetBy.NETWORK)
+    assert line(around, locked, control("FS-02")).demand is Demand.REQUIRED
+
+
+def test_the_stand_ins_of_a_burden_go_before_those_of_the_control() -> None:
+    general = {Burden.VENDOR_LOCKED: ("NET-01", "UPD-01")}
+    controls = (control("FS-01", stand_in=("FS-02",)), control("FS-02"), control("NET-01"), control("UPD-01"))
+    made = lines(catalogue(*controls, stand_ins=general), model(vendor_locked=True))["FS-01"]
+    assert made.by == ("NET-01", "UPD-01")
+    assert (made.owner, made.expires) == ("security@lamps.example", last_day_ends("2031-01-01"))
+
+
+def test_what_a_supplier_answers_for_ends_with_its_support() -> None:
+    tested = control("FS-01", stand_in=("FS-02",))
+    device = model(vendor_locked=True)
+    last = Instant(last_day_ends("2031-01-01") - 1)
+    assert line(tested, device, control("FS-02"), now=last).demand is Demand.COMPENSATED
+    assert line(tested, device, control("FS-02"), now=Instant(last + 1)).demand is Demand.REQUIRED
+
+
+def test_cheap_checks_often_and_costly_ones_rarely_where_energy_is_short() -> None:
+    of = catalogue(control("FS-01"))
+    mains, battery = (
+        compile_plan(tailor(of, device, NOW), device, of) for device in (model(), model(power=Power.BATTERY))
+    )
+    assert (mains.light_interval_s, mains.heavy_interval_s) == (3_600, 86_400)
+    assert (battery.light_interval_s, battery.heavy_interval_s) == (14_400, 7 * 86_400)
+    assert battery.budget.cpu_s <= 3_600 // 20
+
+
+def test_a_sitting_takes_a_small_part_of_a_contact_interval() -> None:
+    of = catalogue(control("FS-01"))
+    for interval, expected in ((60, 10), (900, 45), (86_400, 120)):
+        device = model(contact_interval_s=interval)
+        assert compile_plan(tailor(of, device, NOW), device, of).budget.cpu_s == expected

@@ -14,24 +14,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
+from holdfast_core.baseline.conditions import Condition, Data, Sentence
 from holdfast_core.baseline.model import ControlId, Cost
 from holdfast_core.baseline.probes import MAX_PARTS, Inspection, Manifest, ProbeSpec, parts
-from holdfast_core.inventory.model import Constraints, DeviceClass, DeviceModel, Direction, Transport, UpdateKind
+from holdfast_core.inventory.model import DeviceClass
 from holdfast_core.kernel.digests import Digest, canonical, digest_of
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.severity import Severity
 
-Sentence = Annotated[str, msgspec.Meta(min_length=12, max_length=400)]
 MappedId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 .:()-]{0,31}$")]
 ControlIds = tuple[ControlId, ...]
-
-
-class _Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Base of what a catalogue holds."""
 
 
 class Group(StrEnum):
@@ -62,6 +58,27 @@ class Ask(StrEnum):
     NOT_APPLICABLE = "not_applicable"
 
 
+class MetBy(StrEnum):
+    """Who can meet a control: it decides what a locked vendor, or no agent, excuses."""
+
+    HOST = "host"
+    """Whoever can change the device's own software and settings."""
+    NETWORK = "network"
+    """Whoever runs the network around it."""
+    SUPPLIER = "supplier"
+    """Whoever makes it: what it states, signs and promises."""
+    SITE = "site"
+    """Whoever has it in hand: its case, its place."""
+
+
+class Burden(StrEnum):
+    """Why a device cannot bear a control."""
+
+    VENDOR_LOCKED = "vendor_locked"
+    NO_REBOOT = "no_reboot"
+    SMALL_MEMORY = "small_memory"
+
+
 class Effect(StrEnum):
     """A thing that meeting a control does to a device, and that some devices do not survive."""
 
@@ -83,7 +100,7 @@ class Fix(StrEnum):
     """The same, and harmless: it only takes permission away from somebody who should not have it."""
 
 
-class ClassDemand(_Data, frozen=True):
+class ClassDemand(Data, frozen=True):
     """What is asked of one class; `by` where it compensates, `reason` where it asks less than the control says."""
 
     ask: Ask
@@ -98,82 +115,7 @@ class ClassDemand(_Data, frozen=True):
             raise ValueError(f"ask={self.ask} needs a reason")
 
 
-class ConstraintIs(_Data, frozen=True, tag_field="kind", tag="constraint"):
-    """A declared constraint has one of the values."""
-
-    name: str
-    one_of: tuple[bool | int | str, ...]
-    otherwise: Sentence
-
-    def __post_init__(self) -> None:
-        """Refuse the name of a constraint that no model declares."""
-        if self.name not in Constraints.__struct_fields__:
-            raise ValueError(f"no constraint is called {self.name!r}")
-
-    def holds(self, model: DeviceModel) -> bool:
-        """Whether `model` declares it so."""
-        return getattr(model.constraints, self.name) in self.one_of
-
-
-class HasFlow(_Data, frozen=True, tag_field="kind", tag="flow"):
-    """The model declares a flow like this one."""
-
-    otherwise: Sentence
-    direction: Direction | None = None
-    transport: Transport | None = None
-    encrypted: bool | None = None
-    ports: tuple[int, ...] = ()
-
-    def holds(self, model: DeviceModel) -> bool:
-        """Whether any flow of `model` matches every part that is given."""
-        return any(
-            self.direction in {None, flow.direction}
-            and self.transport in {None, flow.transport}
-            and self.encrypted in {None, flow.encrypted}
-            and (not self.ports or flow.port in self.ports)
-            for flow in model.flows
-        )
-
-
-class HasInterface(_Data, frozen=True, tag_field="kind", tag="interface"):
-    """The model declares an interface of one of these kinds."""
-
-    kinds: tuple[str, ...]
-    otherwise: Sentence
-
-    def holds(self, model: DeviceModel) -> bool:
-        """Whether any interface of `model` is of one of the kinds."""
-        return any(interface.kind in self.kinds for interface in model.interfaces)
-
-
-class UpdateIs(_Data, frozen=True, tag_field="kind", tag="update"):
-    """The device is updated in one of these ways."""
-
-    kinds: tuple[UpdateKind, ...]
-    otherwise: Sentence
-
-    def holds(self, model: DeviceModel) -> bool:
-        """Whether `model` is updated so."""
-        return model.update.kind in self.kinds
-
-
-class Declares(_Data, frozen=True, tag_field="kind", tag="declares"):
-    """The model's list of this name is not empty."""
-
-    what: Literal[
-        "autostart", "setuid", "writable", "accounts", "root_fs_drivers", "components", "root_daemons", "feed_keys"
-    ]
-    otherwise: Sentence
-
-    def holds(self, model: DeviceModel) -> bool:
-        """Whether `model` lists anything there."""
-        return bool(getattr(model.expected, self.what))
-
-
-Condition = ConstraintIs | HasFlow | HasInterface | UpdateIs | Declares
-
-
-class Remedy(_Data, frozen=True):
+class Remedy(Data, frozen=True):
     """How to put it right, and how to take that back."""
 
     steps: Annotated[tuple[Sentence, ...], msgspec.Meta(min_length=1, max_length=6)]
@@ -188,7 +130,7 @@ class Remedy(_Data, frozen=True):
             raise ValueError("a fix that reboots or can brick is never automatic")
 
 
-class Mappings(_Data, frozen=True):
+class Mappings(Data, frozen=True):
     """Where other catalogues ask for the same; ids only."""
 
     etsi: tuple[MappedId, ...] = ()
@@ -200,7 +142,26 @@ class Mappings(_Data, frozen=True):
     iec62443: tuple[MappedId, ...] = ()
 
 
-class Control(_Data, frozen=True):
+class Replacement(Data, frozen=True):
+    """Where a declared constraint makes something else the right way to the same end.
+
+    A root that cannot change is not patched package by package: its image is replaced and its digest proven.
+    """
+
+    when: Condition
+    by: Annotated[ControlIds, msgspec.Meta(min_length=1, max_length=6)]
+    reason: Sentence
+
+
+class Raise(Data, frozen=True):
+    """Where a declared fact makes a control weigh more: what the device holds, who can touch it."""
+
+    when: Condition
+    to: Severity
+    reason: Sentence
+
+
+class Control(Data, frozen=True):
     """One thing asked of devices."""
 
     id: ControlId
@@ -223,6 +184,11 @@ class Control(_Data, frozen=True):
     """All must hold; the first that does not is the reason why nothing is asked."""
     stand_in: ControlIds = ()
     """What stands in where a device cannot bear it: a locked vendor, no reboot, too little memory."""
+    replaced: tuple[Replacement, ...] = ()
+    """The first whose condition holds, and whose stand-ins are looked at, takes the control's place."""
+    raised: tuple[Raise, ...] = ()
+    """The highest of those whose condition holds."""
+    met_by: MetBy = MetBy.HOST
     shared: bool = False
     """A service that several classes share must meet this as the strictest of them."""
     effects: tuple[Effect, ...] = ()
@@ -238,6 +204,10 @@ class Control(_Data, frozen=True):
         asks = {demand.ask for demand in self.classes.values()}
         if self.probe is None and asks & {Ask.REQUIRED, Ask.COMPENSATE}:
             raise ValueError(f"{self.id} is required of an audited class and has no probe")
+        if any(not condition.otherwise for condition in self.applies_if):
+            raise ValueError(f"{self.id} does not say why it does not apply where a condition does not hold")
+        if any(step.to.rank >= self.severity.rank for step in self.raised):
+            raise ValueError(f"{self.id} is raised to a severity that is not above its own")
         if self.probe is not None:
             self._check_probe(self.probe)
         if self.manifest is None and Ask.MANIFEST in asks:
@@ -256,7 +226,7 @@ class Control(_Data, frozen=True):
         return isinstance(self.probe, Inspection)
 
 
-class Prohibition(_Data, frozen=True):
+class Prohibition(Data, frozen=True):
     """A step that server guides prescribe and that destroys some devices."""
 
     id: ControlId
@@ -266,12 +236,14 @@ class Prohibition(_Data, frozen=True):
     filesystems: tuple[str, ...] = ()
 
 
-class Catalogue(_Data, frozen=True, dict=True):
+class Catalogue(Data, frozen=True, dict=True):
     """All controls, in id order within their groups, and what is forbidden."""
 
     version: str
     controls: Annotated[tuple[Control, ...], msgspec.Meta(max_length=512)]
     prohibitions: tuple[Prohibition, ...] = ()
+    stand_ins: dict[Burden, ControlIds] = msgspec.field(default_factory=dict)
+    """What stands in for anything that a device cannot bear for this reason, where it is looked at on the model."""
 
     def __post_init__(self) -> None:
         """Refuse an id twice, and stand-ins that are missing, circular, or not asked of the class they stand in for."""
@@ -279,7 +251,12 @@ class Catalogue(_Data, frozen=True, dict=True):
         if len(set(ids)) != len(ids):
             raise ValueError("an id is used twice")
         known = {control.id: control for control in self.controls}
+        if strangers := sorted({name for by in self.stand_ins.values() for name in by} - known.keys()):
+            raise ValueError(f"{strangers[0]} cannot stand in for anything: there is no such control")
         for control in self.controls:
+            for name in (name for replacement in control.replaced for name in replacement.by):
+                if name == control.id or name not in known:
+                    raise ValueError(f"{name} cannot replace {control.id}")
             for device_class, stand_in in _stand_ins(control):
                 if stand_in == control.id or stand_in not in known:
                     raise ValueError(f"{stand_in} cannot stand in for {control.id}")
@@ -298,6 +275,7 @@ def _stand_ins(control: Control) -> Iterator[tuple[DeviceClass, ControlId]]:
         yield from ((device_class, stand_in) for stand_in in demand.by)
         if demand.ask is Ask.REQUIRED:
             yield from ((device_class, stand_in) for stand_in in control.stand_in)
+    # What replaces a control is checked when a model is tailored: which classes its condition concerns is the model's.
 
 
 def parse_catalogue(data: bytes) -> Catalogue:

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import msgspec
 
@@ -76,11 +76,35 @@ class Findings(msgspec.Struct, frozen=True, tag="findings"):
     findings: Annotated[tuple[Finding, ...], msgspec.Meta(max_length=LIMITS.findings)]
 
 
-class BuildManifest(msgspec.Struct, frozen=True, tag="manifest"):
-    """What a device without an agent says of its build: flat facts for manifest probes (``stack_protector: true``)."""
+Facts: TypeAlias = Annotated[dict[Text, bool | int | Text], msgspec.Meta(max_length=128)]
+
+
+class BuildManifest(msgspec.Struct, frozen=True, tag="manifest", omit_defaults=True):
+    """What is stated of one build, or of one chip, as flat facts for manifest probes (``stack_protector: true``).
+
+    The build system states `facts`; who read the chip after production states `fuses`; `token` are the claims of an
+    attestation token, by their names. Where two state the same fact, both have to be right.
+    """
 
     build: Text
-    facts: Annotated[dict[Text, bool | int | Text], msgspec.Meta(max_length=128)]
+    facts: Facts
+    fuses: Facts = msgspec.field(default_factory=dict)
+    token: Facts = msgspec.field(default_factory=dict)
+
+    def stated(self, key: str) -> dict[str, str]:
+        """What each source says of `key`: a truth value as ``true`` or ``false``, anything else as its text."""
+        sources = {"build": self.facts, "fuses": self.fuses, "token": self.token}
+        said = {name: facts[key] for name, facts in sources.items() if key in facts}
+        return {name: str(fact).lower() if isinstance(fact, bool) else str(fact) for name, fact in said.items()}
+
+
+class AuditBudget(msgspec.Struct, frozen=True):
+    """What one sitting of an audit may take on a device; what is not done is gone on with at the next sitting."""
+
+    cpu_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 120
+    """Seconds of CPU."""
+    cpu_percent: Annotated[int, msgspec.Meta(ge=1, le=100)] = 50
+    """Of one core, on the average of a few seconds: the audit sleeps in between."""
 
 
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -90,8 +114,12 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     catalogue: Digest
     controls: tuple[ControlId, ...]
     heavy_interval_s: int
+    """Seconds between two looks at what is costly."""
     health: HealthProbe
     """How the device tells that its essential function goes on; it travels with the plan so that a device needs one."""
+    light_interval_s: int = 3_600
+    """Seconds between two looks at what is cheap."""
+    budget: AuditBudget = AuditBudget()
     listening: tuple[tuple[str, int], ...] = ()
     autostart: tuple[str, ...] = ()
     setuid: tuple[str, ...] = ()

@@ -4,17 +4,18 @@
 2. A device is never failed for what it cannot bear, and never excused without a stand-in that is itself looked at.
    Where nothing can stand in, the control stays required: then a person signs a compensation with an owner and a date.
 3. A compensation that has lapsed, names no stand-in, or names one that is not looked at here, excuses nothing.
-4. What would kill the device is forbidden whatever the catalogue asks; a model may forbid further controls, but never
+4. A compensation that no person signed is the supplier's to answer for, and ends with the supplier's support.
+5. What would kill the device is forbidden whatever the catalogue asks; a model may forbid further controls, but never
    one of critical severity, because an open door is not an operating constraint.
-5. A service that several classes share is held to the strictest of them, in the controls that concern services.
+6. A service that several classes share is held to the strictest of them, in the controls that concern services.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from holdfast_core.baseline.control import Ask, Catalogue, Control
-from holdfast_core.baseline.model import Baseline, ControlId, Demand, Line, Plan
+from holdfast_core.baseline.control import Ask, Burden, Catalogue, Control, MetBy
+from holdfast_core.baseline.model import AuditBudget, Baseline, ControlId, Demand, Line, Plan
 from holdfast_core.baseline.survival import NOUNS, destroyed_by
 from holdfast_core.inventory.model import Compensation, DeviceClass, DeviceModel, Direction, Power, RootFilesystem
 from holdfast_core.inventory.validation import last_day_ends
@@ -22,6 +23,19 @@ from holdfast_core.kernel.instants import Instant
 from holdfast_core.kernel.severity import Severity
 
 _BATTERY_INTERVAL_S = 7 * 86_400
+_SAVING_CONTACTS = 4
+"""A device that saves energy looks at what is cheap at every fourth contact."""
+_LIGHT_S = 3_600
+_CPU_PERCENT = {
+    DeviceClass.SERVER: 50,
+    DeviceClass.GATEWAY: 25,
+    DeviceClass.LINUX_IOT: 25,
+    DeviceClass.OT: 10,
+    DeviceClass.MCU: 10,
+}
+_SITTING_SHARE = 20
+"""One sitting takes at most this part of a contact interval: a twentieth."""
+_SITTING_S = (10, 120)
 _MEMORY_SHARE = 8
 """A probe may take one eighth of a device's memory."""
 
@@ -34,7 +48,7 @@ def tailor(catalogue: Catalogue, model: DeviceModel, now: Instant) -> Baseline:
     Raises:
         HostileData: ``model.date`` when a compensation's last day is no date.
     """
-    case = _Case(model, {control.id: control for control in catalogue.controls}, now)
+    case = _Case(model, {control.id: control for control in catalogue.controls}, catalogue.stand_ins, now)
     lines = [case.line(control) for control in catalogue.controls]
     lines.extend(
         Line(entry.id, entry.title, entry.severity, Demand.FORBIDDEN, why)
@@ -69,6 +83,8 @@ def compile_plan(baseline: Baseline, model: DeviceModel, catalogue: Catalogue) -
         ),
         heavy_interval_s=heavy,
         health=model.essential_function.probe,
+        light_interval_s=_light_interval(model),
+        budget=_budget(model),
         listening=tuple(sorted({(transport.value, port) for transport, port in model.listening})),
         autostart=model.expected.autostart,
         setuid=model.expected.setuid,
@@ -85,6 +101,19 @@ def compile_plan(baseline: Baseline, model: DeviceModel, catalogue: Catalogue) -
     )
 
 
+def _light_interval(model: DeviceModel) -> int:
+    """Cheap checks often: with every contact, but not more than hourly, and sparingly where energy is short."""
+    contact = model.constraints.contact_interval_s
+    saving = model.constraints.power is not Power.MAINS
+    return max(contact * _SAVING_CONTACTS if saving else contact, _LIGHT_S)
+
+
+def _budget(model: DeviceModel) -> AuditBudget:
+    shortest, longest = _SITTING_S
+    sitting = min(max(model.constraints.contact_interval_s // _SITTING_SHARE, shortest), longest)
+    return AuditBudget(cpu_s=sitting, cpu_percent=_CPU_PERCENT[model.device_class])
+
+
 def judged_by_manifest(control: Control, device_class: DeviceClass) -> bool:
     """Whether `control` is judged from the build manifest on this class, rather than by an agent."""
     return control.classes[device_class].ask is Ask.MANIFEST or control.probe is None
@@ -95,6 +124,7 @@ class _Case(msgspec.Struct, frozen=True):
 
     model: DeviceModel
     known: dict[ControlId, Control]
+    stand_ins: dict[Burden, tuple[ControlId, ...]]
     now: Instant
 
     def line(self, control: Control) -> Line:
@@ -104,24 +134,25 @@ class _Case(msgspec.Struct, frozen=True):
             or self._not_asked(control)
             or self._signed(control)
             or self._compensated_by_class(control)
+            or self._replaced(control)
             or self._cannot_bear(control)
             or self._required(control)
         )
 
     def _forbidden(self, control: Control) -> Line | None:
         if why := destroyed_by(control.effects, control.filesystems, self.model):
-            return _made(control, Demand.FORBIDDEN, why)
+            return self._made(control, Demand.FORBIDDEN, why)
         if control.id in self.model.forbidden and control.severity is not Severity.CRITICAL:
-            return _made(control, Demand.FORBIDDEN, f"The model file of {self.model.name} forbids it.")
+            return self._made(control, Demand.FORBIDDEN, f"The model file of {self.model.name} forbids it.")
         return None
 
     def _not_asked(self, control: Control) -> Line | None:
         demand = control.classes[self.model.device_class]
         if demand.ask is Ask.NOT_APPLICABLE and not self._inherited(control):
-            return _made(control, Demand.NOT_APPLICABLE, demand.reason)
+            return self._made(control, Demand.NOT_APPLICABLE, demand.reason)
         for condition in control.applies_if:
             if not condition.holds(self.model):
-                return _made(control, Demand.NOT_APPLICABLE, condition.otherwise)
+                return self._made(control, Demand.NOT_APPLICABLE, condition.otherwise)
         return None
 
     def _signed(self, control: Control) -> Line | None:
@@ -129,24 +160,45 @@ class _Case(msgspec.Struct, frozen=True):
         for entry in self.model.compensations:
             if entry.control == control.id and not self._void(entry):
                 reason = (
-                    f"{entry.reason.rstrip('.')}. {self._stand_ins(entry.by)}; "
+                    f"{entry.reason.rstrip('.')}. {self._in_words(entry.by)}; "
                     f"{entry.owner} answers for it until {entry.expires}."
                 )
-                line = _made(control, Demand.COMPENSATED, reason, entry.by)
+                line = self._made(control, Demand.COMPENSATED, reason, entry.by)
                 return msgspec.structs.replace(line, owner=entry.owner, expires=last_day_ends(entry.expires))
         return None
 
     def _compensated_by_class(self, control: Control) -> Line | None:
         demand = control.classes[self.model.device_class]
-        if demand.ask is not Ask.COMPENSATE or self._inherited(control) or not all(map(self._looked_at, demand.by)):
+        if demand.ask is not Ask.COMPENSATE or self._inherited(control):
             return None
-        return _made(control, Demand.COMPENSATED, f"{demand.reason} {self._stand_ins(demand.by)}.", demand.by)
+        return self._unsigned(control, demand.reason, demand.by)
+
+    def _replaced(self, control: Control) -> Line | None:
+        """What a declared constraint puts in the control's place."""
+        for replacement in control.replaced:
+            if replacement.when.holds(self.model) and (
+                line := self._unsigned(control, replacement.reason, replacement.by)
+            ):
+                return line
+        return None
 
     def _cannot_bear(self, control: Control) -> Line | None:
-        burden = self._burden(control)
-        if not burden or not control.stand_in or not all(map(self._looked_at, control.stand_in)):
+        """The stand-ins of the burden itself, or those of the control."""
+        burden, why = self._burden(control)
+        if burden is None:
             return None
-        return _made(control, Demand.COMPENSATED, f"{burden} {self._stand_ins(control.stand_in)}.", control.stand_in)
+        general = tuple(name for name in self.stand_ins.get(burden, ()) if name != control.id)
+        return self._unsigned(control, why, general) or self._unsigned(control, why, control.stand_in)
+
+    def _unsigned(self, control: Control, why: str, by: tuple[ControlId, ...]) -> Line | None:
+        """A compensation by `by` that no person signed (rule 4), or nothing where it would excuse without grounds."""
+        supplier = self.model.supplier
+        ends = last_day_ends(supplier.support_end)
+        if not by or self.now >= ends or not all(map(self._looked_at, by)):
+            return None
+        reason = f"{why} {self._in_words(by)}; {supplier.name} answers for it while support lasts."
+        line = self._made(control, Demand.COMPENSATED, reason, by)
+        return msgspec.structs.replace(line, owner=supplier.security_contact, expires=ends)
 
     def _required(self, control: Control) -> Line:
         model = self.model
@@ -156,9 +208,10 @@ class _Case(msgspec.Struct, frozen=True):
         if demand.ask is Ask.COMPENSATE and not self._inherited(control):
             sentences.append("What should stand in is not looked at here, so it stays required.")
         sentences += [self._void(entry) for entry in model.compensations if entry.control == control.id]
-        if burden := self._burden(control):
-            sentences += [burden, "Nothing stands in for it, so it stays required until a person signs a compensation."]
-        return _made(control, Demand.REQUIRED, " ".join([*sentences, *_remarks(control, model)]))
+        burden, why = self._burden(control)
+        if burden is not None:
+            sentences += [why, "Nothing stands in for it, so it stays required until a person signs a compensation."]
+        return self._made(control, Demand.REQUIRED, " ".join([*sentences, *_remarks(control, model)]))
 
     def _inherited(self, control: Control) -> str:
         """The sentence of a demand that comes from a dependant of a shared service, or nothing."""
@@ -193,27 +246,34 @@ class _Case(msgspec.Struct, frozen=True):
             return False
         return control.classes[self.model.device_class].ask in {Ask.REQUIRED, Ask.MANIFEST}
 
-    def _burden(self, control: Control) -> str:
-        """What the model cannot bear in `control`, or nothing. Closing an open door is never too much to ask."""
+    def _burden(self, control: Control) -> tuple[Burden | None, str]:
+        """What the model cannot bear in `control`, in a sentence. Closing an open door is never too much to ask."""
         model, constraints = self.model, self.model.constraints
         if control.severity is Severity.CRITICAL or judged_by_manifest(control, model.device_class):
-            return ""
-        if constraints.vendor_locked:
-            return f"Only {model.supplier.name} can change this device's software and settings."
+            return None, ""
+        if constraints.vendor_locked and control.met_by is MetBy.HOST:
+            return Burden.VENDOR_LOCKED, f"Only {model.supplier.name} can change this device's software and settings."
         if (control.remedy.reboot or control.cost.reboot) and not constraints.reboot_allowed:
-            return f"Meeting it takes a reboot, and this device must not reboot ({model.essential_function.name})."
+            why = f"Meeting it takes a reboot, and this device must not reboot ({model.essential_function.name})."
+            return Burden.NO_REBOOT, why
         if _too_large(control, model):
-            return f"Looking takes {control.cost.memory_kib} KiB, too much of {constraints.memory_mib} MiB of memory."
-        return ""
+            why = f"Looking takes {control.cost.memory_kib} KiB, too much of {constraints.memory_mib} MiB of memory."
+            return Burden.SMALL_MEMORY, why
+        return None, ""
 
-    def _stand_ins(self, by: tuple[ControlId, ...]) -> str:
+    def _made(self, control: Control, demand: Demand, reason: str, by: tuple[ControlId, ...] = ()) -> Line:
+        """A line, with the severity that the model's own facts raise it to."""
+        severity = control.severity
+        if demand in {Demand.REQUIRED, Demand.COMPENSATED}:
+            for step in control.raised:
+                if step.to.rank < severity.rank and step.when.holds(self.model):
+                    severity, reason = step.to, f"{reason} {step.reason}"
+        return Line(control.id, control.title, severity, demand, reason, by)
+
+    def _in_words(self, by: tuple[ControlId, ...]) -> str:
         """The stand-ins in words, without the full stop."""
         titles = "; ".join(f"{self.known[name].title.rstrip('.')} ({name})" for name in by)
         return f"What stands in, and must pass: {titles}"
-
-
-def _made(control: Control, demand: Demand, reason: str, by: tuple[ControlId, ...] = ()) -> Line:
-    return Line(control.id, control.title, control.severity, demand, reason, by)
 
 
 def _remarks(control: Control, model: DeviceModel) -> list[str]:

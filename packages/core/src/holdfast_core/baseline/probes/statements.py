@@ -21,7 +21,10 @@ MANIFEST_PATH = "/usr/lib/holdfast/manifest.json"
 
 
 class Manifest(Wanting, frozen=True, kw_only=True, tag="manifest"):
-    """The build manifest's fact `key` has an accepted value (yes, no: ``true``, ``false``); absent: unknown."""
+    """The build manifest's fact `key` has an accepted value (yes, no: ``true``, ``false``); absent: unknown.
+
+    Where a fuse report or an attestation token states the fact too, each of them must be accepted.
+    """
 
     key: str
 
@@ -47,11 +50,12 @@ def judge_manifest(control: ControlId, probe: Manifest, manifest: BuildManifest 
     """What the build manifest says of one control; a fact that is not stated is `unknown`, never a pass."""
     if manifest is None:
         return Finding(control, Outcome.UNKNOWN, reason="There is no build manifest.")
-    fact = manifest.facts.get(probe.key)
-    if fact is None:
+    stated = manifest.stated(probe.key)
+    if not stated:
         return Finding(control, Outcome.UNKNOWN, reason=f"The build manifest does not state {probe.key}."[:512])
-    text = str(fact).lower() if isinstance(fact, bool) else str(fact)
-    proof = (f"{probe.key} = {text}"[:512],)
-    if probe.accepts(text):
-        return Finding(control, Outcome.PASS, proof)
-    return Finding(control, Outcome.FAIL, (f"{probe.key} = {text}, wanted {probe.wanted}"[:512],))
+    wrong = [f"{probe.key} = {text} ({source})" for source, text in stated.items() if not probe.accepts(text)]
+    if wrong:
+        return Finding(control, Outcome.FAIL, tuple(f"{item}, wanted {probe.wanted}"[:512] for item in wrong))
+    return Finding(
+        control, Outcome.PASS, tuple(f"{probe.key} = {text} ({source})"[:512] for source, text in stated.items())
+    )
