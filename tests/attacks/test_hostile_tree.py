@@ -277,7 +277,7 @@ def test_a_tree_that_is_not_there(tmp_path: Path) -> None:
     assert len(findings) == len(ALL)
     assert {f.outcome for f in findings} <= {Outcome.UNKNOWN, Outcome.NOT_APPLICABLE}
     with pytest.raises(Unreadable):
-        FolderRoot(tmp_path / "nothing").top()
+        FolderRoot(tmp_path / "nothing").listing("/")
 
 
 @pytest.mark.parametrize("path", ["etc/ssh/sshd_config", "etc/xinetd.conf", "etc/systemd/journald.conf"])

@@ -14,6 +14,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import stat
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,8 @@ from typing import Protocol
 import msgspec
 
 from holdfast_core.kernel.errors import WorldError
+from holdfast_probe.descent import Descent
+from holdfast_probe.gaze import Gaze
 
 MAX_LINKS = 40
 """Links followed for one path, as Linux has it (ELOOP)."""
@@ -45,10 +48,8 @@ class Missing(WorldError):
 class Unreadable(WorldError):
     """Something is there and could not be read, or is not what it should be."""
 
-    def __init__(self, path: str, why: str) -> None:
-        super().__init__(
-            "probe.unreadable", f"{shown(path)} could not be read: {why}.", remedy="Run the audit as root."
-        )
+    def __init__(self, path: str, why: str, *, remedy: str = "Run the audit as root.") -> None:
+        super().__init__("probe.unreadable", f"{shown(path)} could not be read: {why}.", remedy=remedy)
 
 
 def shown(text: str, *, limit: int = 400) -> str:
@@ -93,8 +94,14 @@ class Root(Protocol):
     def owners_kept(self) -> bool:
         """Whether owners and setuid bits are the device's own, not lost by an extraction without root."""
 
-    def top(self) -> int:
-        """A new file descriptor of the root directory, for the caller to close."""
+    def walk(self, gaze: Gaze, *, skip: frozenset[str], devices: frozenset[int]) -> None:
+        """Let `gaze` see every entry once; how is the root's affair. Raises `Unreadable` when not even its top opens.
+
+        Args:
+            gaze: what to show to whom; it also says when to stop, and counts what could not be read.
+            skip: top-level directory names left out.
+            devices: device numbers of further file systems that may be entered beside the root's own.
+        """
 
     def status(self, path: str) -> os.stat_result:
         """What `path` is, links followed inside the root. Raises `Missing` or `Unreadable`."""
@@ -118,15 +125,87 @@ class Root(Protocol):
         """The lines of ``/proc/<name>`` of the network namespace the device runs in. Raises `Missing`, `Unreadable`."""
 
 
-class _Tree:
-    """What both roots share: resolving and reading below one directory."""
+class Paths(ABC):
+    """What can be asked of any tree that can list a directory, tell a link and say what a path is."""
+
+    @abstractmethod
+    def status(self, path: str) -> os.stat_result:
+        """See `Root`."""
+
+    @abstractmethod
+    def link(self, path: str) -> str:
+        """See `Root`."""
+
+    @abstractmethod
+    def listing(self, path: str) -> tuple[str, ...]:
+        """See `Root`."""
+
+    def real(self, path: str) -> str:
+        """See `Root`."""
+        real: list[str] = []
+        todo = parts_of(path)
+        links = 0
+        while todo:
+            part = todo.pop()
+            if part == "..":
+                del real[-1:]
+                continue
+            target = self.link("/" + "/".join((*real, part)))
+            if not target:
+                real.append(part)
+                continue
+            links += 1
+            if links > MAX_LINKS:
+                raise Unreadable(path, "it is a loop of links")
+            if target.startswith("/"):
+                real.clear()
+            todo += parts_of(target)
+        return "/" + "/".join(real)
+
+    def glob(self, pattern: str) -> tuple[str, ...]:
+        """See `Root`."""
+        found = [""]
+        for part in (p for p in pattern.split("/") if p):
+            if any(c in part for c in "*?["):
+                found = [f"{base}/{name}" for base in found for name in self._matches(base or "/", part)]
+                if len(found) > MAX_ENTRIES:
+                    raise Unreadable(pattern, f"it fits more than {MAX_ENTRIES} paths")
+            else:
+                found = [f"{base}/{part}" for base in found]
+        return tuple(sorted(path for path in found if self._exists(path)))
+
+    def _matches(self, folder: str, pattern: str) -> list[str]:
+        try:
+            names = self.listing(folder)
+        except Missing:
+            return []
+        # A leading dot needs to be asked for, as in a shell.
+        return [n for n in names if fnmatch.fnmatchcase(n, pattern) and (n[0] != "." or pattern[0] == ".")]
+
+    def _exists(self, path: str) -> bool:
+        try:
+            self.status(path)
+        except Missing:
+            return False
+        return True
+
+
+class _Tree(Paths):
+    """What both roots on this host share: resolving and reading below one directory."""
 
     told = Told()
 
     def __init__(self, folder: Path) -> None:
         self._folder = os.fspath(folder)
 
-    def top(self) -> int:
+    def walk(self, gaze: Gaze, *, skip: frozenset[str], devices: frozenset[int]) -> None:
+        top = self._top()
+        try:
+            Descent(gaze, top, skip=skip, devices=devices).run()
+        finally:
+            os.close(top)
+
+    def _top(self) -> int:
         try:
             return os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
@@ -144,27 +223,6 @@ class _Tree:
                 return _read_up_to(file.fileno(), path, limit)
         except OSError as error:
             raise Unreadable(path, error.strerror or "it does not read") from None
-
-    def real(self, path: str) -> str:
-        real: list[str] = []
-        todo = _parts(path)
-        links = 0
-        while todo:
-            part = todo.pop()
-            if part == "..":
-                del real[-1:]
-                continue
-            target = self.link("/" + "/".join((*real, part)))
-            if not target:
-                real.append(part)
-                continue
-            links += 1
-            if links > MAX_LINKS:
-                raise Unreadable(path, "it is a loop of links")
-            if target.startswith("/"):
-                real.clear()
-            todo += _parts(target)
-        return "/" + "/".join(real)
 
     def link(self, path: str) -> str:
         folder, _, name = path.rstrip("/").rpartition("/")
@@ -192,36 +250,10 @@ class _Tree:
                 os.close(fd)
         return tuple(sorted(names))
 
-    def glob(self, pattern: str) -> tuple[str, ...]:
-        found = [""]
-        for part in (p for p in pattern.split("/") if p):
-            if any(c in part for c in "*?["):
-                found = [f"{base}/{name}" for base in found for name in self._matches(base or "/", part)]
-                if len(found) > MAX_ENTRIES:
-                    raise Unreadable(pattern, f"it fits more than {MAX_ENTRIES} paths")
-            else:
-                found = [f"{base}/{part}" for base in found]
-        return tuple(sorted(path for path in found if self._exists(path)))
-
-    def _matches(self, folder: str, pattern: str) -> list[str]:
-        try:
-            names = self.listing(folder)
-        except Missing:
-            return []
-        # A leading dot needs to be asked for, as in a shell.
-        return [n for n in names if fnmatch.fnmatchcase(n, pattern) and (n[0] != "." or pattern[0] == ".")]
-
-    def _exists(self, path: str) -> bool:
-        try:
-            self.status(path)
-        except Missing:
-            return False
-        return True
-
     @contextmanager
     def _at(self, path: str) -> Iterator[tuple[int, str]]:
         """The resolved parent directory and last name of `path`; OS errors inside become `Missing` or `Unreadable`."""
-        stack = [self.top()]
+        stack = [self._top()]
         try:
             yield _resolve(stack, path)
         except (FileNotFoundError, NotADirectoryError):
@@ -314,7 +346,7 @@ def _resolve(stack: list[int], path: str) -> tuple[int, str]:
 
     `stack` holds the directories on the way, so that ``..`` goes back up and stops at the root.
     """
-    todo = _parts(path)
+    todo = parts_of(path)
     links = 0
     while todo:
         part = todo.pop()
@@ -328,7 +360,7 @@ def _resolve(stack: list[int], path: str) -> tuple[int, str]:
                 raise Unreadable(path, "it is a loop of links")
             if target.startswith("/"):
                 _climb(stack, 1)
-            todo += _parts(target)
+            todo += parts_of(target)
         elif not todo:
             return stack[-1], part
         elif len(stack) > MAX_COMPONENTS:
@@ -338,7 +370,7 @@ def _resolve(stack: list[int], path: str) -> tuple[int, str]:
     return stack[-1], "."
 
 
-def _parts(path: str) -> list[str]:
+def parts_of(path: str) -> list[str]:
     """The components of a path, last first."""
     return [part for part in reversed(path.split("/")) if part not in ("", ".")]
 
