@@ -17,6 +17,22 @@ class Service(Probe, frozen=True, tag="service"):
     names: Names
 
 
+class Runs(Probe, frozen=True, tag="runs"):
+    """Something of `names` is started, as `Service` compares names; nothing is: fail.
+
+    No known way of starting: unknown. What systemd starts unasked (``systemd-journald``) counts, unless it is masked.
+    """
+
+    names: Names
+
+
+class ConsoleLogin(Probe, frozen=True, tag="console_login"):
+    """No console opens a shell without a login: inittab, getty's autologin, systemd's debug shell, OpenWrt's ttylogin.
+
+    No known way of starting: unknown.
+    """
+
+
 class Autostart(Probe, frozen=True, tag="autostart"):
     """Everything that starts by itself is in the plan's `autostart` (names without suffix and start number)."""
 
@@ -31,5 +47,5 @@ class Listening(Probe, frozen=True, tag="listening"):
     loopback: bool = False
 
 
-ServiceProbe: TypeAlias = Service | Autostart | Listening
+ServiceProbe: TypeAlias = Service | Runs | ConsoleLogin | Autostart | Listening
 """The probes of this module."""

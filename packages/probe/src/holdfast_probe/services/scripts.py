@@ -1,0 +1,99 @@
+"""What init scripts start: SysV's runlevels, OpenWrt's rc.d, buildroot's init.d, OpenRC's runlevels, and rcS itself.
+
+1. Enabled means the link or the number, not the script: OpenWrt's ``/etc/rc.d/S50telnet``, buildroot's
+   ``/etc/init.d/S50telnet``, OpenRC's ``/etc/runlevels/default/telnetd``.
+2. A SysV start link is void where systemd runs and has a unit of that name, which then decides.
+3. Runlevels 0, 1 and 6 belong to any system and are left out.
+
+Sources: systemd-sysv-generator(8), OpenWrt's rc.common, buildroot's rcS, openrc-run(8).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from holdfast_probe.roots import Root
+from holdfast_probe.services.entries import Started, Way
+from holdfast_probe.services.texts import WRAPPERS, exists, names, numbered, programs
+from holdfast_probe.services.units import SUFFIX, UNIT_FOLDERS
+
+STARTUP_SCRIPTS = ("/etc/rc.local", "/etc/init.d/rcS", "/etc/rc.d/rc.local", "/etc/init.d/rc.local")
+_START = re.compile(r"S[0-9]{2}(.+)")
+_RUNLEVELS = ("S", "2", "3", "4", "5")
+_OPENRC_LEVELS = ("sysinit", "boot", "default", "nonetwork")
+_DAEMON = re.compile(r"[a-z][\w.-]{2,}d|nc|ncat|socat|dropbear|gdbserver")
+"""What in a start-up script stays running, though it is not put in the background by a ``&``."""
+
+
+def from_runlevels(root: Root) -> list[Started] | None:
+    """SysV: one entry per script, whatever the number of its runlevels."""
+    units = {SUFFIX.sub("", name) for folder in UNIT_FOLDERS for name in names(root, folder)}
+    systemd = any(exists(root, p) for p in ("/usr/lib/systemd/systemd", "/lib/systemd/systemd"))
+    found: dict[str, list[str]] = {}
+    present = False
+    for level in _RUNLEVELS:
+        folder = f"/etc/rc{level}.d"
+        for name in names(root, folder):
+            present = True
+            match = _START.fullmatch(name)
+            script = match.group(1).removesuffix(".sh") if match else ""
+            if script and not (systemd and script in units) and exists(root, f"{folder}/{name}"):
+                found.setdefault(script, []).append(f"{folder}/{name}")
+    entries = [
+        Started(script, (), places[0].rpartition("/")[0], Way.LINK, tuple(places), command=places[0])
+        for script, places in found.items()
+    ]
+    return entries if present else None
+
+
+def from_rc_folders(root: Root) -> list[Started] | None:
+    """OpenWrt's ``/etc/rc.d`` and buildroot's ``/etc/init.d``."""
+    found = []
+    present = False
+    for folder in ("/etc/rc.d", "/etc/init.d"):
+        for name in names(root, folder):
+            path = f"{folder}/{name}"
+            if (match := _START.fullmatch(name)) and exists(root, path):
+                present = True
+                way = Way.LINK if root.link(path) else Way.SCRIPT
+                found.append(Started(match.group(1).removesuffix(".sh"), (), path, way, (path,), command=path))
+    return found if present else None
+
+
+def from_openrc(root: Root) -> list[Started] | None:
+    """OpenRC: the names in its runlevels that have a script."""
+    if not names(root, "/etc/runlevels"):
+        return None
+    found: dict[str, list[str]] = {}
+    for level in _OPENRC_LEVELS:
+        for name in names(root, f"/etc/runlevels/{level}"):
+            if exists(root, f"/etc/runlevels/{level}/{name}"):
+                found.setdefault(name, []).append(f"/etc/runlevels/{level}/{name}")
+    return [
+        Started(name, (), places[0].rpartition("/")[0], Way.LINK, tuple(places), command=places[0])
+        for name, places in found.items()
+    ]
+
+
+def from_startup_scripts(root: Root) -> list[Started] | None:
+    """Commands in rcS and rc.local that stay running."""
+    found: list[Started] = []
+    present = False
+    for path in STARTUP_SCRIPTS:
+        lines = numbered(root, path)
+        if lines is None:
+            continue
+        present = True
+        found += [
+            Started(program, (), path, Way.LINE, (path,), number, line)
+            for number, line in lines
+            for program in _staying(line)
+        ]
+    return found if present else None
+
+
+def _staying(line: str) -> Iterable[str]:
+    named = [p for p in programs(line) if p not in WRAPPERS and p != "sh"]
+    kept = named[:1] if line.endswith("&") else []
+    return dict.fromkeys([*kept, *(p for p in named if _DAEMON.fullmatch(p))])

@@ -1,0 +1,113 @@
+"""What tables start: inittab, inetd.conf and xinetd's files.
+
+Sources: inittab(5) and busybox's, inetd(8), xinetd.conf(5).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from holdfast_probe.roots import Root
+from holdfast_probe.services.entries import Started, Way
+from holdfast_probe.services.texts import fitting, lines, numbered, programs
+
+_INIT_ACTIONS = frozenset(
+    {
+        "respawn",
+        "respawnlate",
+        "askfirst",
+        "askconsole",
+        "askconsolelate",
+        "once",
+        "wait",
+        "sysinit",
+        "boot",
+        "bootwait",
+    }
+)
+_INIT_FIELDS = 4
+_INETD_FIELDS = 6
+
+
+class InitLine(msgspec.Struct, frozen=True):
+    """One entry of an inittab."""
+
+    number: int
+    terminal: str
+    action: str
+    command: str
+
+
+def init_lines(root: Root) -> list[InitLine] | None:
+    """The entries of ``/etc/inittab`` that start something, or `None` where there is none."""
+    found = numbered(root, "/etc/inittab")
+    if found is None:
+        return None
+    entries = []
+    for number, line in found:
+        fields = line.split(":", 3)
+        if len(fields) == _INIT_FIELDS and fields[2] in _INIT_ACTIONS:
+            entries.append(InitLine(number, fields[0], fields[2], fields[3].strip()))
+    return entries
+
+
+def from_inittab(root: Root) -> list[Started] | None:
+    """What init starts."""
+    entries = init_lines(root)
+    if entries is None:
+        return None
+    found = []
+    for entry in entries:
+        named = programs(entry.command)
+        if named:
+            place = "/etc/inittab"
+            found.append(Started(named[0], tuple(named[1:]), place, Way.LINE, (place,), entry.number, entry.command))
+    return found
+
+
+def from_inetd(root: Root) -> list[Started] | None:
+    """What inetd answers for."""
+    path = "/etc/inetd.conf"
+    listed = numbered(root, path)
+    if listed is None:
+        return None
+    found = []
+    for number, line in listed:
+        fields = line.split()
+        if len(fields) >= _INETD_FIELDS:
+            named = tuple(programs(" ".join(fields[5:])))
+            found.append(Started(fields[0].rsplit(":", 1)[-1], named, path, Way.LINE, (path,), number, line))
+    return found
+
+
+def from_xinetd(root: Root) -> list[Started] | None:
+    """What xinetd answers for."""
+    paths = fitting(root, "/etc/xinetd.conf", "/etc/xinetd.d/*")
+    if not paths:
+        return None
+    found = []
+    for path in paths:
+        for name, settings in xinetd_services(lines(root, path) or ()):
+            if settings.get("disable", "no") != "yes":
+                server = settings.get("server", "")
+                user = settings.get("user", "")
+                found.append(Started(name, tuple(programs(server)), path, Way.BLOCK, (path,), command=user))
+    return found
+
+
+def xinetd_services(found: Iterable[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """The services of an xinetd.conf(5) and their settings, line by line: one pass, however hostile the file."""
+    name, settings = "", dict[str, str]()
+    for piece in (piece for line in found for piece in re.split(r"([{}])", line)):
+        parts = piece.split(maxsplit=1)
+        if len(parts) > 1 and parts[0] == "service":
+            name, settings = parts[1].strip(), {}
+        elif piece == "}" and name:
+            yield name, settings
+            name = ""
+        elif "=" in piece:
+            key, _, value = piece.partition("=")
+            settings[key.strip(" \t+")] = value.strip()

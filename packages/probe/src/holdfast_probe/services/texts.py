@@ -1,0 +1,97 @@
+"""Reading the settings that services are given: lines, commands, folders.
+
+1. What is missing is empty or `None`; what is there and cannot be read raises `Unreadable`, as the root has it.
+2. A line is stripped and never searched with a pattern that looks back: hostile lines cost their length once.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+from holdfast_probe.roots import Missing, Root, Unreadable
+
+MOST_FILES = 256
+"""Files read for one question, however many a pattern fits."""
+SHELLS = frozenset({"sh", "ash", "bash", "dash", "zsh", "hush", "msh", "ksh", "csh", "mksh", "rbash"})
+WRAPPERS = frozenset({"busybox", "env", "nice", "exec", "start-stop-daemon", "nohup", "setsid", "sudo", "su-exec"})
+_SHARED = WRAPPERS | {"sh"}
+
+
+def numbered(root: Root, path: str, comment: str = "#") -> list[tuple[int, str]] | None:
+    """The stripped lines that are neither empty nor a comment, with their numbers; `None` if there is no such file."""
+    try:
+        text = root.read(path).decode("utf-8", "replace")
+    except Missing:
+        return None
+    return [
+        (number, line.strip())
+        for number, line in enumerate(text.splitlines(), 1)
+        if line.strip() and not line.lstrip().startswith(tuple(comment))
+    ]
+
+
+def lines(root: Root, path: str) -> list[str] | None:
+    """The stripped lines that are no comment, or `None` if there is no such file."""
+    found = numbered(root, path)
+    return None if found is None else [line for _, line in found]
+
+
+def text(root: Root, path: str) -> str:
+    """The content of a file, or an empty string where there is none."""
+    try:
+        return root.read(path).decode("utf-8", "replace")
+    except Missing:
+        return ""
+
+
+def names(root: Root, folder: str) -> tuple[str, ...]:
+    """The names in a folder; none where there is no such folder."""
+    try:
+        return root.listing(folder)
+    except Missing:
+        return ()
+
+
+def exists(root: Root, path: str) -> bool:
+    """Whether something is there, links followed."""
+    try:
+        root.status(path)
+    except Missing:
+        return False
+    return True
+
+
+def fitting(root: Root, *patterns: str) -> list[str]:
+    """The paths that match, in the order of the patterns. Raises `Unreadable` beyond `MOST_FILES`."""
+    paths = list(dict.fromkeys(path for pattern in patterns for path in root.glob(pattern)))
+    if len(paths) > MOST_FILES:
+        raise Unreadable(patterns[0], f"it fits more than {MOST_FILES} files")
+    return paths
+
+
+def words(line: str) -> list[str]:
+    """The words of a line as a shell splits them; a quote that is never closed is taken as it stands."""
+    try:
+        return shlex.split(line, comments=True)
+    except ValueError:
+        return line.split()
+
+
+def unquoted(value: str) -> str:
+    """A value without the quotes around it."""
+    value = value.strip()
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
+
+
+def truthy(value: str) -> bool:
+    """What settings files write for yes."""
+    return value.strip().lower() in {"1", "yes", "true", "on", "enabled"}
+
+
+def programs(command: str) -> list[str]:
+    """The base names of the words in a command that could be programs, in order, shells and wrappers last."""
+    parts = re.split(r"[\s;&|()`\"']+", command)
+    bases = [w.rsplit("/", 1)[-1] for w in parts if "/" in w or not w.startswith("-")]
+    found = list(dict.fromkeys(w.lstrip("-@:+!") for w in bases if re.fullmatch(r"[-@:+!]*[A-Za-z][\w.@+-]*", w)))
+    return [n for n in found if n not in _SHARED] + [n for n in found if n in _SHARED]

@@ -1,0 +1,107 @@
+"""What systemd starts: units that a ``.wants`` or ``.requires`` folder names, and what a unit says.
+
+1. A unit is started by a link there if the unit exists and is not masked.
+2. systemd's own units belong to any system and are left out, unless the administrator enabled them.
+3. Drop-ins follow the unit in the order of their names; the last setting counts, as systemd has it.
+
+Source: systemd.unit(5), systemd.exec(5).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TypeAlias
+
+from holdfast_probe.roots import Missing, Root
+from holdfast_probe.services.entries import Started, Way
+from holdfast_probe.services.texts import fitting, names, programs
+
+ADMIN_UNITS = "/etc/systemd/system"
+UNIT_FOLDERS = (ADMIN_UNITS, "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+SUFFIX = re.compile(r"\.(?:service|socket|timer|path)$")
+_EXEC = re.compile(r"^ExecStart\s*=\s*[-@:+!|]*(.+)$", re.MULTILINE)
+
+Units: TypeAlias = Mapping[str, tuple[str, ...]]
+"""The names in each unit folder, in the order of precedence."""
+
+
+def from_units(root: Root) -> list[Started] | None:
+    """Every unit that starts; `None` where there are no units."""
+    units = {folder: names(root, folder) for folder in _unit_folders(root)}
+    if not any(units.values()):
+        return None
+    found: dict[str, Started] = {}
+    for folder, listed in units.items():
+        for wants in listed:
+            if not wants.endswith((".wants", ".requires")):
+                continue
+            for unit in names(root, f"{folder}/{wants}"):
+                plain = SUFFIX.sub("", unit)
+                own = folder != ADMIN_UNITS and plain.startswith("systemd-")
+                if plain == unit or own or unit_text(root, unit, units) is None:
+                    continue
+                earlier = found[unit].places if unit in found else ()
+                place = f"{folder}/{wants}/{unit}"
+                source = found[unit].source if unit in found else f"{folder}/{wants}"
+                aliases = _unit_programs(root, unit, units)
+                found[unit] = Started(plain, aliases, source, Way.UNIT, (*earlier, place), command=unit)
+    return list(found.values())
+
+
+def unit_folders(root: Root) -> Units:
+    """What each folder of units holds, by precedence."""
+    return {folder: names(root, folder) for folder in _unit_folders(root)}
+
+
+def _unit_folders(root: Root) -> list[str]:
+    """The folders units are looked up in, each once: ``/lib`` is often a link to ``/usr/lib``."""
+    seen: set[tuple[int, int]] = set()
+    folders = []
+    for folder in UNIT_FOLDERS:
+        with suppress(Missing):
+            status = root.status(folder)
+            if (status.st_dev, status.st_ino) not in seen:
+                seen.add((status.st_dev, status.st_ino))
+                folders.append(folder)
+    return folders
+
+
+def unit_text(root: Root, unit: str, units: Units) -> str | None:
+    """The content of the unit that systemd would load, or `None` if it is masked or missing."""
+    template = re.sub(r"@.*\.", "@.", unit)
+    for name in dict.fromkeys((unit, template)):
+        for folder, listed in units.items():
+            if name in listed:
+                # A mask is a link to /dev/null, which a folder does not have, or an empty file.
+                masked = root.link(f"{folder}/{name}") == "/dev/null"
+                with suppress(Missing):
+                    return None if masked else root.read(f"{folder}/{name}").decode("utf-8", "replace") or None
+    return None
+
+
+def unit_settings(root: Root, unit: str, units: Units) -> list[tuple[str, str]]:
+    """The settings of a unit and its drop-ins, in order: key and value."""
+    texts = [unit_text(root, unit, units) or ""]
+    for folder in reversed(tuple(units)):
+        texts += [root.read(path).decode("utf-8", "replace") for path in fitting(root, f"{folder}/{unit}.d/*.conf")]
+    found = []
+    for line in (line.strip() for content in texts for line in content.splitlines()):
+        key, sign, value = line.partition("=")
+        if sign and not line.startswith(("#", ";")):
+            found.append((key.strip(), value.strip()))
+    return found
+
+
+def _unit_programs(root: Root, unit: str, units: Units) -> tuple[str, ...]:
+    """The base names of what a unit starts; for a socket, also of the service it stands for."""
+    found: set[str] = set()
+    asked = [unit]
+    if unit.endswith(".socket"):
+        plain = unit.removesuffix(".socket")
+        asked += [f"{plain}.service", f"{plain}@.service"]
+    for each in asked:
+        for line in _EXEC.findall(unit_text(root, each, units) or ""):
+            found.update(programs(line))
+    return tuple(sorted(found))
