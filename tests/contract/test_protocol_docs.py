@@ -12,6 +12,7 @@ import pytest
 
 from conftest import ROOT
 from holdfast.web.problems import Problem
+from holdfast_core.baseline.delta import FindingsDelta
 from holdfast_core.baseline.model import BuildManifest, Findings, Plan
 from holdfast_core.kernel.limits import LIMITS
 from holdfast_core.wire.codec import decode_check_in, decode_reply
@@ -46,6 +47,7 @@ _KINDS = {
     "metrics": lambda data: msgspec.json.decode(data, type=Metrics),
     "log": lambda data: msgspec.json.decode(data, type=LogNews),
     "findings": lambda data: msgspec.json.decode(data, type=Findings),
+    "delta": lambda data: msgspec.json.decode(data, type=FindingsDelta),
     "manifest": lambda data: msgspec.json.decode(data, type=BuildManifest),
     "plan": lambda data: msgspec.json.decode(data, type=Plan),
 }

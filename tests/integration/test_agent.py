@@ -17,10 +17,13 @@ import pytest
 from agent_builders import CLAIM, FakeServer, a_plan, device_root, plan_directive, problem, serving
 from holdfast_agent import state, transport
 from holdfast_agent.__main__ import main
+from holdfast_core.baseline.delta import FindingsDelta, applied
 from holdfast_core.baseline.model import Finding, Findings, Outcome
 from holdfast_core.inventory.model import HealthProbe
+from holdfast_core.kernel.digests import canonical, digest_of
 from holdfast_core.kernel.errors import WorldError
-from holdfast_core.wire.frame import CheckIn, Directive, DirectiveState
+from holdfast_core.wire.frame import CheckIn, Directive, DirectiveState, Section
+from holdfast_probe.catalogue import shipped_catalogue
 
 FINE, FAILED, USAGE, FOUND = 0, 1, 2, 3
 
@@ -49,13 +52,23 @@ class Bench:
     def check_in(self, *more: str) -> int:
         return self.run("check-in", *more)
 
+    def audits(self) -> list[Section]:
+        """The baseline sections that came with a body, or with what changed in one."""
+        sections = [c.sections["baseline"] for c in self.server.check_ins if "baseline" in c.sections]
+        return [section for section in sections if section.body]
+
     def findings(self) -> dict[str, Finding]:
-        """The findings in the newest check-in that carried them."""
-        bodies = [
-            s.body for c in self.server.check_ins for name, s in c.sections.items() if name == "baseline" and s.body
-        ]
-        newest = msgspec.json.decode(bytes(bodies[-1]), type=Findings)
-        return {entry.control: entry for entry in newest.findings}
+        """What the server knows of the newest audit, from bodies and changes."""
+        known = Findings(digest_of(b""), ())
+        for section in self.audits():
+            body = bytes(section.body)  # type: ignore[arg-type]  # those without one are left out
+            if section.base is None:
+                known = msgspec.json.decode(body, type=Findings)
+            else:
+                assert section.base == digest_of(canonical(known)), "changes lean on what the server holds"
+                known = applied(known, msgspec.json.decode(body, type=FindingsDelta))
+                assert section.digest == digest_of(canonical(known))
+        return {entry.control: entry for entry in known.findings}
 
     def mode(self) -> int:
         return stat.S_IMODE((self.root / "etc/shadow").stat().st_mode)
@@ -206,6 +219,31 @@ def test_a_planted_change_is_found_at_the_next_check_in_where_the_policy_says_so
     assert bench.findings()["FS-08"].outcome is Outcome.FAIL
     assert bench.findings()["FS-08"].proof != before["FS-08"].proof
     assert bench.findings()["FS-06"] == before["FS-06"]
+
+
+def test_only_what_changed_travels(device: Bench) -> None:
+    everything = [control.id for control in shipped_catalogue().controls if control.probe is not None]
+    device.server.directives = [plan_directive(1, a_plan(*everything, health=device.health))]
+    device.check_in()
+    (device.root / "etc/shadow").chmod(0o666)
+    device.check_in("--light-audit")
+    whole, change = device.audits()
+    assert whole.base is None
+    assert change.base == digest_of(bytes(whole.body))  # type: ignore[arg-type]  # it came with a body
+    assert len(msgspec.json.encode(change)) < 2048 < len(msgspec.json.encode(whole))
+    assert "0666" in device.findings()["FS-08"].proof[0]
+    assert device.findings().keys() == set(everything)
+
+
+def test_a_server_that_lost_what_changes_lean_on_is_sent_the_whole(device: Bench) -> None:
+    everything = [control.id for control in shipped_catalogue().controls if control.probe is not None]
+    device.server.directives = [plan_directive(1, a_plan(*everything, health=device.health))]
+    device.check_in()
+    (device.root / "etc/shadow").chmod(0o666)
+    device.server.wants = ("baseline",)
+    device.check_in("--light-audit")
+    assert [section.base is None for section in device.audits()] == [True, False, True]
+    assert "0666" in device.findings()["FS-08"].proof[0]
 
 
 def test_by_default_it_is_found_when_the_interval_is_over_or_asked_for(device: Bench) -> None:

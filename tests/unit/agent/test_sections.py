@@ -85,7 +85,7 @@ def test_a_process_counts_while_it_runs_and_not_as_a_zombie(config: Config, cloc
 
 
 def test_a_probe_that_no_agent_can_run_leaves_health_unsaid(config: Config, clock: Clock) -> None:
-    parts, healthy = sections.gather(HealthProbe("self-reported"), None, config, clock)
+    parts, healthy = sections.gather(HealthProbe("self-reported"), None, None, config, clock)
     assert healthy is None
     assert [part.name for part in parts] == ["metrics"]
 

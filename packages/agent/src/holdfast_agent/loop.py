@@ -279,7 +279,18 @@ class Agent:
         found = None
         if self._mark is not None and (findings := self._findings()) is not None:
             found = (findings, self._clock.now().since(self._mark.full) or 0)
-        return sections.gather(self._plan.health if self._plan else None, found, self._config, self._clock)
+        probe = self._plan.health if self._plan else None
+        return sections.gather(probe, found, self._sent(found), self._config, self._clock)
+
+    def _is_held(self, findings: Findings) -> bool:
+        """Whether the server holds exactly these findings."""
+        return self._state.acked.get("baseline") == digest_of(sections.fitting(findings))
+
+    def _sent(self, found: tuple[Findings, int] | None) -> Findings | None:
+        """The earlier audit that the server holds, where it is not the last one."""
+        if found is None or "baseline" not in self._state.acked or self._is_held(found[0]):
+            return None
+        return self._folder.sent()
 
     def _extent(self) -> Extent:
         if self._plan is None:
@@ -296,7 +307,10 @@ class Agent:
 
     def _audit(self, extent: Extent, plan: Plan) -> None:
         begun = self._clock.now()
-        self._known = look(extent, plan, self._findings(), self._config)
+        before = self._findings()
+        self._known = look(extent, plan, before, self._config)
+        if before is not None and before != self._known and self._is_held(before):
+            self._folder.keep_sent()
         self._folder.write_if_changed(FINDINGS, msgspec.json.encode(self._known))
         self._mark = marked(extent, _digest(plan), self._mark, begun)
         if extent is Extent.FULL:

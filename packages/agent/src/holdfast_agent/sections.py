@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from pathlib import Path
 
 import msgspec
@@ -16,72 +15,19 @@ from holdfast_agent.clock import Clock
 from holdfast_agent.state import Config
 from holdfast_core.baseline.model import Findings
 from holdfast_core.inventory.model import HealthProbe
-from holdfast_core.kernel.digests import canonical
-from holdfast_core.kernel.errors import HoldfastError
+from holdfast_core.kernel.digests import canonical, digest_of
 from holdfast_core.kernel.limits import LIMITS
 from holdfast_core.wire.device import Part
 from holdfast_core.wire.frame import Health, InstalledRelease
+from holdfast_probe.health import health as ask_health
 
-CONNECT_S = 2.0
-PROCESSES = 32_768
-"""Processes that are looked through, at most."""
 SMALL_FILE = 64 * 1024
-COMM_LENGTH = 15
-"""The kernel cuts a process's name to this."""
 _OS_RELEASE = ("etc/os-release", "usr/lib/os-release")
 
 
 def health(probe: HealthProbe, config: Config, clock: Clock) -> Health | None:
     """Whether the essential function goes on; `None` where the agent has no way to tell."""
-    match probe.kind:
-        case "tcp":
-            return _accepts(probe.port)
-        case "file-fresh":
-            return _fresh(probe, config, clock)
-        case "process":
-            return _runs(probe.process, Path(config.proc))
-    return None
-
-
-def _accepts(port: int) -> Health:
-    try:
-        socket.create_connection(("127.0.0.1", port), CONNECT_S).close()
-    except (OSError, OverflowError) as error:
-        return Health(ok=False, detail=f"Nothing answers on port {port}: {getattr(error, 'strerror', None) or error}.")
-    return Health(ok=True)
-
-
-def _fresh(probe: HealthProbe, config: Config, clock: Clock) -> Health:
-    from holdfast_probe.roots import LiveRoot  # noqa: PLC0415  (only models with such a probe pay for it)
-
-    try:
-        changed = LiveRoot(Path(config.root)).status(probe.path).st_mtime
-    except HoldfastError as error:
-        return Health(ok=False, detail=error.sentence[: LIMITS.text])
-    age = clock.wall_s() - changed
-    if age < -probe.max_age_s:
-        # After a lost clock, the file is from before the loss: nothing was written since.
-        return Health(ok=False, detail=f"{probe.path} was changed in the future of this device's clock.")
-    if age > probe.max_age_s:
-        return Health(ok=False, detail=f"{probe.path} has not changed for {int(age)} s.")
-    return Health(ok=True)
-
-
-def _runs(name: str, proc: Path) -> Health:
-    wanted = name[:COMM_LENGTH]
-    with os.scandir(proc) as entries:
-        for _, entry in zip(range(PROCESSES), (e for e in entries if e.name.isdigit()), strict=False):
-            try:
-                comm = Path(entry.path, "comm").read_text("utf-8", "replace").rstrip("\n")
-                if comm == wanted and not _is_zombie(Path(entry.path)):
-                    return Health(ok=True)
-            except OSError:
-                continue  # it ended while we looked
-    return Health(ok=False, detail=f"No process named {name} runs.")
-
-
-def _is_zombie(process: Path) -> bool:
-    return (process / "stat").read_bytes().rpartition(b")")[2].split()[:1] == [b"Z"]
+    return ask_health(probe, root=Path(config.root), proc=Path(config.proc), wall_s=clock.wall_s())
 
 
 def release(config: Config) -> InstalledRelease | None:
@@ -141,13 +87,18 @@ def metrics(config: Config, clock: Clock) -> dict[str, int | float]:
 
 
 def gather(
-    probe: HealthProbe | None, found: tuple[Findings, int] | None, config: Config, clock: Clock
+    probe: HealthProbe | None,
+    found: tuple[Findings, int] | None,
+    sent: Findings | None,
+    config: Config,
+    clock: Clock,
 ) -> tuple[tuple[Part, ...], bool | None]:
     """All sections of a check-in, and whether the essential function goes on.
 
     Args:
         probe: how to tell that, once the plan said so.
         found: the last findings and their age in seconds.
+        sent: earlier findings that the server holds.
         config: where to look.
         clock: for ages.
     """
@@ -161,8 +112,20 @@ def gather(
     parts.append(Part("metrics", msgspec.json.encode(metrics(config, clock))))
     if found is not None:
         findings, age_s = found
-        parts.append(Part("baseline", fitting(findings), age_s))
+        parts.append(_baseline(findings, age_s, sent))
     return tuple(parts), state.ok if state is not None else None
+
+
+def _baseline(findings: Findings, age_s: int, sent: Findings | None) -> Part:
+    """The audit, and what changed since the one that the server holds."""
+    body = fitting(findings)
+    if sent is None:
+        return Part("baseline", body, age_s)
+    from holdfast_core.baseline.delta import delta_of  # noqa: PLC0415  (only a changed audit pays for it)
+
+    held = fitting(sent)
+    changes = delta_of(msgspec.json.decode(held, type=Findings), msgspec.json.decode(body, type=Findings))
+    return Part("baseline", body, age_s, digest_of(held), canonical(changes))
 
 
 def fitting(findings: Findings, limit: int = LIMITS.section_bytes) -> bytes:

@@ -8,6 +8,7 @@
     state.json     the protocol's state and the marks of the last audit: at most two writes a check-in
     plan.json      what the server asks to be audited; written when it changes
     findings.json  what the last audit found; written when it changes
+    sent.json      what the server holds, while that is an earlier audit: only the changes are sent then
     lock           held by the one agent that may use the folder
 
 1. The folder is 0700 and belongs to the agent's user, files are 0600.
@@ -21,7 +22,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
@@ -40,7 +41,7 @@ MAX_FILE_BYTES = 4 * 1024 * 1024
 CONFIG, ROOT, IDENTITY = "config.json", "root.pem", "identity.pem"
 ENROLLMENT = "enrollment.json"
 """There only while an enrollment is being put in force."""
-STATE, PLAN, FINDINGS, LOCK = "state.json", "plan.json", "findings.json", "lock"
+STATE, PLAN, FINDINGS, SENT, LOCK = "state.json", "plan.json", "findings.json", "sent.json", "lock"
 _TEMPORARY = ".new"
 
 _T = TypeVar("_T")
@@ -172,6 +173,22 @@ class Folder:
     def findings(self) -> Findings | None:
         """What the last audit found."""
         return self._load(FINDINGS, Findings)
+
+    def sent(self) -> Findings | None:
+        """The earlier audit that the server holds, if it was kept."""
+        return self._load(SENT, Findings)
+
+    def keep_sent(self) -> None:
+        """Keep the last audit, which the server holds, as the earlier one; a new one is written next.
+
+        A second name for the same file, so that no byte is written; where the file system has none, nothing is kept
+        and the next audit travels whole.
+        """
+        new = self.path / (SENT + _TEMPORARY)
+        new.unlink(missing_ok=True)
+        with suppress(OSError):
+            new.hardlink_to(self.path / FINDINGS)
+            new.replace(self.path / SENT)
 
     def enroll(self, enrollment: Enrollment) -> None:
         """Replace whatever was enrolled here, wholly or not at all, wherever the process may be killed.

@@ -32,7 +32,8 @@ def decode_check_in(data: bytes, limits: Limits) -> CheckIn:
 
     Raises:
         LimitExceeded: ``checkin.too_large`` (413), ``checkin.section_too_large`` (413).
-        HostileData: ``checkin.malformed``, ``checkin.too_deep``, ``checkin.version``, ``checkin.empty_section`` (400).
+        HostileData: ``checkin.malformed``, ``checkin.too_deep``, ``checkin.version``, ``checkin.empty_section``,
+            ``checkin.delta_incomplete`` (400).
     """
     _bound(data, limits)
     try:
@@ -47,6 +48,12 @@ def decode_check_in(data: bytes, limits: Limits) -> CheckIn:
                 "checkin.empty_section",
                 f"Section {name!r} has neither a digest nor a body.",
                 remedy="Send the section's body, or its digest when the server already has it, or leave it out.",
+            )
+        if section.base is not None and (section.digest is None or section.body is msgspec.UNSET):
+            raise HostileData(
+                "checkin.delta_incomplete",
+                f"Section {name!r} names a base, but not both the digest it leads to and what changed.",
+                remedy="Send digest, base and body together, or the whole body without a base.",
             )
         if section.body is not msgspec.UNSET and len(bytes(section.body)) > limits.section_bytes:
             raise LimitExceeded(

@@ -6,7 +6,7 @@
    refused the very same bytes are sent again; a number never carries two different messages.
 3. `seq` only rises: refusal, reboot and new enrollment do not lower it.
 4. A section travels as its digest alone while the server is known to hold the body; a body shorter than its digest
-   always travels itself.
+   always travels itself. Where the feature can say what changed since the body the server holds, that travels.
 5. An old message that was sent again is followed by a fresh one at once: what it says of the device is out of date.
 6. Being refused for who it is silences the device for hours. Failing to get through is retried with growing pauses,
    and is written down once, not every time: an unreachable server must not wear out the flash.
@@ -78,6 +78,9 @@ class Part(msgspec.Struct, frozen=True):
     name: str
     body: bytes
     age_s: int = 0
+    base: Digest | None = None
+    """The digest of an earlier body, and what changed since then (JSON): both, or neither."""
+    changes: bytes = b""
 
 
 class Pending(msgspec.Struct, frozen=True):
@@ -242,6 +245,9 @@ def _section(state: DeviceState, part: Part, digest: Digest) -> Section:
     known = state.acked.get(part.name) == digest and part.name not in state.wants
     if known and len(part.body) > DIGEST_BYTES:
         return Section(digest=digest, age_s=part.age_s)
+    leans = part.base is not None and state.acked.get(part.name) == part.base and part.name not in state.wants
+    if leans and len(part.changes) + 2 * DIGEST_BYTES < len(part.body):
+        return Section(digest=digest, base=part.base, body=msgspec.Raw(part.changes), age_s=part.age_s)
     return Section(body=msgspec.Raw(part.body), age_s=part.age_s)
 
 

@@ -2,7 +2,8 @@
 
 1. A frame is a map of named, bounded sections; a feature owns a section's content, the frame owns its size and shape.
 2. A section travels as a body, as a digest, or as both. A digest alone means "unchanged since that digest was
-   sent"; a server that does not know the digest asks for the body (`Reply.wants`).
+   sent"; a server that does not know the digest asks for the body (`Reply.wants`). With `base`, the body is what
+   changed since the body of that digest, and `digest` names the whole it leads to.
 3. `seq` rises strictly over a device's whole life, also across boots; it is on the device's disk before it is sent.
 4. Names are short because a radio pays for them; unknown keys are ignored so that a later minor form still reads here.
    Unknown *sections* are kept out of every appraisal, but are no error: an older server serves a newer agent.
@@ -37,6 +38,8 @@ class Section(msgspec.Struct, frozen=True, omit_defaults=True):
     """One feature's evidence: at least one of `digest` and `body` is there."""
 
     digest: DigestText | None = None
+    base: DigestText | None = None
+    """The digest that a body which only says what changed starts from; `digest` is that of the whole."""
     body: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     age_s: Annotated[int, msgspec.Meta(ge=0, le=LONGEST_AGE_S)] = 0
     """Seconds since the evidence was gathered; relative, so that a lost clock does no harm."""

@@ -18,6 +18,7 @@ from holdfast.ports.events import Emit, Noted
 from holdfast.ports.lookup import require_device, require_posture
 from holdfast.ports.store import Store, StoredModel
 from holdfast_core.baseline.control import Catalogue, Fix
+from holdfast_core.baseline.delta import FindingsDelta, applied
 from holdfast_core.baseline.model import Baseline, BuildManifest, ControlId, Findings, Plan, Report
 from holdfast_core.baseline.rules import FEATURE, Judge, appraise, judge_for
 from holdfast_core.baseline.tailoring import compile_plan, tailor
@@ -27,6 +28,7 @@ from holdfast_core.kernel.digests import Digest, canonical, digest_of
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.ids import DeviceKey
 from holdfast_core.kernel.instants import DAY, Instant
+from holdfast_core.kernel.limits import LIMITS
 from holdfast_core.kernel.reasons import Reason
 from holdfast_core.record.model import Kind
 from holdfast_core.trust.model import Verdict
@@ -41,6 +43,7 @@ PLAN = "plan"
 CONFIRM_SECONDS = 300
 
 _BODY: msgspec.json.Decoder[Findings | BuildManifest] = msgspec.json.Decoder(Findings | BuildManifest)
+_DELTA: msgspec.json.Decoder[FindingsDelta] = msgspec.json.Decoder(FindingsDelta)
 
 
 class Compiled(msgspec.Struct, frozen=True):
@@ -94,10 +97,15 @@ class BaselineAppraiser:
         compiled = self._compiler.compiled(context.model, context.now)
         until = Instant(evidence.gathered_at + context.policy.max_age(FEATURE, DEFAULT_MAX_AGE))
         if evidence.body is not None:
-            body = decode_body(evidence.body, _BODY, section=SECTION)
+            whole = None
+            if evidence.base is not None:
+                whole = _rebuilt(evidence.base, evidence.body)
+                if digest_of(whole) != evidence.digest or len(whole) > LIMITS.section_bytes:
+                    return Appraised(wants_body=True)  # made against something else, or grown beyond what may travel
+            body = decode_body(msgspec.Raw(whole) if whole else evidence.body, _BODY, section=SECTION)
             reading = _reading(compiled, body, context.now)
             reading = msgspec.structs.replace(reading, valid_until=until)
-            return Appraised(reading, keep=Keep.BY_DIGEST, basis=compiled.basis)
+            return Appraised(reading, whole=whole, keep=Keep.BY_DIGEST, basis=compiled.basis)
         previous = context.posture.appraisal(FEATURE)
         known = context.posture.sections.get(SECTION)
         if previous is None or known is None or known.digest != evidence.digest or known.basis != compiled.basis:
@@ -105,6 +113,13 @@ class BaselineAppraiser:
         if _may_have_changed(compiled, previous):
             return Appraised(wants_body=True)
         return Appraised(msgspec.structs.replace(previous, valid_until=until), basis=compiled.basis)
+
+
+def _rebuilt(base: bytes, body: msgspec.Raw) -> bytes:
+    """The whole audit that changes lead to; nothing where the base is no audit, as after a new kind of client."""
+    delta = decode_body(body, _DELTA, section=SECTION)
+    before = _BODY.decode(base)
+    return canonical(applied(before, delta)) if isinstance(before, Findings) else b""
 
 
 def _reading(compiled: Compiled, body: Findings | BuildManifest, now: Instant) -> Appraisal:
@@ -126,9 +141,11 @@ _OTHER_PLAN = Reason(
 
 
 def _may_have_changed(compiled: Compiled, previous: Appraisal) -> bool:
-    """Whether the baseline was compiled anew since, and has a line whose demand changes with time."""
-    timed = any(line.expires is not None for line in compiled.baseline.lines)
-    return timed and previous.appraised_at // DAY != compiled.day
+    """Whether a compensation ended, or ends today, since the last reading."""
+    return any(
+        line.expires is not None and previous.appraised_at < line.expires and line.expires // DAY <= compiled.day
+        for line in compiled.baseline.lines
+    )
 
 
 class PlanContributor:

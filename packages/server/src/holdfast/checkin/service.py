@@ -160,7 +160,8 @@ class CheckInService:
         now = context.now
         changes: list[Change] = []
         context = msgspec.structs.replace(context, posture=self._heard(context, message, digest, changes))
-        context, wants = self._appraise(context, message, changes)
+        bases = await self._bases(context, message)
+        context, wants = self._appraise(context, message, bases, changes)
         device = context.device
         after = advance(device.lifecycle, LifecycleEvent.CHECK_IN)
         if after is not device.lifecycle:
@@ -193,14 +194,33 @@ class CheckInService:
             desired=desired,
         )
 
-    def _appraise(self, context: Context, message: CheckIn, changes: list[Change]) -> tuple[Context, tuple[str, ...]]:
+    async def _bases(self, context: Context, message: CheckIn) -> dict[str, bytes]:
+        """The earlier bodies that sections say the changes to, where this server holds them."""
+        bases: dict[str, bytes] = {}
+        for appraiser in self._appraisers:
+            name = appraiser.section
+            section, known = message.sections.get(name), context.posture.sections.get(name)
+            if section is None or section.base is None or known is None or known.digest != section.base:
+                continue
+            body = await self._store.body(context.device.key, name, known.digest)
+            if body is not None:
+                bases[name] = body
+        return bases
+
+    def _appraise(
+        self, context: Context, message: CheckIn, bases: dict[str, bytes], changes: list[Change]
+    ) -> tuple[Context, tuple[str, ...]]:
         """Let every appraiser read its section; sections nobody reads are left alone."""
         wants: list[str] = []
         for appraiser in self._appraisers:
             section = message.sections.get(appraiser.section)
             if section is None:
                 continue
-            evidence = _evidence(appraiser.section, section, context.now)
+            base = bases.get(appraiser.section)
+            if section.base is not None and base is None:
+                wants.append(appraiser.section)
+                continue
+            evidence = _evidence(appraiser.section, section, base, context.now)
             appraised = appraiser.appraise(evidence, context)
             for event in appraised.events:
                 changes.extend(self._emit(event))
@@ -210,8 +230,8 @@ class CheckInService:
             posture = _remember(context.posture, appraiser.section, evidence, appraised)
             context = msgspec.structs.replace(context, posture=posture)
             if appraised.keep is Keep.BY_DIGEST and evidence.body is not None:
-                key = context.device.key
-                changes.append(Body(key, appraiser.section, evidence.digest, bytes(evidence.body), context.now))
+                body = bytes(evidence.body) if appraised.whole is None else appraised.whole
+                changes.append(Body(context.device.key, appraiser.section, evidence.digest, body, context.now))
         return context, tuple(wants)
 
     def _contribute(self, context: Context, changes: list[Change]) -> Posture:
@@ -287,9 +307,14 @@ def _log_truncated(device: Device, pinned: int, size: int, now: Instant) -> LogD
     return LogDoubted(device, Kind.LOG_TRUNCATION_SEEN, reason, {"pinned": pinned, "size": size}, now)
 
 
-def _evidence(name: str, section: Section, now: Instant) -> SectionEvidence:
-    """A section as evidence. A digest that does not fit its body is refused: it would name other evidence later."""
+def _evidence(name: str, section: Section, base: bytes | None, now: Instant) -> SectionEvidence:
+    """A section as evidence. A digest that does not fit its body is refused: it would name other evidence later.
+
+    The digest of a section that only says what changed is that of the whole; its appraiser checks it.
+    """
     gathered_at = Instant(now - section.age_s * SECOND)
+    if base is not None and section.body is not msgspec.UNSET:
+        return SectionEvidence(Digest(section.digest or ""), section.body, gathered_at, base)
     if section.body is msgspec.UNSET:
         return SectionEvidence(Digest(section.digest or ""), None, gathered_at)
     digest = digest_of(bytes(section.body))

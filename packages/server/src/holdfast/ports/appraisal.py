@@ -34,6 +34,8 @@ class SectionEvidence(msgspec.Struct, frozen=True):
     digest: Digest
     body: msgspec.Raw | None
     gathered_at: Instant
+    base: bytes | None = None
+    """The earlier body that `body` only says the changes to; `None` where `body` is the whole."""
 
 
 class Keep(Enum):
@@ -53,6 +55,8 @@ class Appraised(msgspec.Struct, frozen=True):
 
     appraisal: Appraisal | None = None
     wants_body: bool = False
+    whole: bytes | None = None
+    """The whole body, where only changes came."""
     keep: Keep = Keep.NOT
     basis: str = ""
     """What the evidence was read against, where that can change; `SectionState` keeps it."""
