@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from holdfast_core.baseline.probes import Elf
+from holdfast_core.baseline.probes.programs import Elf
 from holdfast_probe.case import Looks
 from holdfast_probe.hunt import Hunts
 from holdfast_probe.programs.elf_hunt import ElfFactsHunt
 
 LOOKS: Looks = {}
 HUNTS: Hunts = {
-    Elf: lambda case, spec: ElfFactsHunt(case.root, spec),
+    Elf: ElfFactsHunt,
 }

@@ -13,15 +13,18 @@ from collections.abc import Callable
 
 import msgspec
 
+from holdfast_probe.programs.elf_symbols import Strings, calls
+
 ET_REL, ET_EXEC, ET_DYN, ET_CORE = 1, 2, 3, 4
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
 _PT_GNU_STACK, _PT_GNU_RELRO = 0x6474E551, 0x6474E552
 _PF_X = 1
-_DT_STRTAB, _DT_RPATH, _DT_BIND_NOW, _DT_RUNPATH, _DT_FLAGS, _DT_FLAGS_1 = 5, 15, 24, 29, 30, 0x6FFFFFFB
+_DT_NEEDED, _DT_STRTAB, _DT_STRSZ, _DT_RPATH, _DT_BIND_NOW, _DT_RUNPATH = 1, 5, 10, 15, 24, 29
+_DT_FLAGS, _DT_FLAGS_1 = 30, 0x6FFFFFFB
 _DF_BIND_NOW, _DF_1_NOW, _DF_1_PIE = 8, 1, 0x08000000
 _MAX_HEADERS = 128
 _MAX_DYNAMIC = 4096
-_MAX_PATH = 4096
+_MAX_NEEDED = 256
 
 ReadAt = Callable[[int, int], bytes]
 """``(offset, size)`` to at most `size` bytes of the file."""
@@ -42,6 +45,10 @@ class ElfFacts(msgspec.Struct, frozen=True):
     """DF_1_PIE: a position-independent program even without an interpreter (static PIE)."""
     search_paths: tuple[str, ...]
     """RPATH and RUNPATH, split at colons."""
+    needed: tuple[str, ...]
+    """The libraries it is loaded with."""
+    calls: frozenset[str] | None
+    """What it takes from libraries, of what tells of hardening (`elf_symbols.TELLING`); `None`: it does not say."""
 
     @property
     def program(self) -> bool:
@@ -92,33 +99,31 @@ def _read(head: bytes, read_at: ReadAt) -> ElfFacts | None:
     if head[:4] != b"\x7fELF" or head[4] not in (1, 2) or head[5] not in (1, 2):
         return None
     layout = _Layout("<" if head[5] == 1 else ">", wide=head[4] == 2)  # noqa: PLR2004  (ELFCLASS64)
-    (kind,) = struct.unpack_from(layout.order + "H", head, 16)
+    kind, machine = struct.unpack_from(layout.order + "HH", head, 16)
     segments = _segments(head, read_at, layout)
-    flags = 0
-    flags_1 = 0
-    bind_now = False
-    paths: list[str] = []
     entries = _dynamic(segments, read_at, layout)
-    for tag, value in entries:
-        if tag == _DT_FLAGS:
-            flags = value
-        elif tag == _DT_FLAGS_1:
-            flags_1 = value
-        elif tag == _DT_BIND_NOW:
-            bind_now = True
-    if any(tag in (_DT_RPATH, _DT_RUNPATH) for tag, _ in entries):
-        paths = _search_paths(entries, segments, read_at)
+    values = dict(reversed(entries))
+    strings = _strings(values, segments, read_at)
+    flags_1 = values.get(_DT_FLAGS_1, 0)
     stacks = [s.flags for s in segments if s.kind == _PT_GNU_STACK]
-    return ElfFacts(
+    facts = ElfFacts(
         kind=kind,
         interpreter=any(s.kind == _PT_INTERP for s in segments),
         dynamic=any(s.kind == _PT_DYNAMIC for s in segments),
         executable_stack=bool(stacks[-1] & _PF_X) if stacks else None,
         relro=any(s.kind == _PT_GNU_RELRO for s in segments),
-        bind_now=bind_now or bool(flags & _DF_BIND_NOW) or bool(flags_1 & _DF_1_NOW),
+        bind_now=_DT_BIND_NOW in values or bool(values.get(_DT_FLAGS, 0) & _DF_BIND_NOW) or bool(flags_1 & _DF_1_NOW),
         pie_flag=bool(flags_1 & _DF_1_PIE),
-        search_paths=tuple(paths),
+        search_paths=tuple(_search_paths(entries, strings)),
+        needed=tuple(_named(entries, strings, _DT_NEEDED))[:_MAX_NEEDED],
+        calls=None,
     )
+    if strings is None or (facts.program and not facts.needed):  # static: what it calls is inside
+        return facts
+    found = calls(
+        values, strings, lambda address: _offset(segments, address), read_at, (layout.order, layout.wide, machine)
+    )
+    return msgspec.structs.replace(facts, calls=found)
 
 
 def _segments(head: bytes, read_at: ReadAt, layout: _Layout) -> list[_Segment]:
@@ -161,25 +166,29 @@ def _dynamic(segments: list[_Segment], read_at: ReadAt, layout: _Layout) -> list
     return []
 
 
-def _search_paths(entries: list[tuple[int, int]], segments: list[_Segment], read_at: ReadAt) -> list[str]:
-    strings = next((value for tag, value in entries if tag == _DT_STRTAB), None)
-    base = (
-        next(
-            (s.offset + strings - s.address for s in segments if s.kind == _PT_LOAD and _holds(s, strings)),
-            None,
-        )
-        if strings is not None
-        else None
-    )
-    if base is None:
+def _strings(values: dict[int, int], segments: list[_Segment], read_at: ReadAt) -> Strings | None:
+    """The string table of the dynamic section, where there is one."""
+    if _DT_STRTAB not in values:
+        return None
+    base = _offset(segments, values[_DT_STRTAB])
+    return None if base is None else Strings(read_at, base, values.get(_DT_STRSZ, 0))
+
+
+def _named(entries: list[tuple[int, int]], strings: Strings | None, *tags: int) -> list[str]:
+    """The names that the entries with these tags point to."""
+    wanted = [value for tag, value in entries if tag in tags]
+    if wanted and strings is None:
         raise struct.error
-    paths: list[str] = []
-    for tag, value in entries:
-        if tag in (_DT_RPATH, _DT_RUNPATH):
-            text = read_at(base + value, _MAX_PATH).split(b"\0", 1)[0]
-            paths += text.decode("utf-8", "surrogateescape").split(":")
-    return paths
+    return [strings.at(value).decode("utf-8", "surrogateescape") for value in wanted] if strings else []
 
 
-def _holds(segment: _Segment, address: int | None) -> bool:
-    return address is not None and segment.address <= address < segment.address + segment.size
+def _search_paths(entries: list[tuple[int, int]], strings: Strings | None) -> list[str]:
+    return [part for text in _named(entries, strings, _DT_RPATH, _DT_RUNPATH) for part in text.split(":")]
+
+
+def _offset(segments: list[_Segment], address: int) -> int | None:
+    """Where in the file a loaded address lies."""
+    for segment in segments:
+        if segment.kind == _PT_LOAD and segment.address <= address < segment.address + segment.size:
+            return segment.offset + address - segment.address
+    return None

@@ -1,89 +1,127 @@
-"""The hunt for programs and libraries that were built without a protection."""
+"""The hunt for programs and libraries that were built without a protection.
+
+1. However many properties are asked, a file is opened and read once: the first hunt reads for all of them.
+2. A file that does not say is not judged by guessing: it leaves the outcome open, unless the build manifest speaks.
+"""
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Callable
 
-from holdfast_core.baseline.probes import Elf, ElfProperty
+from holdfast_core.baseline.model import Outcome
+from holdfast_core.baseline.probes.programs import Elf, ElfProperty
+from holdfast_core.baseline.probes.statements import Manifest
+from holdfast_probe.case import Case
 from holdfast_probe.hunt import Hunt
 from holdfast_probe.programs.elf import ET_DYN, ET_EXEC, ElfFacts, read_elf
-from holdfast_probe.roots import Missing, Root, Unreadable
+from holdfast_probe.programs.elf_symbols import CHECKED, FORMATS, GUARDS, SPILLS
+from holdfast_probe.programs.search_paths import LoosePaths
+from holdfast_probe.roots import Root
 from holdfast_probe.sight import Sight, Tally, failed_by, not_applicable, passed, unknown
-from holdfast_probe.walk import WINDOW, Opened, Walked, Wants
+from holdfast_probe.statements import see_manifest
+from holdfast_probe.walk import Opened, Walked, Wants
+
+_HEAD = 4096
+_SHORTEST = 52
+"""Bytes of the shorter ELF header."""
+_SILENT = "?"
+"""The verdict on a file that does not say."""
+
+
+class _Crew:
+    """The hunts of one audit that judge the same reading of a file."""
+
+    def __init__(self, root: Root) -> None:
+        self.hunts: list[ElfFactsHunt] = []
+        self.loose = LoosePaths(root)
 
 
 class ElfFactsHunt(Hunt):
-    """Programs and libraries without a property."""
+    """Programs and libraries without a property; the first of an audit reads for the others."""
 
-    wants = Wants(content=True)
-
-    def __init__(self, root: Root, spec: Elf) -> None:
+    def __init__(self, case: Case, spec: Elf) -> None:
         super().__init__()
-        self._root = root
+        self._crew = case.once(_Crew)
+        self.wants = Wants(content=not self._crew.hunts)
+        self._crew.hunts.append(self)
         self._property = spec.property
-        self._under = tuple(folder.rstrip("/") + "/" for folder in spec.under)
+        self._verdict = _VERDICTS[spec.property]
+        self._under = tuple(folder.rstrip("/") + "/" for folder in spec.under) or ("/",)
+        self._stated = spec.stated and _is_stated(case, spec.stated)
         self._judged = False
-        self.praise = f"every program and library that is asked has {spec.property.value}"
         self._silent = Tally()
-        self._loose: dict[str, bool] = {}
 
     def result(self, walked: Walked) -> Sight:
-        """As for any hunt, but silent headers leave it open, and no program at all makes it not applicable."""
+        """As for any hunt, but silent files leave it open, and no program at all makes it not applicable."""
+        name = self._property.value
         if self.found.count:
             return failed_by(self.found)
         if walked.gap:
             return unknown(walked.gap)
-        if self._silent.count:
-            why = (
-                f"{self._silent.count} files do not say (no PT_GNU_STACK, or broken headers): the architecture decides."
+        if self._silent.count and not self._stated:
+            return unknown(
+                f"{self._silent.count} files do not say: {_WHY_SILENT[self._property]}.", *self._silent.items()
             )
-            return unknown(why, *self._silent.items())
-        return passed(self.praise) if self._judged else not_applicable("There is no program of this kind.")
+        if self._silent.count:
+            return passed(
+                f"the build states {name} for the {self._silent.count} files that do not say; all others have it"
+            )
+        if not self._judged:
+            return not_applicable("There is no program of this kind.")
+        return passed(f"every program and library that is asked has {name}")
 
     def opens(self, name: str, mode: int, size: int) -> bool:
         """What the kernel would execute or a program would load."""
-        return size >= 52 and bool(mode & 0o111 or ".so" in name)  # noqa: PLR2004  (the shorter ELF header)
+        return size >= _SHORTEST and bool(mode & 0o111 or ".so" in name)
 
     def content(self, path: str, file: Opened) -> int:
-        """Judge one file; what is no ELF, or is a module, object or core, is not asked."""
-        if bytes(file.head[:4]) != b"\x7fELF" or not path.startswith(self._under or "/"):
+        """Read one file for every hunt; what is no ELF, or is a module, object or core, is not asked."""
+        if bytes(file.head[:4]) != b"\x7fELF":
             return 0
-        facts = read_elf(bytes(file.head[:4096]), file.read_at)
-        if facts is None:
-            self._silent.add(path)
-        elif facts.kind in (ET_EXEC, ET_DYN):
-            verdict = self._verdict(facts)
-            if verdict is None:
-                return 0
-            self._judged = True
-            if verdict:
-                (self._silent if verdict == "?" else self.found).add(path if verdict == "?" else f"{path} ({verdict})")
+        facts = read_elf(bytes(file.head[:_HEAD]), file.read_at)
+        if facts is None or facts.kind in (ET_EXEC, ET_DYN):
+            for hunt in self._crew.hunts:
+                hunt.judge(path, facts)
         return 0
 
-    def _verdict(self, facts: ElfFacts) -> str | None:
-        """What is wrong, empty if nothing, ``?`` if the file does not say, `None` if it is not asked."""
-        match self._property:
-            case ElfProperty.NX:
-                return "?" if facts.executable_stack is None else "executable stack" * facts.executable_stack
-            case ElfProperty.PIE:
-                return None if not facts.program else "" if facts.pie else "fixed address"
-            case ElfProperty.RELRO:
-                return _relro(facts)
-            case ElfProperty.RPATH:
-                bad = [p for p in facts.search_paths if self._is_loose(p)]
-                return f"search path {bad[0] or 'empty'}" if bad else ""
+    def judge(self, path: str, facts: ElfFacts | None) -> None:
+        """Judge one file; `None` where its headers are broken."""
+        if not path.startswith(self._under):
+            return
+        if facts is None:
+            self._silent.add(path)
+            return
+        wrong = self._wrong(facts)
+        if wrong is None:
+            return
+        self._judged = True
+        if wrong == _SILENT:
+            self._silent.add(path)
+        elif wrong:
+            self.found.add(f"{path} ({wrong})")
 
-    def _is_loose(self, path: str) -> bool:
-        """Whether others could put a library where this search path points."""
-        if path.startswith(("$ORIGIN", "${ORIGIN}")):
-            return False
-        if not path.startswith("/") or path.startswith(("/tmp/", "/var/tmp/", "/home/", "/dev/shm/")):  # noqa: S108  (searched for, not used)
-            return True
-        if path not in self._loose and len(self._loose) < WINDOW:
-            self._loose[path] = False
-            with suppress(Missing, Unreadable):
-                self._loose[path] = bool(self._root.status(path).st_mode & 0o002)
-        return self._loose.get(path, False)
+    def _wrong(self, facts: ElfFacts) -> str | None:
+        if self._property is ElfProperty.RPATH:
+            bad = next((path for path in facts.search_paths if self._crew.loose.holds(path)), None)
+            return "" if bad is None else f"search path {bad or 'empty'}"
+        return self._verdict(facts)
+
+
+def _is_stated(case: Case, fact: str) -> bool:
+    return see_manifest(case, Manifest(key=fact, one_of=("true",))).outcome is Outcome.PASS
+
+
+# What is wrong with a file: empty if nothing, `_SILENT` if it does not say, `None` if it is not asked.
+
+
+def _nx(facts: ElfFacts) -> str | None:
+    return _SILENT if facts.executable_stack is None else "executable stack" * facts.executable_stack
+
+
+def _pie(facts: ElfFacts) -> str | None:
+    if not facts.program:
+        return None
+    return "" if facts.pie else "fixed address"
 
 
 def _relro(facts: ElfFacts) -> str | None:
@@ -93,3 +131,51 @@ def _relro(facts: ElfFacts) -> str | None:
     if not facts.relro:
         return "no RELRO"
     return "partial RELRO" if facts.program and not facts.bind_now else ""
+
+
+def _canary(facts: ElfFacts) -> str | None:
+    """A file that calls nothing with a buffer on the stack may have no function that needs a canary."""
+    if facts.calls is None:
+        return _SILENT
+    if facts.calls & GUARDS:
+        return ""
+    spills = facts.calls & SPILLS
+    return f"no stack canary, but calls {min(spills)}" if spills else None
+
+
+def _fortify(facts: ElfFacts) -> str | None:
+    """Only glibc leaves a trace of it: musl's headers check in place, uClibc has none to turn on."""
+    if facts.calls is None:
+        return _SILENT
+    if facts.calls & CHECKED:
+        return ""
+    plain = facts.calls & FORMATS
+    if not plain:
+        return None
+    if any(name == "libc.so" or name.startswith("libc.musl") for name in facts.needed):
+        return _SILENT
+    return f"calls {min(plain)} unchecked" if any(name.startswith("libc.so.6") for name in facts.needed) else None
+
+
+def _no_verdict(_facts: ElfFacts) -> str | None:
+    return None
+
+
+_VERDICTS: dict[ElfProperty, Callable[[ElfFacts], str | None]] = {
+    ElfProperty.NX: _nx,
+    ElfProperty.PIE: _pie,
+    ElfProperty.RELRO: _relro,
+    ElfProperty.CANARY: _canary,
+    ElfProperty.FORTIFY: _fortify,
+    ElfProperty.RPATH: _no_verdict,
+}
+_BROKEN = "their headers are broken"
+_STATIC = "they are static, or their symbols cannot be read"
+_WHY_SILENT = {
+    ElfProperty.NX: f"they have no PT_GNU_STACK, so that the architecture decides, or {_BROKEN}",
+    ElfProperty.PIE: _BROKEN,
+    ElfProperty.RELRO: _BROKEN,
+    ElfProperty.RPATH: _BROKEN,
+    ElfProperty.CANARY: _STATIC,
+    ElfProperty.FORTIFY: f"{_STATIC}, or their C library leaves no trace of it",
+}
