@@ -47,7 +47,7 @@ HUNTS: Hunts = {**files.HUNTS, **boot.HUNTS, **services.HUNTS, **credentials.HUN
 """Every probe that walks, by the type of its spec."""
 
 _SKIPPED_LIVE = frozenset({"proc", "sys", "dev", "run"})
-_TROUBLE = (
+TROUBLE = (
     HoldfastError, OSError, ValueError, LookupError, ArithmeticError, RecursionError,
     struct.error, re.error, zlib.error,
 )  # fmt: skip
@@ -119,11 +119,12 @@ def _look(case: Case, specs: Iterable[Simple], progress: Progress | None) -> dic
 def _careful(look: Callable[[], Sight]) -> Sight:
     try:
         return look()
-    except _TROUBLE as error:
-        return unknown(_why(error))
+    except TROUBLE as error:
+        return unknown(why(error))
 
 
-def _why(error: Exception) -> str:
+def why(error: Exception) -> str:
+    """What a person is told of an error of `TROUBLE`."""
     return error.sentence if isinstance(error, HoldfastError) else f"Reading it failed ({type(error).__name__})."
 
 
@@ -141,8 +142,8 @@ def _walk(
             continue
         try:
             hunts[spec] = HUNTS[type(spec)](case, spec)
-        except _TROUBLE as error:
-            sights[spec] = unknown(_why(error))
+        except TROUBLE as error:
+            sights[spec] = unknown(why(error))
     walk = Walk(
         root,
         tuple(hunts.values()),
@@ -155,8 +156,8 @@ def _walk(
     )
     try:
         walked = walk.run()
-    except _TROUBLE as error:
-        walked = Walked(0, _why(error), 0)
+    except TROUBLE as error:
+        walked = Walked(0, why(error), 0)
     sights.update((spec, hunt.result(walked)) for spec, hunt in hunts.items())
     return sights
 

@@ -1,19 +1,22 @@
 """Making changes to a root, and taking them back byte for byte.
 
 1. No link is followed, not even on the way: each step is opened from the one before, so nothing leads out of the root
-   and nothing can be swapped in between.
+   and nothing can be swapped in between. A file is read and changed through the very inode that was looked at.
 2. A change is made only where the path is as the change says it was; anything else is refused, and left alone.
 3. Content is written to a new file beside the old one, made durable, and renamed over it: at every moment the old or
-   the new is there, whole. Hard links to a file are refused: its other name may lie outside what was looked at.
+   the new is there, whole, with the old one's owner, bits and extended attributes. Hard links to a file are refused:
+   its other name may lie outside what was looked at.
 4. Making a change that is made, and taking back one that is not, does nothing: both may be repeated after a crash.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from enum import Enum
 from pathlib import Path
 
 from holdfast_core.kernel.errors import WorldError
@@ -25,14 +28,18 @@ from holdfast_core.wire.changes import (
     LinkChange,
     ModeChange,
     OwnerChange,
+    place_fault,
 )
 from holdfast_probe.roots import shown
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PATH = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _SUFFIX = ".holdfast-new"
-_NAME_BYTES = 255
+_MEANWHILE = "somebody changed it meanwhile"
+_LABEL = "security.selinux"
+"""A label that the policy gives by the path: what is made anew at the same place gets it again."""
 
 
 class ChangeRefused(WorldError):
@@ -44,6 +51,15 @@ class ChangeRefused(WorldError):
             f"{shown(path)} was left as it is: {why}.",
             remedy="Change it by hand, or declare it in the model.",
         )
+        self.path = path
+
+
+class Standing(Enum):
+    """Which state of a change its path is in."""
+
+    BEFORE = "before"
+    AFTER = "after"
+    OTHER = "other"
 
 
 def apply(root: Path, changes: Sequence[Change]) -> None:
@@ -58,46 +74,70 @@ def apply(root: Path, changes: Sequence[Change]) -> None:
 
 def undo(root: Path, changes: Sequence[Change]) -> tuple[str, ...]:
     """Take `changes` back, last first; returns the paths that somebody else changed meanwhile, left alone."""
-    left: list[str] = []
+    left: dict[str, None] = {}
     for change in reversed(changes):
         try:
             _shift(root, change, forward=False)
-        except ChangeRefused:
-            left.append(change.path)
+        except ChangeRefused as error:
+            if not (_makes(change) and isinstance(error.__cause__, FileNotFoundError)):
+                left[change.path] = None
     return tuple(reversed(left))
 
 
-def _shift(root: Path, change: Change, *, forward: bool) -> None:
-    folder, _, name = change.path.rpartition("/")
-    if not name or name in (".", "..") or len(os.fsencode(name)) + len(_SUFFIX) > _NAME_BYTES:
-        raise ChangeRefused(change.path, "it does not name a place below the root")
+def _makes(change: Change) -> bool:
+    """Whether there was nothing at its path, so that it is taken back where not even the directory is there."""
+    return isinstance(change, FolderChange) or (
+        isinstance(change, ContentChange | LinkChange) and change.before is None
+    )
+
+
+def standing(root: Path, change: Change) -> Standing:
+    """Which of its two states the path of `change` is in; `OTHER` too where it cannot be looked at. Touches nothing."""
     try:
-        with _opened(root, folder, change.path) as parent:
-            _SHIFTS[type(change)](change, parent, name, forward)
+        with _place(root, change) as (parent, name):
+            now = _STATES[type(change)](change, parent, name)
+    except ChangeRefused:
+        return Standing.OTHER
+    before, after = _ends(change)
+    return Standing.BEFORE if now == before else Standing.AFTER if now == after else Standing.OTHER
+
+
+def _ends(change: Change) -> tuple[object, object]:
+    """The two states as `_STATES` tells them."""
+    return (False, True) if isinstance(change, FolderChange) else (change.before, change.after)
+
+
+def _shift(root: Path, change: Change, *, forward: bool) -> None:
+    with _place(root, change) as (parent, name):
+        _SHIFTS[type(change)](change, parent, name, forward)
+
+
+@contextmanager
+def _place(root: Path, change: Change) -> Iterator[tuple[int, str]]:
+    """The directory and the name of a change's path; what the system refuses inside becomes `ChangeRefused`."""
+    if fault := place_fault(change.path):
+        raise ChangeRefused(change.path, fault)
+    folder, _, name = change.path.rpartition("/")
+    try:
+        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for part in folder.split("/")[1:]:
+                deeper = os.open(part, _FOLDER, dir_fd=descriptor)
+                os.close(descriptor)
+                descriptor = deeper
+            yield descriptor, name
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise ChangeRefused(change.path, error.strerror or "the system refused") from error
 
 
 @contextmanager
-def _opened(root: Path, folder: str, path: str) -> Iterator[int]:
-    """A descriptor of `folder` below `root`, opened step by step."""
-    parts = [part for part in folder.split("/") if part]
-    if any(part in (".", "..") for part in parts):
-        raise ChangeRefused(path, "it does not name a place below the root")
-    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for part in parts:
-            deeper = os.open(part, _FOLDER, dir_fd=descriptor)
-            os.close(descriptor)
-            descriptor = deeper
-        yield descriptor
-    finally:
-        os.close(descriptor)
+def _node(parent: int, name: str, path: str) -> Iterator[tuple[str, os.stat_result]]:
+    """The very inode of a file or directory, by its entry in /proc, and what it is.
 
-
-@contextmanager
-def _node(parent: int, name: str, path: str) -> Iterator[tuple[int, os.stat_result]]:
-    """The very inode of a file or directory, and what it is."""
+    An O_PATH descriptor has no fchmod before Linux 6.6; its entry names the same inode whatever happens to the name.
+    """
     descriptor = os.open(name, _PATH, dir_fd=parent)
     try:
         status = os.fstat(descriptor)
@@ -105,66 +145,115 @@ def _node(parent: int, name: str, path: str) -> Iterator[tuple[int, os.stat_resu
             raise ChangeRefused(path, "it is neither a file nor a directory")
         if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
             raise ChangeRefused(path, "it has another name, which may be anywhere")
-        yield descriptor, status
+        yield f"/proc/self/fd/{descriptor}", status
     finally:
         os.close(descriptor)
 
 
+def _mode(change: ModeChange, parent: int, name: str) -> int:
+    with _node(parent, name, change.path) as (_, status):
+        return stat.S_IMODE(status.st_mode)
+
+
+def _owner(change: OwnerChange, parent: int, name: str) -> tuple[int, int]:
+    with _node(parent, name, change.path) as (_, status):
+        return status.st_uid, status.st_gid
+
+
+def _content(change: ContentChange, parent: int, name: str) -> bytes | None:
+    try:
+        with _node(parent, name, change.path) as (inode, status):
+            if not stat.S_ISREG(status.st_mode):
+                raise ChangeRefused(change.path, "it is a directory")
+            if status.st_size > MAX_CONTENT:
+                raise ChangeRefused(change.path, f"it is larger than {MAX_CONTENT} bytes")
+            with os.fdopen(os.open(inode, _READ), "rb") as file:
+                return file.read(MAX_CONTENT + 1)
+    except FileNotFoundError:
+        return None
+
+
+def _target(change: LinkChange, parent: int, name: str) -> str | None:
+    try:
+        return os.readlink(name, dir_fd=parent)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        why = "it is no link any more" if error.errno == errno.EINVAL else error.strerror
+        raise ChangeRefused(change.path, why or "it is no link any more") from None
+
+
+def _folder(change: FolderChange, parent: int, name: str) -> bool:
+    try:
+        there = stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
+    if not there:
+        raise ChangeRefused(change.path, "it is no directory")
+    return True
+
+
 def _shift_mode(change: ModeChange, parent: int, name: str, forward: bool) -> None:  # noqa: FBT001  (a table's shape)
     old, new = (change.before, change.after) if forward else (change.after, change.before)
-    with _node(parent, name, change.path) as (descriptor, status):
+    with _node(parent, name, change.path) as (inode, status):
         now = stat.S_IMODE(status.st_mode)
         if now == old:
-            # An O_PATH descriptor has no fchmod before Linux 6.6; its entry in /proc names the very same inode.
-            Path(f"/proc/self/fd/{descriptor}").chmod(new)
+            Path(inode).chmod(new)
         elif now != new:
-            raise ChangeRefused(change.path, "somebody changed it meanwhile")
+            raise ChangeRefused(change.path, _MEANWHILE)
 
 
 def _shift_owner(change: OwnerChange, parent: int, name: str, forward: bool) -> None:  # noqa: FBT001  (a table's shape)
     old, new = (change.before, change.after) if forward else (change.after, change.before)
-    with _node(parent, name, change.path) as (descriptor, status):
+    with _node(parent, name, change.path) as (inode, status):
         now = (status.st_uid, status.st_gid)
         if now == old:
-            bits = stat.S_IMODE(status.st_mode)
-            os.chown(f"/proc/self/fd/{descriptor}", *new)
-            if stat.S_IMODE(os.fstat(descriptor).st_mode) != bits:  # chown drops setuid bits
-                Path(f"/proc/self/fd/{descriptor}").chmod(bits)
+            os.chown(inode, *new)
+            Path(inode).chmod(stat.S_IMODE(status.st_mode))  # chown drops setuid bits
         elif now != new:
-            raise ChangeRefused(change.path, "somebody changed it meanwhile")
+            raise ChangeRefused(change.path, _MEANWHILE)
 
 
 def _shift_content(change: ContentChange, parent: int, name: str, forward: bool) -> None:  # noqa: FBT001  (a table's shape)
     old, new = (change.before, change.after) if forward else (change.after, change.before)
-    now = _content(parent, name, change.path)
+    _sweep(parent, name)
+    now = _content(change, parent, name)
     if now == new:
         return
     if now != old:
-        raise ChangeRefused(change.path, "somebody changed it meanwhile")
-    if new is None:
-        os.unlink(name, dir_fd=parent)
+        raise ChangeRefused(change.path, _MEANWHILE)
+    attributes = {} if now is None else _attributes(change, parent, name)
+    if new is not None:
+        _write(change, new, attributes, parent, name)
+    elif attributes.keys() - {_LABEL}:
+        raise ChangeRefused(change.path, "it has extended attributes, which would be lost")
     else:
-        _write(change, new, parent, name)
+        os.unlink(name, dir_fd=parent)
     os.fsync(parent)
 
 
-def _content(parent: int, name: str, path: str) -> bytes | None:
-    try:
-        with _node(parent, name, path) as (_, status):
-            if not stat.S_ISREG(status.st_mode):
-                raise ChangeRefused(path, "it is a directory")
-            if status.st_size > MAX_CONTENT:
-                raise ChangeRefused(path, f"it is larger than {MAX_CONTENT} bytes")
-    except FileNotFoundError:
-        return None
-    with os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent), "rb") as f:
-        return f.read(MAX_CONTENT + 1)
+def _sweep(parent: int, name: str) -> None:
+    """Remove what a crash in the middle of this very change left beside the file."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISDIR(os.stat(name + _SUFFIX, dir_fd=parent, follow_symlinks=False).st_mode):
+            os.unlink(name + _SUFFIX, dir_fd=parent)
 
 
-def _write(change: ContentChange, content: bytes, parent: int, name: str) -> None:
+def _attributes(change: ContentChange, parent: int, name: str) -> dict[str, bytes]:
+    """The extended attributes of a file whose bits and owner are those that the change speaks of."""
+    with _node(parent, name, change.path) as (inode, status):
+        if (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) != (change.mode, change.uid, change.gid):
+            raise ChangeRefused(change.path, _MEANWHILE)
+        try:
+            return {key: os.getxattr(inode, key) for key in os.listxattr(inode)}
+        except OSError as error:
+            if error.errno == errno.EOPNOTSUPP:
+                return {}
+            raise
+
+
+def _write(change: ContentChange, content: bytes, attributes: dict[str, bytes], parent: int, name: str) -> None:
     new = name + _SUFFIX
-    with suppress(FileNotFoundError):  # left by a crash in the middle of this very change
-        os.unlink(new, dir_fd=parent)
     descriptor = os.open(new, _NEW, 0o600, dir_fd=parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -174,50 +263,69 @@ def _write(change: ContentChange, content: bytes, parent: int, name: str) -> Non
             if (status.st_uid, status.st_gid) != (change.uid, change.gid):
                 os.fchown(file.fileno(), change.uid, change.gid)
             os.fchmod(file.fileno(), change.mode)
+            _label(file.fileno(), attributes)
             os.fsync(file.fileno())
         os.rename(new, name, src_dir_fd=parent, dst_dir_fd=parent)
     except BaseException:
-        os.unlink(new, dir_fd=parent)
+        with suppress(FileNotFoundError):
+            os.unlink(new, dir_fd=parent)
         raise
+
+
+def _label(descriptor: int, attributes: dict[str, bytes]) -> None:
+    """Give the new file the old one's extended attributes, where it does not have them by itself."""
+    for key, value in attributes.items():
+        with suppress(OSError):
+            if os.getxattr(descriptor, key) == value:
+                continue
+        os.setxattr(descriptor, key, value)
 
 
 def _shift_link(change: LinkChange, parent: int, name: str, forward: bool) -> None:  # noqa: FBT001  (a table's shape)
     old, new = (change.before, change.after) if forward else (change.after, change.before)
-    now = _target(parent, name, change.path)
+    _sweep(parent, name)
+    now = _target(change, parent, name)
     if now == new:
         return
     if now != old:
-        raise ChangeRefused(change.path, "somebody changed it meanwhile")
-    if now is not None:
+        raise ChangeRefused(change.path, _MEANWHILE)
+    if new is None:
         os.unlink(name, dir_fd=parent)
-    if new is not None:
+    elif now is None:
         os.symlink(new, name, dir_fd=parent)
+    else:
+        _relink(new, parent, name)
     os.fsync(parent)
 
 
-def _target(parent: int, name: str, path: str) -> str | None:
-    try:
-        return os.readlink(name, dir_fd=parent)
-    except FileNotFoundError:
-        return None
-    except OSError:
-        raise ChangeRefused(path, "it is no link any more") from None
+def _relink(target: str, parent: int, name: str) -> None:
+    """Let a link point elsewhere in one step."""
+    os.symlink(target, name + _SUFFIX, dir_fd=parent)
+    os.rename(name + _SUFFIX, name, src_dir_fd=parent, dst_dir_fd=parent)
 
 
 def _shift_folder(change: FolderChange, parent: int, name: str, forward: bool) -> None:  # noqa: FBT001  (a table's shape)
-    try:
-        there = stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
-    except FileNotFoundError:
-        if forward:
-            os.mkdir(name, change.mode, dir_fd=parent)
-            os.chmod(name, change.mode, dir_fd=parent)  # whatever the umask is
-        return
-    if not there:
-        raise ChangeRefused(change.path, "it is no directory")
-    if not forward:
+    there = _folder(change, parent, name)
+    if forward and not there:
+        os.mkdir(name, 0o700, dir_fd=parent)
+        descriptor = os.open(name, _FOLDER, dir_fd=parent)
+        try:
+            os.fchmod(descriptor, change.mode)  # whatever the umask is
+        finally:
+            os.close(descriptor)
+    elif there and not forward:
         os.rmdir(name, dir_fd=parent)
+    os.fsync(parent)
 
 
+_STATES: dict[type[Change], Callable[..., object]] = {
+    ModeChange: _mode,
+    OwnerChange: _owner,
+    ContentChange: _content,
+    LinkChange: _target,
+    FolderChange: _folder,
+}
+"""What a change's path is now, in the words of its kind; each may raise `ChangeRefused` and OSError."""
 _SHIFTS: dict[type[Change], Callable[..., None]] = {
     ModeChange: _shift_mode,
     OwnerChange: _shift_owner,
