@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from agent_builders import a_plan
 from holdfast_agent.audit import Extent, extent_due, joined, marked
 from holdfast_agent.state import AuditMark, Config, LightAudit
 from holdfast_core.baseline.model import Finding, Findings, Outcome
+from holdfast_core.inventory.model import HealthProbe
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.wire.confirm import Moment
 
 PLAN, OTHER = Digest("sha256:" + "1" * 64), Digest("sha256:" + "2" * 64)
 MARK = AuditMark(PLAN, full=Moment("b1", 100), light=Moment("b1", 5_000))
 INTERVAL = Config("https://x", "cam-1", light_interval_s=3_600)
+AS_PLANNED = Config("https://x", "cam-1")
 ALWAYS = Config("https://x", "cam-1", light_audit=LightAudit.EVERY_CHECK_IN)
 DAY = 86_400
+ASKED = msgspec.structs.replace(
+    a_plan(heavy_interval_s=DAY, health=HealthProbe("self-reported")), light_interval_s=7_200
+)
 
 
 @pytest.mark.parametrize(
@@ -29,13 +36,27 @@ DAY = 86_400
         (PLAN, MARK, Moment("b1", 5_000 + 3_600), INTERVAL, False, Extent.LIGHT),
         (PLAN, MARK, Moment("b1", 4_999 + 3_600), INTERVAL, False, Extent.NOTHING),
         (PLAN, MARK, Moment("b1", 5_001), ALWAYS, False, Extent.LIGHT),
+        (PLAN, MARK, Moment("b1", 5_000 + 7_200), AS_PLANNED, False, Extent.LIGHT),
+        (PLAN, MARK, Moment("b1", 4_999 + 7_200), AS_PLANNED, False, Extent.NOTHING),
     ],
-    ids=["never yet", "new plan", "reboot", "asked", "interval", "light before it", "light", "nothing", "every time"],
+    ids=[
+        "never yet",
+        "new plan",
+        "reboot",
+        "asked",
+        "interval",
+        "light before it",
+        "light",
+        "nothing",
+        "every time",
+        "as planned",
+        "not yet as planned",
+    ],
 )
 def test_what_is_due(
     plan: Digest, mark: AuditMark | None, now: Moment, config: Config, *, asked: bool, expected: Extent
 ) -> None:
-    assert extent_due(plan, DAY, mark, now, config, asked=asked) is expected
+    assert extent_due(plan, ASKED, mark, now, config, asked=asked) is expected
 
 
 def finding(control: str, outcome: Outcome) -> Finding:

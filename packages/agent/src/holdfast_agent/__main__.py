@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         help="when to look at the cheap controls again (default: interval)",
     )
     enroll.add_argument(
-        "--light-interval", default=3600, type=int, metavar="SECONDS", help="for 'interval' (default: 3600)"
+        "--light-interval", default=0, type=int, metavar="SECONDS", help="for 'interval' (default: as the plan says)"
     )
 
     check_in = commands.add_parser("check-in", help="check in once, for timers")
@@ -121,7 +121,7 @@ def _enroll(options: argparse.Namespace) -> int:
         proc=str(proc) if options.proc != "/proc" else "/proc",
         release_file=os.path.abspath(options.release_file) if options.release_file else "",  # noqa: PTH100  (may not exist yet)
         light_audit=LightAudit(options.light_audit),
-        light_interval_s=max(1, options.light_interval),
+        light_interval_s=max(0, options.light_interval),
     )
     from holdfast_agent.enroll import enroll  # noqa: PLC0415  (imports cryptography, which a check-in must not)
 

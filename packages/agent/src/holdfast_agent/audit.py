@@ -1,8 +1,8 @@
 """When to audit, and how what was seen lately joins what was seen before.
 
 1. A full audit is due for a new plan, after a boot, when the server asks, and when the plan's interval has passed.
-2. Between full audits the light controls (those the catalogue does not call heavy) are looked at again, as the
-   configuration says: at every check-in, or once in an interval.
+2. Between full audits the light controls (those the catalogue does not call heavy) are looked at again: as often as
+   the plan says, or, where the configuration says otherwise, at every check-in or once in an interval of its own.
 3. A light result replaces its control's last one; the age of the whole is the age of its oldest part.
 4. `holdfast_probe` is imported here, inside the function that needs it: a check-in with no audit due stays small.
 """
@@ -12,6 +12,8 @@ from __future__ import annotations
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from holdfast_agent.state import AuditMark, Config, LightAudit
 from holdfast_core.baseline.model import Finding, Findings, Outcome, Plan
@@ -31,13 +33,13 @@ class Extent(Enum):
 
 
 def extent_due(
-    plan: Digest, interval_s: int, mark: AuditMark | None, now: Moment, config: Config, *, asked: bool
+    digest: Digest, plan: Plan, mark: AuditMark | None, now: Moment, config: Config, *, asked: bool
 ) -> Extent:
     """How much is due at `now`.
 
     Args:
-        plan: the digest of the plan in force.
-        interval_s: seconds between two full audits.
+        digest: that of the plan in force.
+        plan: the plan in force, for its intervals.
         mark: the last audit.
         now: the moment.
         config: how often to look at the light controls.
@@ -45,25 +47,28 @@ def extent_due(
     """
     full = now.since(mark.full) if mark is not None else None
     light = now.since(mark.light) if mark is not None else None
-    if asked or mark is None or mark.plan != plan or full is None or light is None or full >= interval_s:
+    if asked or mark is None or mark.plan != digest or full is None or light is None or full >= plan.heavy_interval_s:
         return Extent.FULL
-    if config.light_audit is LightAudit.EVERY_CHECK_IN or light >= config.light_interval_s:
+    if config.light_audit is LightAudit.EVERY_CHECK_IN or light >= (config.light_interval_s or plan.light_interval_s):
         return Extent.LIGHT
     return Extent.NOTHING
 
 
 def look(extent: Extent, plan: Plan, before: Findings | None, config: Config) -> Findings:
     """Audit as much as `extent` says, and return everything known after it."""
-    from holdfast_probe.audit import audit  # noqa: PLC0415  (rule 4)
+    from holdfast_core.baseline.probes import ProbeSpec, parts  # noqa: PLC0415  (rule 4)
+    from holdfast_probe.audit import HUNTS, audit  # noqa: PLC0415  (rule 4)
     from holdfast_probe.catalogue import shipped_catalogue  # noqa: PLC0415  (rule 4)
 
-    known = {control.id: control for control in shipped_catalogue().controls}
+    shipped = shipped_catalogue().controls
+    known = {control.id: control.probe for control in shipped if control.probe is not None}
+    heavy = {control.id for control in shipped if control.cost.heavy}
+    for name, raw in plan.probes.items():
+        known[name] = probe = msgspec.json.decode(raw, type=ProbeSpec)
+        if any(type(part) in HUNTS for part in parts(probe)):
+            heavy.add(name)
     asked = [
-        (known[name].id, probe)
-        for name in plan.controls
-        if name in known
-        and (probe := known[name].probe) is not None
-        and (extent is Extent.FULL or not known[name].cost.heavy)
+        (name, known[name]) for name in plan.controls if name in known and (extent is Extent.FULL or name not in heavy)
     ]
     seen = audit(root_of(config), asked, plan)
     missing = [

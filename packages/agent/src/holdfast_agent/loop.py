@@ -298,7 +298,7 @@ class Agent:
         asked = any(order.kind == "audit-now" for order in self._state.orders.open)
         return extent_due(
             _digest(self._plan),
-            self._plan.heavy_interval_s,
+            self._plan,
             self._mark,
             self._clock.now(),
             self._config,

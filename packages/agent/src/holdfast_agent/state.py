@@ -64,7 +64,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     release_file: str = ""
     """A JSON file with `build`, `version` and `slot`; empty: ``etc/os-release`` is read."""
     light_audit: LightAudit = LightAudit.INTERVAL
-    light_interval_s: int = 3_600
+    light_interval_s: int = 0
+    """Seconds; 0: as the plan says."""
 
 
 class AuditMark(msgspec.Struct, frozen=True):

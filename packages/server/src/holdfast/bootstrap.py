@@ -17,6 +17,7 @@ from holdfast.adapters.pki import FileAuthority, FileLogSigner
 from holdfast.adapters.store import EmbeddedStore, open_engine
 from holdfast.adapters.store.schema import check_version
 from holdfast.adapters.system import SystemClock, SystemRandomness
+from holdfast.baseline.catalogue_file import catalogue_with
 from holdfast.baseline.service import BaselineAppraiser, BaselineService, Compiler, PlanContributor
 from holdfast.checkin.service import CheckInService
 from holdfast.config import Config
@@ -88,7 +89,7 @@ class Plane:
         def emit(event: Event) -> Sequence[Change]:
             return [change for listener in listeners for change in listener(event)]
 
-        compiler = Compiler(shipped_catalogue())
+        compiler = Compiler(catalogue_with(tuple(map(Path, config.catalogues))), shipped_catalogue())
         self.emit = emit
         self.verdicts = VerdictService(store=store, clock=clock, emit=emit)
         self.inventory = InventoryService(store=store, clock=clock, verdicts=self.verdicts, emit=emit)

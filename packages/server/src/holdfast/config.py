@@ -26,6 +26,7 @@ PREFIX = "HOLDFAST_"
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 """0 means any free one."""
 Count = Annotated[int, msgspec.Meta(ge=1)]
+_LISTS = frozenset({"names", "catalogues"})
 _NAME = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*", re.IGNORECASE
 )
@@ -53,6 +54,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics_port: Port = 9464
     """Health and metrics, on 127.0.0.1 only."""
     webhook_url: str = ""
+    catalogues: tuple[str, ...] = ()
+    """Folders with controls of your own, laid over the shipped ones in this order."""
     connections: Count = 4096
     check_ins_per_contact: Count = 64
     """Check-ins of one device within its model's contact interval; beyond it is told to come later."""
@@ -106,7 +109,7 @@ def load(folder: Path, environ: Mapping[str, str]) -> Config:
         raise _invalid(f"{path}: {error}") from error
     for field in msgspec.structs.fields(Config):
         if value := environ.get(PREFIX + field.name.upper()):
-            raw[field.name] = value.split(",") if field.name == "names" else value
+            raw[field.name] = value.split(",") if field.name in _LISTS else value
     try:
         return msgspec.convert(raw, Config, strict=False)
     except msgspec.ValidationError as error:

@@ -129,6 +129,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     components: tuple[str, ...] = ()
     root_daemons: tuple[str, ...] = ()
     feed_keys: tuple[str, ...] = ()
+    probes: dict[ControlId, msgspec.Raw] = msgspec.field(default_factory=dict)
+    """The probes (JSON) of controls that the device does not have in the catalogue it came with."""
     outgoing: tuple[tuple[str, int], ...] = ()
     """Transport and port of every conversation that the device itself may start."""
     interfaces: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ from holdfast_core.baseline.model import AuditBudget, Baseline, ControlId, Deman
 from holdfast_core.baseline.survival import NOUNS, destroyed_by
 from holdfast_core.inventory.model import Compensation, DeviceClass, DeviceModel, Direction, Power, RootFilesystem
 from holdfast_core.inventory.validation import last_day_ends
+from holdfast_core.kernel.digests import canonical
 from holdfast_core.kernel.instants import Instant
 from holdfast_core.kernel.severity import Severity
 
@@ -58,10 +59,18 @@ def tailor(catalogue: Catalogue, model: DeviceModel, now: Instant) -> Baseline:
     return Baseline(model.name, model.device_class, catalogue.digest, tuple(lines))
 
 
-def compile_plan(baseline: Baseline, model: DeviceModel, catalogue: Catalogue) -> Plan:
+def compile_plan(
+    baseline: Baseline, model: DeviceModel, catalogue: Catalogue, own: frozenset[ControlId] = frozenset()
+) -> Plan:
     """What an agent of `model` is asked to probe: the required and compensated lines, and their stand-ins.
 
     A class without an agent gets a plan without controls; a probe that the device has no memory for is left out.
+
+    Args:
+        baseline: the tailored catalogue.
+        model: what it was tailored to.
+        catalogue: the same catalogue.
+        own: controls whose probes travel with the plan, since no device has them.
     """
     asked: set[ControlId] = set()
     for line in baseline.lines:
@@ -70,17 +79,19 @@ def compile_plan(baseline: Baseline, model: DeviceModel, catalogue: Catalogue) -
     heavy = model.constraints.heavy_audit_interval_s
     if model.constraints.power is not Power.MAINS:
         heavy = max(heavy, _BATTERY_INTERVAL_S)
+    probed = [
+        control
+        for control in catalogue.controls
+        if control.id in asked
+        and not judged_by_manifest(control, baseline.device_class)
+        and not control.inspected
+        and not _too_large(control, model)
+    ]
     return Plan(
         device_class=baseline.device_class,
         catalogue=baseline.catalogue,
-        controls=tuple(
-            control.id
-            for control in catalogue.controls
-            if control.id in asked
-            and not judged_by_manifest(control, baseline.device_class)
-            and not control.inspected
-            and not _too_large(control, model)
-        ),
+        controls=tuple(control.id for control in probed),
+        probes={control.id: msgspec.Raw(canonical(control.probe)) for control in probed if control.id in own},
         heavy_interval_s=heavy,
         health=model.essential_function.probe,
         light_interval_s=_light_interval(model),

@@ -20,6 +20,7 @@ from holdfast.ports.store import Store, StoredModel
 from holdfast_core.baseline.control import Catalogue, Fix
 from holdfast_core.baseline.delta import FindingsDelta, applied
 from holdfast_core.baseline.model import Baseline, BuildManifest, ControlId, Findings, Plan, Report
+from holdfast_core.baseline.overlay import own_probes
 from holdfast_core.baseline.rules import FEATURE, Judge, appraise, judge_for
 from holdfast_core.baseline.tailoring import compile_plan, tailor
 from holdfast_core.inventory.model import DeviceClass, DeviceModel
@@ -61,8 +62,9 @@ class Compiled(msgspec.Struct, frozen=True):
 class Compiler:
     """Compiles models, and keeps the result for the day."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, shipped: Catalogue) -> None:
         self.catalogue = catalogue
+        self._own = own_probes(catalogue, shipped)
         self._kept: dict[str, Compiled] = {}
 
     def compiled(self, stored: StoredModel, now: Instant) -> Compiled:
@@ -77,7 +79,7 @@ class Compiler:
     def compile(self, model: DeviceModel, now: Instant) -> Compiled:
         """Tailor, plan and make ready to judge."""
         baseline = tailor(self.catalogue, model, now)
-        plan = compile_plan(baseline, model, self.catalogue)
+        plan = compile_plan(baseline, model, self.catalogue, self._own)
         wished = None if model.device_class is DeviceClass.MCU else wish(PLAN, canonical(plan))
         return Compiled(
             baseline, plan, judge_for(baseline, self.catalogue), wished, now // DAY, digest_of(canonical(baseline))
