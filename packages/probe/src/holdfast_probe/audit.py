@@ -13,7 +13,6 @@ import struct
 import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 
 from holdfast_core.baseline.model import BuildManifest, ControlId, Findings, Plan
@@ -23,13 +22,13 @@ from holdfast_core.kernel.errors import Bug, HoldfastError
 from holdfast_core.kernel.instants import Instant
 from holdfast_core.kernel.limits import LIMITS
 from holdfast_probe import boot, credentials, files, programs, services, statements
-from holdfast_probe.boot.mounts import local_devices
 from holdfast_probe.budget import Budget
 from holdfast_probe.case import Case, Looks
 from holdfast_probe.hunt import Hunt, Hunts
-from holdfast_probe.roots import Missing, Root, Unreadable
+from holdfast_probe.roots import Root
 from holdfast_probe.sight import Sight, conditional, either, every, unknown
-from holdfast_probe.walk import Walk, Walked
+from holdfast_probe.walk import Walked
+from holdfast_probe.whole import known_owners, whole_walk
 
 Progress = Callable[[str, int], None]
 """Told a stage (``controls``, ``files``) and how many of it are done."""
@@ -46,7 +45,6 @@ LOOKS: Looks = {
 HUNTS: Hunts = {**files.HUNTS, **boot.HUNTS, **services.HUNTS, **credentials.HUNTS, **programs.HUNTS}
 """Every probe that walks, by the type of its spec."""
 
-_SKIPPED_LIVE = frozenset({"proc", "sys", "dev", "run"})
 TROUBLE = (
     HoldfastError, OSError, ValueError, LookupError, ArithmeticError, RecursionError,
     struct.error, re.error, zlib.error,
@@ -133,7 +131,7 @@ def _walk(
 ) -> dict[Simple, Sight]:
     """The results of the probes that walk."""
     root = case.root
-    known, gap = _known_owners(root)
+    known, gap = known_owners(root)
     sights: dict[Simple, Sight] = {}
     hunts: dict[Simple, Hunt] = {}
     for spec in walking:
@@ -144,14 +142,11 @@ def _walk(
             hunts[spec] = HUNTS[type(spec)](case, spec)
         except TROUBLE as error:
             sights[spec] = unknown(why(error))
-    walk = Walk(
-        root,
+    walk = whole_walk(
+        case,
         tuple(hunts.values()),
-        budget=case.budget,
         clock=clock,
         known=known,
-        skip=_SKIPPED_LIVE if root.live else frozenset(),
-        devices=local_devices(root),
         progress=None if progress is None else partial(progress, "files"),
     )
     try:
@@ -160,20 +155,3 @@ def _walk(
         walked = Walked(0, why(error), 0)
     sights.update((spec, hunt.result(walked)) for spec, hunt in hunts.items())
     return sights
-
-
-def _known_owners(root: Root) -> tuple[tuple[frozenset[int], frozenset[int]] | None, str]:
-    """The uids and gids that have a name, and why they are not known (empty: they are)."""
-    try:
-        return (_ids(root, "/etc/passwd"), _ids(root, "/etc/group")), ""
-    except (Missing, Unreadable) as error:
-        return None, error.sentence
-
-
-def _ids(root: Root, path: str) -> frozenset[int]:
-    ids = set()
-    for line in root.read(path).decode("utf-8", "replace").splitlines():
-        fields = line.split(":")
-        with suppress(ValueError, IndexError):
-            ids.add(int(fields[2]))
-    return frozenset(ids)

@@ -16,31 +16,51 @@ from holdfast_probe.roots import Missing, Root, Unreadable
 from holdfast_probe.walk import Opened, Wants
 
 
-class WorldWritableHunt(Hunt):
+class StatusHunt(Hunt):
+    """A hunt that tells an offender by its path and status alone."""
+
+    def offends(self, path: str, status: os.stat_result) -> bool:
+        """Whether this is one."""
+        raise NotImplementedError
+
+    def said(self, path: str, status: os.stat_result) -> str:
+        """The path with what is wrong about it."""
+        return f"{path} ({status.st_mode & 0o7777:04o})"
+
+    def seen(self, path: str, status: os.stat_result) -> None:
+        """Count it if it is one."""
+        if self.offends(path, status):
+            self.found.add(self.said(path, status))
+
+
+class WorldWritableHunt(StatusHunt):
     """Files that everyone can write, and directories that are not sticky."""
 
     wants = Wants(mode_bits=0o002)
     praise = "no file and no unsticky directory is writable by everyone"
 
-    def seen(self, path: str, status: os.stat_result) -> None:
-        """Count it unless it is a sticky directory, or a device node or socket, which modes guard differently."""
+    def offends(self, path: str, status: os.stat_result) -> bool:  # noqa: ARG002  (the offence is in the mode)
+        """Not a sticky directory, nor a device node or socket, which modes guard differently."""
         mode = status.st_mode
-        if stat.S_ISREG(mode) or (stat.S_ISDIR(mode) and not mode & stat.S_ISVTX):
-            self.found.add(f"{path} ({mode & 0o7777:04o})")
+        return stat.S_ISREG(mode) or (stat.S_ISDIR(mode) and not mode & stat.S_ISVTX)
 
 
-class UnownedHunt(OwnersHunt):
+class UnownedHunt(StatusHunt, OwnersHunt):
     """Files whose uid or gid has no name."""
 
     wants = Wants(strangers=True)
     praise = "every file has a known owner and group"
 
-    def seen(self, path: str, status: os.stat_result) -> None:
-        """Count it."""
-        self.found.add(f"{path} (uid {status.st_uid}, gid {status.st_gid})")
+    def offends(self, path: str, status: os.stat_result) -> bool:  # noqa: ARG002  (the walk shows strangers only)
+        """Whatever the walk shows."""
+        return True
+
+    def said(self, path: str, status: os.stat_result) -> str:
+        """The path with its owners."""
+        return f"{path} (uid {status.st_uid}, gid {status.st_gid})"
 
 
-class SetuidHunt(OwnersHunt):
+class SetuidHunt(StatusHunt, OwnersHunt):
     """Setuid and setgid programs that the plan does not know."""
 
     wants = Wants(mode_bits=0o6000)
@@ -51,14 +71,13 @@ class SetuidHunt(OwnersHunt):
         self._paths = PathPattern(plan.setuid)
         self._nodes = _nodes(root, plan.setuid)
 
-    def seen(self, path: str, status: os.stat_result) -> None:
-        """Count regular files only: setgid on a directory hands down a group, it grants nothing."""
+    def offends(self, path: str, status: os.stat_result) -> bool:
+        """Regular files only: setgid on a directory hands down a group, it grants nothing."""
         known = self._paths.matches(path) or (status.st_dev, status.st_ino) in self._nodes
-        if stat.S_ISREG(status.st_mode) and not known:
-            self.found.add(f"{path} ({status.st_mode & 0o7777:04o})")
+        return stat.S_ISREG(status.st_mode) and not known
 
 
-class WritableHunt(Hunt):
+class WritableHunt(StatusHunt):
     """Directories that everyone can write and the plan does not know."""
 
     wants = Wants(mode_bits=0o002)
@@ -72,12 +91,11 @@ class WritableHunt(Hunt):
         self._paths = PathPattern(entries)
         self._nodes = _nodes(root, entries)
 
-    def seen(self, path: str, status: os.stat_result) -> None:
-        """Count it unless it is, or lies below, an expected directory."""
+    def offends(self, path: str, status: os.stat_result) -> bool:
+        """A directory that neither is expected nor lies below one that is."""
         if not stat.S_ISDIR(status.st_mode) or self._paths.matches(path) or self._below.match(path):
-            return
-        if (status.st_dev, status.st_ino) not in self._nodes:
-            self.found.add(f"{path} ({status.st_mode & 0o7777:04o})")
+            return False
+        return (status.st_dev, status.st_ino) not in self._nodes
 
 
 class LeftoverHunt(Hunt):
