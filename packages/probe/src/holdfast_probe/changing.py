@@ -79,16 +79,21 @@ def undo(root: Path, changes: Sequence[Change]) -> tuple[str, ...]:
         try:
             _shift(root, change, forward=False)
         except ChangeRefused as error:
-            if not (_makes(change) and isinstance(error.__cause__, FileNotFoundError)):
+            if not _nothing_there(change, error):
                 left[change.path] = None
     return tuple(reversed(left))
 
 
-def _makes(change: Change) -> bool:
-    """Whether there was nothing at its path, so that it is taken back where not even the directory is there."""
+def makes(change: Change) -> bool:
+    """Whether there was nothing at the path of `change` before."""
     return isinstance(change, FolderChange) or (
         isinstance(change, ContentChange | LinkChange) and change.before is None
     )
+
+
+def _nothing_there(change: Change, error: ChangeRefused) -> bool:
+    """Whether not even the directory is there in which `change` makes something: then it is not made."""
+    return makes(change) and isinstance(error.__cause__, FileNotFoundError)
 
 
 def standing(root: Path, change: Change) -> Standing:
@@ -96,8 +101,8 @@ def standing(root: Path, change: Change) -> Standing:
     try:
         with _place(root, change) as (parent, name):
             now = _STATES[type(change)](change, parent, name)
-    except ChangeRefused:
-        return Standing.OTHER
+    except ChangeRefused as error:
+        return Standing.BEFORE if _nothing_there(change, error) else Standing.OTHER
     before, after = _ends(change)
     return Standing.BEFORE if now == before else Standing.AFTER if now == after else Standing.OTHER
 

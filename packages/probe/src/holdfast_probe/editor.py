@@ -102,7 +102,7 @@ class Editor:
         place = f"{self.root.real(folder or '/').rstrip('/')}/{name}"
         if self._link(place):
             self._is.links[place] = ""
-        elif self._content(place) is not None:
+        elif not self.root.link(place) and self._content(place) is not None:
             self._is.contents[place] = None
 
     def take_bits(self, path: str, bits: int) -> None:

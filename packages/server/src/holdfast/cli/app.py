@@ -11,10 +11,13 @@ import typer
 from holdfast.cli import (
     audit,
     backup,
+    baseline,
     claim,
+    control,
     device,
     device_actions,
     doctor,
+    harden,
     incident,
     init,
     log,
@@ -49,10 +52,13 @@ def build() -> typer.Typer:
     app = typer.Typer(name="holdfast", help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
     app.callback()(_options)
     audit.register(app)
+    harden.register(app)
     init.register(app)
     serve.register(app)
     for name, summary, registers in (
         ("model", "Device models: check a file, see its baseline, add it.", (model.register,)),
+        ("baseline", "Baselines: what is asked of a model, and why.", (baseline.register,)),
+        ("control", "Controls: the catalogue, and your own.", (control.register,)),
         ("device", "Devices: add, find, look at, act on.", (device.register, device_actions.register)),
         ("claim", "Claims: the right of one device to enroll, once.", (claim.register,)),
         ("token", "Tokens: a program's right to call the API.", (token.register,)),
