@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from holdfast_core.baseline.probes.network import CleartextClients, Firewall, ManagementBound, PinnedNames, Wifi
 from holdfast_core.baseline.probes.services import Autostart, ConsoleLogin, Listening, Runs, Service
 from holdfast_probe.case import Looks
 from holdfast_probe.hunt import Hunts
+from holdfast_probe.services.bound import see_management_bound
+from holdfast_probe.services.cleartext import see_cleartext_clients
 from holdfast_probe.services.console import see_console_login
+from holdfast_probe.services.firewall import see_firewall
+from holdfast_probe.services.resolvers import see_pinned_names
 from holdfast_probe.services.sockets import see_listening
 from holdfast_probe.services.starts import see_autostart, see_runs, see_service
+from holdfast_probe.services.wifi import see_wifi
 
 LOOKS: Looks = {
     Service: see_service,
@@ -15,5 +21,10 @@ LOOKS: Looks = {
     Autostart: see_autostart,
     Listening: see_listening,
     ConsoleLogin: see_console_login,
+    Firewall: see_firewall,
+    ManagementBound: see_management_bound,
+    Wifi: see_wifi,
+    PinnedNames: see_pinned_names,
+    CleartextClients: see_cleartext_clients,
 }
 HUNTS: Hunts = {}

@@ -1,7 +1,8 @@
 """The listening probe: what the kernel lists as listening, compared with the plan.
 
 1. The kernel's own list is asked, not a tool's and not a configuration: a backdoor is in no configuration.
-2. A folder has no kernel: `unknown`, unless it was told where its device's namespace is listed.
+2. A folder has no kernel, unless it was told where its device's namespace is listed: then its settings are asked, and
+   what starts without anybody knowing its ports leaves it `unknown`.
 
 Format: proc_pid_net(5); addresses are hexadecimal words in host byte order, ports are not swapped.
 """
@@ -15,6 +16,7 @@ from contextlib import suppress
 from holdfast_core.baseline.probes import Listening
 from holdfast_probe.case import Case
 from holdfast_probe.roots import Missing, Root, Unreadable
+from holdfast_probe.services.listeners import derived, judge_derived
 from holdfast_probe.sight import Sight, judged, unknown
 
 _TABLES = (("tcp", "tcp", "0A"), ("tcp6", "tcp", "0A"), ("udp", "udp", "07"), ("udp6", "udp", "07"))
@@ -36,7 +38,7 @@ def see_listening(case: Case, spec: Listening) -> Sight:
                     return unknown(f"More than {_MOST} sockets are listening.")
             tables += 1
     if not tables:
-        return unknown("Listening sockets need the running device.")
+        return _derived(case, spec)
     low, high = _ephemeral(root)
     extra = [
         f"{transport}/{port} on {address}"
@@ -46,6 +48,12 @@ def see_listening(case: Case, spec: Listening) -> Sight:
         and not (transport == "udp" and low <= port <= high)
     ]
     return judged(extra, "only expected ports are listening")
+
+
+def _derived(case: Case, spec: Listening) -> Sight:
+    if case.root.live:
+        return unknown("The kernel's list of sockets is not there.")
+    return judge_derived(case.once(derived), case.plan, loopback=spec.loopback)
 
 
 def _bound(root: Root, table: str, state: str) -> set[tuple[str, int]]:

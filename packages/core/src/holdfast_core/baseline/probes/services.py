@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from holdfast_core.baseline.probes.network import NetworkProbe
 from holdfast_core.baseline.probes.shape import Names, Probe
 
 
@@ -38,14 +39,15 @@ class Autostart(Probe, frozen=True, tag="autostart"):
 
 
 class Listening(Probe, frozen=True, tag="listening"):
-    """Every listening TCP or bound UDP port is in the plan's `listening`; no running kernel to ask: unknown.
+    """Every listening TCP or bound UDP port is in the plan's `listening`.
 
     Ports bound to loopback only are left out unless `loopback`; so are UDP ports of the kernel's ephemeral range, which
-    are a client's and change with every query.
+    are a client's and change with every query. Where no kernel runs, the ports are those that everything
+    that starts opens by its settings; a program whose ports nobody knows leaves it unknown.
     """
 
     loopback: bool = False
 
 
-ServiceProbe: TypeAlias = Service | Runs | ConsoleLogin | Autostart | Listening
-"""The probes of this module."""
+ServiceProbe: TypeAlias = Service | Runs | ConsoleLogin | Autostart | Listening | NetworkProbe
+"""The probes of this area."""
