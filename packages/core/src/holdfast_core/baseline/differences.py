@@ -113,6 +113,6 @@ def _masked(line: str) -> str:
     lead = len(line) - len(line.lstrip())
     end = next((at for at in range(lead, len(line)) if line[at] in _SEPARATORS), len(line))
     word = line[lead:end]
-    if len(word) > 40 or (end == len(line) and not word.isalpha()):  # noqa: PLR2004  (longer words are no names)
+    if end == len(line) or len(word) > 40:  # noqa: PLR2004  (longer words are no names)
         return line[:lead] + _MASK
-    return line[:end] + (line[end] + _MASK if end < len(line) else "")
+    return line[: end + 1] + _MASK
