@@ -18,6 +18,7 @@ from holdfast.adapters.store import EmbeddedStore, open_engine
 from holdfast.adapters.store.schema import check_version
 from holdfast.adapters.system import SystemClock, SystemRandomness
 from holdfast.baseline.catalogue_file import catalogue_with
+from holdfast.baseline.inspections import InspectionService
 from holdfast.baseline.service import BaselineAppraiser, BaselineService, Compiler, PlanContributor
 from holdfast.checkin.service import CheckInService
 from holdfast.config import Config
@@ -103,6 +104,7 @@ class Plane:
             limits=limits,
         )
         self.baseline = BaselineService(store=store, clock=clock, emit=emit, compiler=compiler)
+        self.inspections = InspectionService(store=store, clock=clock, emit=emit, catalogue=compiler.catalogue)
         self.response = ResponseService(
             store=store, clock=clock, verdicts=self.verdicts, emit=emit, incidents=incidents
         )

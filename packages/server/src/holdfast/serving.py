@@ -49,6 +49,7 @@ def services_of(plane: Plane, device_port: int) -> Services:
         inventory=plane.inventory,
         identity=plane.identity,
         baseline=plane.baseline,
+        inspections=plane.inspections,
         response=plane.response,
         record=plane.record,
         scope=plane.config.scope,

@@ -33,6 +33,7 @@ class Kind(StrEnum):
     DEVICE_IMPORTED = "device.imported"
     DEVICE_ENROLLED = "device.enrolled"
     DEVICE_CHANGED = "device.changed"
+    DEVICE_INSPECTED = "device.inspected"
     DEVICE_QUARANTINED = "device.quarantined"
     DEVICE_RELEASED = "device.released"
     DEVICE_RETIRED = "device.retired"

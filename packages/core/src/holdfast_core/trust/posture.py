@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
+from holdfast_core.baseline.inspections import InspectionRecord
 from holdfast_core.kernel.appraisals import Appraisal
 from holdfast_core.kernel.digests import Digest, digest_of
 from holdfast_core.kernel.ids import DeviceKey
@@ -127,6 +128,8 @@ class Posture(msgspec.Struct, frozen=True):
     desired: Desired = Desired()
     pin: Pin | None = None
     reply: bytes = b""
+    inspections: tuple[InspectionRecord, ...] = ()
+    """What people saw of it, in control order."""
 
     def appraisal(self, feature: str) -> Appraisal | None:
         """`feature`'s last reading."""

@@ -19,11 +19,13 @@ from holdfast.ports.lookup import require_device, require_posture
 from holdfast.ports.store import Store, StoredModel
 from holdfast_core.baseline.control import Catalogue, Fix
 from holdfast_core.baseline.delta import FindingsDelta, applied
+from holdfast_core.baseline.inspections import InspectionRecord
 from holdfast_core.baseline.model import Baseline, BuildManifest, ControlId, Findings, Plan, Report
 from holdfast_core.baseline.overlay import own_probes
 from holdfast_core.baseline.rules import FEATURE, Judge, appraise, judge_for
 from holdfast_core.baseline.tailoring import compile_plan, tailor
 from holdfast_core.inventory.model import DeviceClass, DeviceModel
+from holdfast_core.inventory.validation import last_day_ends
 from holdfast_core.kernel.appraisals import Appraisal, Tier
 from holdfast_core.kernel.digests import Digest, canonical, digest_of
 from holdfast_core.kernel.errors import HostileData
@@ -97,6 +99,7 @@ class BaselineAppraiser:
     def appraise(self, evidence: SectionEvidence, context: Context) -> Appraised:
         """See the port."""
         compiled = self._compiler.compiled(context.model, context.now)
+        basis = _basis(compiled, context.posture.inspections)
         until = Instant(evidence.gathered_at + context.policy.max_age(FEATURE, DEFAULT_MAX_AGE))
         if evidence.body is not None:
             whole = None
@@ -105,16 +108,16 @@ class BaselineAppraiser:
                 if digest_of(whole) != evidence.digest or len(whole) > LIMITS.section_bytes:
                     return Appraised(wants_body=True)  # made against something else, or grown beyond what may travel
             body = decode_body(msgspec.Raw(whole) if whole else evidence.body, _BODY, section=SECTION)
-            reading = _reading(compiled, body, context.now)
+            reading = _reading(compiled, body, context.posture.inspections, context.now)
             reading = msgspec.structs.replace(reading, valid_until=until)
-            return Appraised(reading, whole=whole, keep=Keep.BY_DIGEST, basis=compiled.basis)
+            return Appraised(reading, whole=whole, keep=Keep.BY_DIGEST, basis=basis)
         previous = context.posture.appraisal(FEATURE)
         known = context.posture.sections.get(SECTION)
-        if previous is None or known is None or known.digest != evidence.digest or known.basis != compiled.basis:
+        if previous is None or known is None or known.digest != evidence.digest or known.basis != basis:
             return Appraised(wants_body=True)
-        if _may_have_changed(compiled, previous):
+        if _may_have_changed(compiled, context.posture.inspections, previous):
             return Appraised(wants_body=True)
-        return Appraised(msgspec.structs.replace(previous, valid_until=until), basis=compiled.basis)
+        return Appraised(msgspec.structs.replace(previous, valid_until=until), basis=basis)
 
 
 def _rebuilt(base: bytes, body: msgspec.Raw) -> bytes:
@@ -124,11 +127,18 @@ def _rebuilt(base: bytes, body: msgspec.Raw) -> bytes:
     return canonical(applied(before, delta)) if isinstance(before, Findings) else b""
 
 
-def _reading(compiled: Compiled, body: Findings | BuildManifest, now: Instant) -> Appraisal:
+def _basis(compiled: Compiled, inspections: tuple[InspectionRecord, ...]) -> Digest:
+    """What evidence is read against: the baseline, and what people saw."""
+    return digest_of(canonical((compiled.basis, inspections))) if inspections else compiled.basis
+
+
+def _reading(
+    compiled: Compiled, body: Findings | BuildManifest, inspections: tuple[InspectionRecord, ...], now: Instant
+) -> Appraisal:
     """The reading of an audit. One made with another plan says nothing: an older plan may have asked for less."""
     if _of_another_plan(body, compiled):
         return Appraisal(FEATURE, Tier.NONE, (_OTHER_PLAN,), now, now)
-    return appraise(compiled.judge.report(body, now), now=now, max_age_ms=0)
+    return appraise(compiled.judge.report(body, now, inspections), now=now, max_age_ms=0)
 
 
 def _of_another_plan(body: Findings | BuildManifest, compiled: Compiled) -> TypeGuard[Findings]:
@@ -142,12 +152,11 @@ _OTHER_PLAN = Reason(
 )
 
 
-def _may_have_changed(compiled: Compiled, previous: Appraisal) -> bool:
-    """Whether a compensation ended, or ends today, since the last reading."""
-    return any(
-        line.expires is not None and previous.appraised_at < line.expires and line.expires // DAY <= compiled.day
-        for line in compiled.baseline.lines
-    )
+def _may_have_changed(compiled: Compiled, inspections: tuple[InspectionRecord, ...], previous: Appraisal) -> bool:
+    """Whether a compensation or an inspection ended, or ends today, since the last reading."""
+    ends = [line.expires for line in compiled.baseline.lines if line.expires is not None]
+    ends += [last_day_ends(record.expires) for record in inspections]
+    return any(previous.appraised_at < end and end // DAY <= compiled.day for end in ends)
 
 
 class PlanContributor:
@@ -171,6 +180,11 @@ class BaselineService:
         self._emit = emit
         self._compiler = compiler
 
+    @property
+    def catalogue(self) -> Catalogue:
+        """The catalogue in force."""
+        return self._compiler.catalogue
+
     def show(self, stored: StoredModel) -> Compiled:
         """The baseline of a model, with every reason."""
         return self._compiler.compiled(stored, self._clock.now())
@@ -186,7 +200,7 @@ class BaselineService:
         compiled, said = self._compiler.compiled(model, now), _BODY.decode(body)
         if _of_another_plan(said, compiled):
             said = Findings(said.plan, ())  # what it says is no answer to what is asked now: all of it is undecided
-        return compiled.judge.report(said, now)
+        return compiled.judge.report(said, now, posture.inspections)
 
     async def audit_now(self, key: DeviceKey, *, actor: str) -> OpenDirective:
         """Direct a device to audit itself at its next check-in."""
@@ -204,7 +218,7 @@ class BaselineService:
             raise HostileData(
                 "control.unknown",
                 f"There is no control {control[:20]!r}.",
-                remedy="holdfast model show MODEL lists the controls of a model.",
+                remedy="holdfast control list shows every control.",
                 http_status=404,
             )
         if found.remedy.fix is not Fix.AUTOMATIC:

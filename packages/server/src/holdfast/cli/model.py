@@ -50,7 +50,7 @@ def check(session: Session, *, file: FileArgument) -> None:
 
 
 def show(session: Session, *, what: WhatArgument) -> None:
-    """Show a model: the two questions, and its tailored baseline with the reason for every control."""
+    """Show a model: the questions, its contradictions, and how much is asked of it."""
     from holdfast.cli.terminal import emit  # noqa: PLC0415  (rule 3 of the package)
 
     local = what == "-" or Path(what).is_file()
@@ -105,7 +105,7 @@ def add(session: Session, *, file: FileArgument) -> None:
         emit(added)
         return
     raw(added["reference"])
-    words(("✓ ", "green"), f"added {added['reference']}. Its baseline: holdfast model show {added['reference']}")
+    words(("✓ ", "green"), f"added {added['reference']}. Its baseline: holdfast baseline show {added['reference']}")
 
 
 def list_models(session: Session) -> None:
@@ -209,7 +209,7 @@ def _show_answers(answers: list[dict[str, Any]]) -> None:
 def _show(document: dict[str, Any]) -> None:
     from collections import Counter  # noqa: PLC0415  (rule 3 of the package)
 
-    from holdfast.cli.terminal import heading, raw, show, table, word  # noqa: PLC0415
+    from holdfast.cli.terminal import heading, raw, show  # noqa: PLC0415
 
     model = document["model"]
     show((document.get("reference") or f"{model['name']}@{model['version']}", "bold"), f"  {model['class']}")
@@ -220,13 +220,4 @@ def _show(document: dict[str, Any]) -> None:
     lines = document["lines"]
     counts = Counter(line["demand"] for line in lines)
     heading("Baseline: " + ", ".join(f"{n} {demand.replace('_', ' ')}" for demand, n in counts.most_common()))
-    for demand in ("required", "compensated", "forbidden", "not_applicable"):
-        rows = [
-            (line["control"], word(line["severity"]), f"{line['title']} {line['reason']}")
-            for line in lines
-            if line["demand"] == demand
-        ]
-        if rows:
-            raw("")
-            show(word(demand))
-            table(("control", "severity", "what, and why"), rows, fold=("what, and why",))
+    show("Line by line, with the reasons: holdfast baseline show, for the same model.", indent=2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from pydantic import Field
@@ -21,10 +21,12 @@ from holdfast.web.api.shapes import (
     maybe,
     reasons,
 )
+from holdfast_core.baseline.inspections import InspectionRecord
 from holdfast_core.baseline.model import Judged, Report
 from holdfast_core.identity.model import Credential
 from holdfast_core.inventory.lifecycle import Device, Lifecycle
 from holdfast_core.inventory.rules import integrity_answer, recovery_answer, update_answer
+from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.instants import Instant, rfc3339
 from holdfast_core.kernel.limits import LIMITS
 from holdfast_core.trust.posture import OpenDirective, Posture
@@ -65,6 +67,40 @@ class Harden(Shape):
     """Which control to mend."""
 
     control: Text
+
+
+class InspectionShape(Shape):
+    """What an inspector saw: ``pass`` or ``fail``, on a day, and the last day on which that counts.
+
+    `photo` is the digest of a picture, ``sha256:`` and 64 hexadecimal digits, or empty.
+    """
+
+    control: Text
+    outcome: Literal["pass", "fail"]
+    inspector: Text
+    date: Text
+    expires: Text
+    photo: Text = ""
+    remark: Text = ""
+
+
+class InspectionList(Shape):
+    """Inspections in control order."""
+
+    items: list[InspectionShape]
+
+
+def inspection(shape: InspectionShape) -> InspectionRecord:
+    """The record that a shape means. Raises `HostileData` ``inspections.shape``."""
+    try:
+        return msgspec.convert(shape.model_dump(), InspectionRecord)
+    except msgspec.ValidationError as error:
+        raise HostileData(
+            "inspections.shape",
+            f"The inspection does not fit: {error}.",
+            remedy="Days are YYYY-MM-DD, a photo is sha256: and 64 hexadecimal digits, a control is like PHY-11.",
+            http_status=422,
+        ) from None
 
 
 class DeviceSummary(Shape):

@@ -26,7 +26,7 @@ from holdfast.web.api.device_shapes import (
 )
 from holdfast.web.api.entries import EntryList, shown
 from holdfast.web.api.services import Services
-from holdfast.web.api.shapes import PAGE, DeviceName, Limit, Why
+from holdfast.web.api.shapes import PAGE, DeviceName, Limit, Why, plain
 from holdfast_core.inventory.rows import Row
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.ids import DeviceId
@@ -155,6 +155,24 @@ async def audit_device(device: DeviceName, caller: Operator, services: Served) -
 async def harden_device(device: DeviceName, body: Harden, caller: Operator, services: Served) -> DirectiveShape:
     """Direct a device to mend one control by itself; it keeps the change only if it then checks in healthy."""
     return shapes.directive(await services.baseline.harden(caller.key(device), body.control, actor=caller.actor))
+
+
+@router.get("/{device}/inspections")
+async def list_inspections(device: DeviceName, caller: Reader, services: Served) -> shapes.InspectionList:
+    """List what people looked at with their own eyes, one entry a control."""
+    return shapes.InspectionList(
+        items=[shapes.InspectionShape(**plain(record)) for record in services.inspections.of(caller.key(device))]
+    )
+
+
+@router.post("/{device}/inspections", status_code=201)
+async def add_inspection(
+    device: DeviceName, body: shapes.InspectionShape, caller: Operator, services: Served
+) -> shapes.InspectionShape:
+    """Keep what a person saw of a device; it counts from its next check-in on, until its last day."""
+    record = shapes.inspection(body)
+    await services.inspections.add(caller.key(device), record, actor=caller.actor)
+    return body
 
 
 def _now(device: str, caller: Principal, services: Services) -> DeviceSummary:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field
 
 from holdfast.baseline.service import Compiled
 from holdfast.ports.store import StoredModel
 from holdfast.web.api.callers import Admin, Reader, Served
 from holdfast.web.api.shapes import AnswerShape, Json, ReasonShape, Shape, Time, answers, maybe, plain, reasons
+from holdfast_core.baseline.difference import Differing, difference
 from holdfast_core.baseline.model import Line
 from holdfast_core.inventory.rules import contradictions, integrity_answer, recovery_answer, update_answer
 from holdfast_core.kernel.instants import Instant, rfc3339
@@ -69,6 +70,23 @@ class BaselinePage(Shape):
     plan: Json
 
 
+class DifferingLine(Shape):
+    """One control of which other things are asked; null where that catalogue has no such control."""
+
+    control: str
+    title: str
+    before: BaselineLine | None
+    after: BaselineLine | None
+
+
+class DifferencePage(Shape):
+    """What differs between the baselines of two models."""
+
+    before: str
+    after: str
+    items: list[DifferingLine]
+
+
 @router.get("")
 async def list_models(caller: Reader, services: Served) -> ModelList:
     """List the models."""
@@ -99,6 +117,28 @@ async def show_baseline(reference: Reference, caller: Reader, services: Served) 
     """Show the baseline that follows from a model, with the reason of every line."""
     stored = services.inventory.model(caller.scope, reference)
     return _baseline(stored, services.baseline.show(stored))
+
+
+@router.get("/{reference}/difference")
+async def show_difference(
+    reference: Reference,
+    caller: Reader,
+    services: Served,
+    other: Annotated[str, Query(description="The model to compare with, as name@version.", max_length=128)],
+) -> DifferencePage:
+    """Show what is asked differently of two models, or of two versions of one."""
+    before, after = (services.inventory.model(caller.scope, name) for name in (reference, other))
+    found = difference(services.baseline.show(before).baseline, services.baseline.show(after).baseline)
+    return DifferencePage(before=before.reference, after=after.reference, items=[_differing(entry) for entry in found])
+
+
+def _differing(entry: Differing) -> DifferingLine:
+    return DifferingLine(
+        control=entry.control,
+        title=entry.title,
+        before=_line(entry.before) if entry.before else None,
+        after=_line(entry.after) if entry.after else None,
+    )
 
 
 def _summary(stored: StoredModel) -> Json:

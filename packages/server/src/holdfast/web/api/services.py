@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from holdfast.baseline.inspections import InspectionService
 from holdfast.baseline.service import BaselineService
 from holdfast.identity.service import IdentityService
 from holdfast.inventory.service import InventoryService
@@ -25,6 +26,7 @@ class Services:
     inventory: InventoryService
     identity: IdentityService
     baseline: BaselineService
+    inspections: InspectionService
     response: ResponseService
     record: RecordService
     scope: Scope

@@ -1,0 +1,144 @@
+"""``holdfast baseline``: what is asked of a model, line by line, and how two models differ.
+
+A model is a file, which needs no server, or the name and version of one that was added to it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from holdfast.cli.control import CatalogueOption, catalogue_of, control_of
+from holdfast.cli.session import Session, command
+
+if TYPE_CHECKING:
+    from holdfast_core.baseline.model import Baseline, Line
+    from holdfast_core.inventory.model import DeviceModel
+
+ModelArgument = Annotated[
+    str, typer.Argument(metavar="FILE|NAME@VERSION", help="A model file, or a model that was added to the server.")
+]
+ControlOption = Annotated[str, typer.Option("--control", metavar="ID", help="Explain this one control in full.")]
+
+_ORDER = ("required", "compensated", "forbidden", "not_applicable")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    command(app, "show")(show)
+    command(app, "diff")(diff)
+
+
+def show(
+    session: Session, *, model: ModelArgument, control: ControlOption = "", catalogue: CatalogueOption = None
+) -> None:
+    """Show the baseline that follows from a model: what is required, compensated, forbidden, and why."""
+    from holdfast.cli.terminal import emit  # noqa: PLC0415  (rule 3 of the package)
+
+    reference, baseline = _baseline(session, model, catalogue)
+    if control:
+        _explain(session, baseline, control, catalogue)
+    elif session.json:
+        emit({"reference": reference, "class": baseline.device_class, "lines": baseline.lines})
+    else:
+        _show(reference, baseline)
+
+
+def diff(session: Session, *, before: ModelArgument, after: ModelArgument, catalogue: CatalogueOption = None) -> None:
+    """Show what is asked differently of two models, or of two versions of one."""
+    from holdfast.cli.terminal import emit, table, words  # noqa: PLC0415  (rule 3 of the package)
+    from holdfast_core.baseline.difference import difference  # noqa: PLC0415
+
+    (first, old), (second, new) = _baseline(session, before, catalogue), _baseline(session, after, catalogue)
+    found = difference(old, new)
+    if session.json:
+        emit({"before": first, "after": second, "items": found})
+        return
+    if not found:
+        words(("✓ ", "green"), f"{first} and {second} are asked the same.")
+        return
+    rows = [(entry.control, entry.title, _in_short(entry.before), _in_short(entry.after)) for entry in found]
+    table(("control", "what", first, second), rows, fold=("what",))
+
+
+def _baseline(session: Session, what: str, catalogue: list[Path] | None) -> tuple[str, Baseline]:
+    """The baseline of a model, here if it is a file."""
+    from holdfast.adapters.system import SystemClock  # noqa: PLC0415  (rule 3 of the package)
+    from holdfast_core.baseline.tailoring import tailor  # noqa: PLC0415
+
+    if what == "-" or Path(what).is_file():
+        from holdfast.cli.files import read_model  # noqa: PLC0415
+
+        model = read_model(Path(what))
+        return _reference(model), tailor(catalogue_of(catalogue), model, SystemClock().now())
+    return what, _from_server(session, what)
+
+
+def _from_server(session: Session, reference: str) -> Baseline:
+    import msgspec  # noqa: PLC0415  (rule 3 of the package)
+
+    from holdfast.cli.connection import connected, part  # noqa: PLC0415
+    from holdfast_core.baseline.model import Baseline, Line  # noqa: PLC0415
+    from holdfast_core.inventory.model import DeviceClass  # noqa: PLC0415
+    from holdfast_core.kernel.digests import Digest  # noqa: PLC0415
+    from holdfast_core.kernel.instants import parse_rfc3339  # noqa: PLC0415
+
+    with connected(session.folder) as api:
+        told: dict[str, Any] = api.get(f"/models/{part(reference)}/baseline")
+    lines = []
+    for line in told["lines"]:
+        expires = line.get("expires")
+        lines.append(msgspec.convert({**line, "expires": parse_rfc3339(expires) if expires else None}, Line))
+    return Baseline(reference, DeviceClass(told["class"]), Digest(told["catalogue"]), tuple(lines))
+
+
+def _reference(model: DeviceModel) -> str:
+    return f"{model.name}@{model.version}"
+
+
+def _show(reference: str, baseline: Baseline) -> None:
+    from collections import Counter  # noqa: PLC0415  (rule 3 of the package)
+
+    from holdfast.cli.terminal import heading, show, table, word  # noqa: PLC0415
+
+    counts = Counter(line.demand.value for line in baseline.lines)
+    told = ", ".join(f"{counts[demand]} {demand.replace('_', ' ')}" for demand in _ORDER if counts[demand])
+    show((reference, "bold"), f"  {baseline.device_class.value}: {told}")
+    for demand in _ORDER:
+        lines = [line for line in baseline.lines if line.demand.value == demand]
+        if lines:
+            heading(f"{len(lines)} {demand.replace('_', ' ')}")
+            rows = [(line.control, word(line.severity.value), f"{line.title}. {line.reason}") for line in lines]
+            table(("control", "severity", "what, and why"), rows, fold=("what, and why",))
+
+
+def _explain(session: Session, baseline: Baseline, name: str, catalogue: list[Path] | None) -> None:
+    from holdfast.cli.terminal import emit, fields, show, word  # noqa: PLC0415  (rule 3 of the package)
+    from holdfast_core.kernel.instants import rfc3339  # noqa: PLC0415
+
+    control = control_of(catalogue_of(catalogue), name)
+    line = next(entry for entry in baseline.lines if entry.control == control.id)
+    if session.json:
+        emit({"line": line, "control": control})
+        return
+    show((control.id, "bold"), "  ", word(line.severity.value), "  ", word(line.demand.value), f"  {control.title}")
+    show(line.reason, indent=2)
+    fields(
+        [
+            ("what stands in", ", ".join(line.by)),
+            ("who answers", line.owner),
+            ("until", rfc3339(line.expires)[:10] if line.expires else ""),
+            ("why it matters", control.rationale),
+            ("to meet it", " ".join(control.remedy.steps)),
+            ("to take that back", " ".join(control.remedy.undo)),
+        ]
+    )
+
+
+def _in_short(line: Line | None) -> str:
+    if line is None:
+        return "no such control"
+    by = f" by {', '.join(line.by)}" if line.by else ""
+    return f"{line.demand.value.replace('_', ' ')}{by} ({line.severity.value})"

@@ -1,0 +1,119 @@
+"""``holdfast control`` and ``holdfast baseline``, on files alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from holdfast.cli.app import build
+from holdfast.cli.session import Exit
+from holdfast.inventory import model_file
+from holdfast_probe.catalogue import shipped_catalogue
+
+runner = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "100"})
+
+
+def run(*arguments: str) -> Result:
+    return runner.invoke(build(), list(arguments))
+
+
+@pytest.fixture
+def camera(tmp_path: Path) -> Path:
+    path = tmp_path / "camera.yaml"
+    path.write_bytes(model_file.example_bytes("door-camera"))
+    return path
+
+
+def own(tmp_path: Path, fault: str = "It is wrong.") -> Path:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "catalogue.yaml").write_text("version: acme-1\n")
+    text = f"""
+group: DAT
+controls:
+  - id: DAT-51
+    title: No test pictures are left behind
+    fault: {fault}
+    rationale: Pictures of the laboratory tell who works there and on what.
+    severity: low
+    classes: {{others: required, mcu: {{ask: not_applicable, reason: It has no file system at all.}}}}
+    probe: {{kind: absent, paths: [/srv/test.jpg]}}
+    cost: {{cpu_ms: 1}}
+    remedy: {{steps: [Remove the pictures from the build.], undo: [Put them back for a test.]}}
+    mappings: {{cra: [I.2.g]}}
+"""
+    (folder / "dat.yaml").write_text(text)
+    return folder
+
+
+def test_every_control_is_listed_and_can_be_shown() -> None:
+    listed = json.loads(run("control", "list", "--json").stdout)["items"]
+    assert [item["id"] for item in listed] == [control.id for control in shipped_catalogue().controls]
+    shown = run("control", "show", "acc-06")
+    assert shown.exit_code == Exit.FINE
+    assert "SSH" in shown.stdout
+    assert "undo:" in shown.stdout
+
+
+def test_a_list_is_narrowed_by_class_and_group() -> None:
+    listed = json.loads(run("control", "list", "--json", "--class", "mcu", "--group", "phy").stdout)["items"]
+    assert {item["group"] for item in listed} == {"PHY"}
+    assert {item["classes"]["mcu"]["ask"] for item in listed} <= {"manifest", "required"}
+
+
+def test_a_control_that_does_not_exist_is_told() -> None:
+    result = run("control", "show", "ACC-99", "--json")
+    assert result.exit_code == Exit.FAILED
+    assert "control.unknown" in result.output
+
+
+def test_good_controls_of_ones_own_pass_the_lint_and_are_asked(tmp_path: Path, camera: Path) -> None:
+    folder = own(tmp_path)
+    assert run("control", "lint", str(folder)).exit_code == Exit.FINE
+    told = json.loads(run("baseline", "show", str(camera), "--catalogue", str(folder), "--json").stdout)
+    assert [line["demand"] for line in told["lines"] if line["control"] == "DAT-51"] == ["required"]
+
+
+def test_the_lint_tells_what_is_not_good_and_refuses_what_cannot_be(tmp_path: Path) -> None:
+    folder = own(tmp_path, fault="pictures were found")
+    told = run("control", "lint", str(folder))
+    assert told.exit_code == Exit.FINDINGS
+    assert "control.sentence.DAT-51" in told.stdout
+    (folder / "dat.yaml").write_text("group: DAT\ncontrols: [{id: DAT-51}]\n")
+    refused = run("control", "lint", str(folder))
+    assert refused.exit_code == Exit.FAILED
+    assert "catalogue.shape" in refused.output
+
+
+def test_a_baseline_explains_every_line(camera: Path) -> None:
+    told = json.loads(run("baseline", "show", str(camera), "--json").stdout)
+    assert {line["control"] for line in told["lines"]} >= {control.id for control in shipped_catalogue().controls}
+    assert all(line["reason"] for line in told["lines"])
+    page = run("baseline", "show", str(camera)).stdout
+    assert "not applicable" in page
+    assert "forbidden" in page
+
+
+def test_one_line_is_explained_in_full(camera: Path) -> None:
+    page = run("baseline", "show", str(camera), "--control", "SVC-01").stdout
+    assert "required" in page
+    assert "to take that back" in page
+
+
+def test_two_models_differ_where_more_or_other_things_are_asked(tmp_path: Path, camera: Path) -> None:
+    server = tmp_path / "server.yaml"
+    server.write_bytes(model_file.example_bytes("edge-server"))
+    found = json.loads(run("baseline", "diff", str(camera), str(server), "--json").stdout)
+    assert found["before"] == "door-camera@1.0.0"
+    changed = {item["control"]: item for item in found["items"]}
+    assert changed["FS-91"]["after"] is None or "after" not in changed["FS-91"], "a server may disable file systems"
+    same = run("baseline", "diff", str(camera), str(camera))
+    assert same.exit_code == Exit.FINE
+    assert "asked the same" in same.output
+
+
+def test_the_schema_is_one() -> None:
+    assert json.loads(run("control", "schema").stdout)["title"] == "Holdfast controls"
