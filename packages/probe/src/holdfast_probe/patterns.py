@@ -20,3 +20,8 @@ class PathPattern:
         """Whether the whole of `path` does."""
         names = path.split("/")
         return any(len(parts) == len(names) and all(map(fnmatch.fnmatchcase, names, parts)) for parts in self._patterns)
+
+
+def fits_any(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a plain name fits one of the patterns."""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)

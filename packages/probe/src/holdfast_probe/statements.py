@@ -15,11 +15,16 @@ from holdfast_probe.sight import Sight, failed, passed, unknown
 
 def see_manifest(case: Case, spec: Manifest) -> Sight:
     """Judge one `Manifest` probe by the manifest that came with the audit, or by the one in the root."""
-    manifest = case.manifest or case.once(_manifest_in)
+    manifest = build_manifest(case)
     if manifest is None:
         return unknown(f"The build states nothing: there is no {MANIFEST_PATH}.")
     finding = judge_manifest("XX-00", spec, manifest)
     return Sight(finding.outcome, finding.proof, finding.reason)
+
+
+def build_manifest(case: Case) -> BuildManifest | None:
+    """The manifest that came with the audit, or else the one in the root. Raises `Unreadable`."""
+    return case.manifest or case.once(_manifest_in)
 
 
 def _manifest_in(root: Root) -> BuildManifest | None:

@@ -41,13 +41,14 @@ class ElfFactsHunt(Hunt):
 
     def __init__(self, case: Case, spec: Elf) -> None:
         super().__init__()
+        # First, for it may raise, and a hunt that is not to be must not read for others.
+        self._stated = bool(spec.stated) and _is_stated(case, spec.stated)
         self._crew = case.once(_Crew)
         self.wants = Wants(content=not self._crew.hunts)
         self._crew.hunts.append(self)
         self._property = spec.property
         self._verdict = _VERDICTS[spec.property]
         self._under = tuple(folder.rstrip("/") + "/" for folder in spec.under) or ("/",)
-        self._stated = spec.stated and _is_stated(case, spec.stated)
         self._judged = False
         self._silent = Tally()
 

@@ -159,5 +159,18 @@ class ReleaseAge(Probe, frozen=True, tag="release_age"):
     """
 
 
-ProgramProbe: TypeAlias = Elf
+ProgramProbe: TypeAlias = (
+    Elf
+    | Built
+    | Confined
+    | Exposed
+    | Components
+    | Updater
+    | FeedAddresses
+    | FeedKeys
+    | Sbom
+    | StatedDay
+    | PendingUpdates
+    | ReleaseAge
+)
 """The probes of this module."""

@@ -1,0 +1,31 @@
+"""Files of stanzas: fields up to an empty line, as dpkg, opkg and apt write them (deb822), and apk in its own way.
+
+1. One pass over bytes; only the fields that are asked for are decoded.
+2. Bounded by the size of the file alone: nothing but the asked fields of one stanza is held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+
+def stanzas(data: bytes, *fields: str) -> Iterator[dict[str, str]]:
+    """Every stanza with those of `fields` that it has, by their names as given; later lines of a field are joined."""
+    wanted = {field.lower().encode(): field for field in fields}
+    found: dict[str, str] = {}
+    current = ""
+    for line in data.splitlines():
+        if not line.strip():
+            if found:
+                yield found
+            found, current = {}, ""
+        elif line[:1] in b" \t":
+            if current:
+                found[current] += "\n" + line.strip().decode("utf-8", "replace")
+        elif not line.startswith(b"#"):
+            name, _, value = line.partition(b":")
+            current = wanted.get(name.strip().lower(), "")
+            if current:
+                found[current] = value.strip().decode("utf-8", "replace")
+    if found:
+        yield found
