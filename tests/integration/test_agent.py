@@ -10,19 +10,24 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
-from agent_builders import CLAIM, FakeServer, a_plan, device_root, plan_directive, problem, serving
-from holdfast_agent import state, transport
+from agent_builders import CLAIM, Answer, FakeServer, a_plan, device_root, plan_directive, problem, serving
+from holdfast_agent import hardening, state, transport
 from holdfast_agent.__main__ import main
+from holdfast_core.baseline.control import Fix
 from holdfast_core.baseline.delta import FindingsDelta, applied
 from holdfast_core.baseline.model import Finding, Findings, Outcome
+from holdfast_core.baseline.probes import Absent, Every, Present, ProbeSpec
 from holdfast_core.inventory.model import HealthProbe
 from holdfast_core.kernel.digests import canonical, digest_of
 from holdfast_core.kernel.errors import WorldError
+from holdfast_core.wire.confirm import MAX_TRIAL_BYTES
 from holdfast_core.wire.frame import CheckIn, Directive, DirectiveState, Section
+from holdfast_probe import changing
 from holdfast_probe.catalogue import shipped_catalogue
 
 FINE, FAILED, USAGE, FOUND = 0, 1, 2, 3
@@ -300,15 +305,135 @@ def test_a_change_is_kept_after_a_healthy_check_in(device: Bench) -> None:
     assert device.server.directives == []
 
 
-def test_a_change_that_stops_the_essential_function_is_taken_back(device: Bench) -> None:
+def last_report(device: Bench) -> tuple[str, str, str]:
+    report = next(each for each in device.server.check_ins[-1].reports if each.id == 2)
+    return report.state.value, report.code, report.sentence
+
+
+def test_a_device_that_is_not_well_is_not_changed(device: Bench) -> None:
     device.server.directives = [plan_directive(1, a_plan("FS-08", health=device.health))]
     device.check_in()
     device.function.close()
     device.server.directives = [harden(2)]
     assert device.check_in() == FINE
     assert device.mode() == 0o644
-    report = device.server.check_ins[-1].reports[0]
-    assert (report.state, report.code) == (DirectiveState.REFUSED, "harden.reverted")
+    assert last_report(device)[1] == "harden.unwell"
+
+
+def test_a_change_that_stops_the_essential_function_is_taken_back(
+    device: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device.server.directives = [plan_directive(1, a_plan("FS-08", health=device.health))]
+    device.check_in()
+    modes: list[int] = []
+
+    def stop(*arguments: Any) -> None:
+        changing_apply(*arguments)
+        modes.append(device.mode())
+        device.function.close()
+
+    changing_apply = changing.apply
+    monkeypatch.setattr(changing, "apply", stop)
+    device.server.directives = [harden(2)]
+    assert device.check_in() == FINE
+    assert modes == [0o640]
+    assert device.mode() == 0o644
+    assert last_report(device)[:2] == ("refused", "harden.reverted")
+
+
+def test_a_change_during_which_the_function_stops_later_is_taken_back(device: Bench) -> None:
+    device.server.directives = [plan_directive(1, a_plan("FS-08", health=device.health))]
+    device.check_in()
+    device.server.directives = [harden(2)]
+    modes: list[int] = []
+
+    def lose(_: CheckIn) -> Answer:  # the check-in after the change gets no place; meanwhile the function stops
+        modes.append(device.mode())
+        device.function.close()
+        return problem(503, "server.busy", "Later.")
+
+    device.server.script += [device.server.reply, lose]
+    device.check_in()
+    assert modes == [0o640]
+    assert device.mode() == 0o644
+
+
+def known_as(monkeypatch: pytest.MonkeyPatch, probe: ProbeSpec, **remedy: Any) -> None:
+    """Let the agent's catalogue know FS-08 by another probe and remedy."""
+    shipped = next(each for each in shipped_catalogue().controls if each.id == "FS-08")
+    changed = msgspec.structs.replace(shipped.remedy, **({"fix": Fix.PLANNED} | remedy))
+    control = msgspec.structs.replace(shipped, probe=probe, remedy=changed)
+    monkeypatch.setattr(hardening, "_known", lambda _: control)
+
+
+def test_a_planned_change_of_content_is_kept_and_says_when_it_is_in_force(
+    device: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (device.root / "etc/bad").write_bytes(b"secret\xff")
+    known_as(monkeypatch, Absent(("/etc/bad",)))
+    device.server.directives = [plan_directive(1, a_plan("FS-08", health=device.health)), harden(2)]
+    assert device.check_in() == FINE
+    assert not (device.root / "etc/bad").exists()
+    state, _, sentence = last_report(device)
+    assert (state, "at its next start" in sentence) == ("done", True)
+
+
+def test_content_is_back_byte_for_byte_when_no_check_in_follows(device: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    (device.root / "etc/bad").write_bytes(b"secret\xff")
+    (device.root / "etc/bad").chmod(0o4711)
+    known_as(monkeypatch, Absent(("/etc/bad",)))
+    device.server.directives = [plan_directive(1, a_plan("FS-08", health=device.health))]
+    device.check_in()
+    device.server.directives = [harden(2)]
+    gone: list[bool] = []
+
+    def lose(_: CheckIn) -> None:
+        gone.append(not (device.root / "etc/bad").exists())
+
+    device.server.script += [device.server.reply, lose]
+    device.check_in()
+    assert gone == [True]
+    assert (device.root / "etc/bad").read_bytes() == b"secret\xff"
+    assert stat.S_IMODE((device.root / "etc/bad").stat().st_mode) == 0o4711
+
+
+@pytest.mark.parametrize(
+    ("remedy", "asked", "code"),
+    [
+        ({"fix": Fix.BY_HAND}, "FS-08", "harden.by_hand"),
+        ({"may_brick": True}, "FS-08", "harden.may_brick"),
+        ({"reboot": True}, "FS-08", "harden.reboot"),
+        ({}, "FS-06", "harden.not_asked"),
+    ],
+)
+def test_what_must_not_be_done_from_afar_is_refused(
+    device: Bench, monkeypatch: pytest.MonkeyPatch, remedy: dict[str, Any], asked: str, code: str
+) -> None:
+    (device.root / "etc/bad").write_text("x")
+    known_as(monkeypatch, Absent(("/etc/bad",)), **remedy)
+    device.server.directives = [plan_directive(1, a_plan(asked, health=device.health)), harden(2)]
+    assert device.check_in() == FINE
+    assert last_report(device)[:2] == ("refused", code)
+    assert (device.root / "etc/bad").exists()
+
+
+def test_a_change_that_does_not_meet_its_control_is_taken_back(device: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    (device.root / "etc/bad").write_text("x")
+    probe = Every((Absent(("/etc/bad",)), Present(("/etc/none",))))
+    known_as(monkeypatch, probe)
+    device.server.directives = [plan_directive(1, a_plan("FS-08", health=device.health)), harden(2)]
+    assert device.check_in() == FINE
+    assert last_report(device)[:2] == ("refused", "harden.reverted")
+    assert (device.root / "etc/bad").read_text() == "x"
+
+
+def test_what_would_not_fit_the_journal_is_left_to_a_person(device: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    (device.root / "etc/bad").write_bytes(b"x" * (MAX_TRIAL_BYTES + 1))
+    known_as(monkeypatch, Absent(("/etc/bad",)))
+    device.server.directives = [plan_directive(1, a_plan("FS-08", health=device.health)), harden(2)]
+    assert device.check_in() == FINE
+    assert last_report(device)[:2] == ("refused", "harden.too_many")
+    assert (device.root / "etc/bad").exists()
 
 
 def test_a_change_that_no_check_in_confirms_is_taken_back(device: Bench) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast_core.wire import confirm
+from holdfast_core.wire.changes import Change, ContentChange, FolderChange, LinkChange, ModeChange
 from holdfast_core.wire.confirm import (
     Answered,
     Applied,
@@ -15,7 +16,6 @@ from holdfast_core.wire.confirm import (
     ApplyFailed,
     GaveUp,
     Journal,
-    ModeChange,
     Moment,
     Phase,
     Settle,
@@ -29,7 +29,16 @@ from holdfast_core.wire.confirm import (
 from holdfast_core.wire.frame import DirectiveState
 
 AT = Moment("boot-one", 100)
-CHANGES = (ModeChange("/etc/a", 0o666, 0o664), ModeChange("/etc/b", 0o777, 0o775), ModeChange("/c", 0o602, 0o600))
+CHANGES: tuple[Change, ...] = (
+    ModeChange("/etc/a", 0o666, 0o664),
+    ContentChange("/etc/b", b"old\n\xff", b"new\n"),
+    LinkChange("/c", "elsewhere", None),
+    FolderChange("/etc/d"),
+)
+STATES = {
+    change.path: (False, True) if isinstance(change, FolderChange) else (change.before, change.after)
+    for change in CHANGES
+}
 
 
 def trial(phase: Phase = Phase.TRIAL) -> Trial:
@@ -54,6 +63,22 @@ def test_a_healthy_check_in_in_time_keeps_the_change() -> None:
     assert after is None
     assert isinstance(effects[0], Settle)
     assert effects[0].report.state is DirectiveState.DONE
+
+
+@pytest.mark.parametrize(
+    ("changes", "reboot", "said"),
+    [
+        (CHANGES, True, "4 paths were changed. It is in force after the next reboot."),
+        (CHANGES, False, "4 paths were changed. A program that runs already reads it at its next start."),
+        (CHANGES[:1], False, "1 path was changed."),
+    ],
+    ids=["after a reboot", "at the next start", "at once"],
+)
+def test_the_report_says_when_it_is_in_force(changes: tuple[Change, ...], said: str, *, reboot: bool) -> None:
+    kept = msgspec.structs.replace(trial(), changes=changes, reboot=reboot)
+    _, effects = step(kept, Answered(5, healthy=True, at=later(1)))
+    assert isinstance(effects[0], Settle)
+    assert effects[0].report.sentence == said
 
 
 @pytest.mark.parametrize(
@@ -106,7 +131,7 @@ class World:
     """Files with modes, a disk with a journal, and a process that can die after any single action."""
 
     def __init__(self, lives: list[int]) -> None:
-        self.files = {change.path: change.before for change in CHANGES}
+        self.files = {path: before for path, (before, _) in STATES.items()}
         self.disk: Trial | None = None
         self.reports: list[str] = []
         self.memory: Trial | None = None
@@ -136,12 +161,12 @@ class World:
             case Apply(changes):
                 for change in changes:
                     self.act()
-                    self.files[change.path] = change.after
+                    self.files[change.path] = STATES[change.path][1]
                 self.feed(Applied())
             case Undo(changes):
                 for change in changes:
                     self.act()
-                    self.files[change.path] = change.before
+                    self.files[change.path] = STATES[change.path][0]
                 self.feed(Undone())
 
     def feed(self, event: confirm.TrialEvent) -> None:
@@ -177,8 +202,8 @@ def test_a_crash_at_any_step_leaves_all_of_the_change_or_none(lives: list[int], 
         except KeyboardInterrupt:
             revive(world, at)
     revive(world, at)
-    before = {change.path: change.before for change in CHANGES}
-    after = {change.path: change.after for change in CHANGES}
+    before = {path: states[0] for path, states in STATES.items()}
+    after = {path: states[1] for path, states in STATES.items()}
     assert world.disk is None
     assert world.files == (after if world.reports[-1:] == ["done"] else before)
     assert len(world.reports) <= 1

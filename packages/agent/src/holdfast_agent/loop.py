@@ -13,12 +13,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import NoReturn, Protocol
 
 import msgspec
 
-from holdfast_agent import directives, modes, sections, transport
+from holdfast_agent import directives, hardening, sections, transport
 from holdfast_agent.audit import Extent, extent_due, look, marked
 from holdfast_agent.clock import Clock
 from holdfast_agent.state import FINDINGS, IDENTITY, PLAN, ROOT, AuditMark, Config, Folder, Stored
@@ -27,7 +26,6 @@ from holdfast_core.kernel.digests import Digest, canonical, digest_of
 from holdfast_core.kernel.errors import HoldfastError, HostileData, WorldError
 from holdfast_core.kernel.limits import LIMITS
 from holdfast_core.wire import confirm
-from holdfast_core.wire.changes import ModeChange
 from holdfast_core.wire.codec import decode_reply
 from holdfast_core.wire.confirm import Trial
 from holdfast_core.wire.device import (
@@ -202,13 +200,11 @@ class Agent:
             case Carry(orders):
                 for order in orders:
                     self._carry(order)
-            case confirm.Apply(changes):
-                self._feed(self._apply(changes))
+            case confirm.Apply():
+                self._feed(self._apply())
             case confirm.Undo(changes):
-                root = Path(self._config.root)
-                left = tuple(change.path for change in changes if not modes.take_back(root, change))
                 self._recheck = True
-                self._feed(confirm.Undone(left))
+                self._feed(hardening.take_back(changes, self._config))
 
     def _send(self, data: bytes) -> Event:
         try:
@@ -222,14 +218,12 @@ class Agent:
             return _refused(self._clock, "agent.bad_reply", error.sentence, error.remedy)
         return Replied(self._clock.now(), reply, _pin_in(reply))
 
-    def _apply(self, changes: tuple[ModeChange, ...]) -> Event:
-        try:
-            for change in changes:
-                modes.make(Path(self._config.root), change)
-        except modes.ModeRefused as error:
-            return confirm.ApplyFailed(error.sentence)
-        self._recheck = True
-        return confirm.Applied()
+    def _apply(self) -> Event:
+        trial = self._state.trial
+        assert trial is not None  # noqa: S101  (its own effect brought us here)
+        event = hardening.make(trial, self._plan, self._config, self._clock)
+        self._recheck = isinstance(event, confirm.Applied)
+        return event
 
     # Directives
 
@@ -259,12 +253,16 @@ class Agent:
         if isinstance(args, DirectiveReport):
             self._feed(Carried(args))
             return
-        result = directives.hardening(order, args, self._plan, self._config)
-        if isinstance(result, DirectiveReport):
-            self._feed(Carried(result))
+        try:
+            prepared = hardening.prepare(args, self._plan, self._config, self._clock)
+        except hardening.Refusal as error:
+            self._feed(Carried(directives.refused(order, error.code, error.sentence)))
             return
-        now = self._clock.now()
-        trial = Trial(order.id, args.control, tuple(result), args.confirm_s, now, self._state.seq)
+        if not prepared.changes:
+            self._feed(Carried(directives.done(order, "Nothing had to be changed.")))
+            return
+        now, seq = self._clock.now(), self._state.seq
+        trial = Trial(order.id, args.control, prepared.changes, args.confirm_s, now, seq, reboot=prepared.reboot)
         self._feed(TrialBegins(trial))
 
     # Evidence

@@ -6,7 +6,8 @@
 3. A change counts as good only by a check-in that was composed after it, was answered, and said that the essential
    function goes on, in the same boot and within the time allowed. Everything else takes it back: an unhealthy
    check-in, a lapse, a reboot, a crash before all of it was done.
-4. The only change there is yet is a file's permission bits; each knows the bits to go back to.
+4. The journal carries every change whole, before and after, so a trial is bounded in paths and in bytes: the state is
+   written anew at every check-in, to flash that wears.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from typing import Annotated
 
 import msgspec
 
-from holdfast_core.wire.changes import ModeChange
+from holdfast_core.wire.changes import Change, ContentChange
 from holdfast_core.wire.frame import DirectiveReport, DirectiveState
 
 MAX_CHANGES = 64
 """Changes in one trial."""
+MAX_TRIAL_BYTES = 64 * 1024
+"""What the changes of one trial weigh (`changes.weight`)."""
 MIN_CONFIRM_S = 10
 MAX_CONFIRM_S = 86_400
 
@@ -49,13 +52,15 @@ class Trial(msgspec.Struct, frozen=True):
 
     directive: int
     control: str
-    changes: Annotated[tuple[ModeChange, ...], msgspec.Meta(max_length=MAX_CHANGES)]
+    changes: Annotated[tuple[Change, ...], msgspec.Meta(max_length=MAX_CHANGES)]
     confirm_s: int
     begun: Moment
     after_seq: int
     phase: Phase = Phase.APPLYING
     why: str = ""
     """Why it is being taken back."""
+    reboot: bool = False
+    """Whether it is in force only after a reboot."""
 
     def lapsed(self, at: Moment) -> bool:
         """Whether the time to confirm is over; a reboot ends it, because it cannot be measured across."""
@@ -95,7 +100,7 @@ class GaveUp(msgspec.Struct, frozen=True):
 
 
 class Undone(msgspec.Struct, frozen=True):
-    """All changes are taken back; `left` are paths whose bits somebody else changed meanwhile, left as they are."""
+    """All changes are taken back; `left` are paths that somebody else changed meanwhile, left as they are."""
 
     left: tuple[str, ...] = ()
 
@@ -110,13 +115,13 @@ class Journal(msgspec.Struct, frozen=True):
 class Apply(msgspec.Struct, frozen=True):
     """Make the changes, those already made included."""
 
-    changes: tuple[ModeChange, ...]
+    changes: tuple[Change, ...]
 
 
 class Undo(msgspec.Struct, frozen=True):
     """Take the changes back, those never made included."""
 
-    changes: tuple[ModeChange, ...]
+    changes: tuple[Change, ...]
 
 
 class Settle(msgspec.Struct, frozen=True):
@@ -164,7 +169,7 @@ def _answered(trial: Trial, event: Answered) -> Next:
         return _undo(trial, "The healthy check-in came too late.")
     if event.healthy is not True:
         return _undo(trial, "The essential function did not go on.")
-    report = DirectiveReport(trial.directive, DirectiveState.DONE, "", _count(trial.changes))
+    report = DirectiveReport(trial.directive, DirectiveState.DONE, "", _kept(trial))
     return None, (Settle(report),)
 
 
@@ -189,5 +194,11 @@ def _reverted(trial: Trial, left: tuple[str, ...]) -> DirectiveReport:
     return DirectiveReport(trial.directive, DirectiveState.REFUSED, "harden.reverted", sentence[:512])
 
 
-def _count(changes: tuple[ModeChange, ...]) -> str:
-    return f"{len(changes)} {'path was' if len(changes) == 1 else 'paths were'} changed."
+def _kept(trial: Trial) -> str:
+    count = len({change.path for change in trial.changes})
+    said = f"{count} {'path was' if count == 1 else 'paths were'} changed."
+    if trial.reboot:
+        return f"{said} It is in force after the next reboot."
+    if any(isinstance(change, ContentChange) for change in trial.changes):
+        return f"{said} A program that runs already reads it at its next start."
+    return said
