@@ -14,6 +14,7 @@ from contextlib import suppress
 
 import msgspec
 
+from holdfast_core.baseline.model import Outcome
 from holdfast_core.baseline.probes.boot import Mount
 from holdfast_probe.case import Case
 from holdfast_probe.editor import CannotMend, Editor
@@ -121,6 +122,8 @@ def _mount_units(root: Root) -> list[Mounted]:
 
 def mend_mount(case: Case, editor: Editor, spec: Mount) -> None:
     """Add the missing options to the line of ``/etc/fstab`` that mounts the path."""
+    if see_mount(case, spec).outcome in {Outcome.PASS, Outcome.NOT_APPLICABLE}:
+        return
     path, mounts = case.root.real(spec.path), case.once(mounts_at_boot)
     mounted = _under(mounts or [], path)
     if any(option.endswith("=") for option in spec.options):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from holdfast_core.baseline.model import Outcome
 from holdfast_core.baseline.probes.boot import ReadOnlyRoot, VerifiedRoot, Wear
 from holdfast_probe.boot.cmdline import command_lines
 from holdfast_probe.boot.mounts import FSTAB, Mounted, mounts_at_boot, mounts_of
@@ -127,8 +128,10 @@ def _swaps(root: Root) -> list[tuple[str, str]]:
     return [(device, where) for device, where in found if "zram" not in device]
 
 
-def mend_wear(_case: Case, editor: Editor, _spec: Wear) -> None:
+def mend_wear(case: Case, editor: Editor, spec: Wear) -> None:
     """Drop the swap on flash and the options that write it without need from ``/etc/fstab``."""
+    if see_wear(case, spec).outcome is Outcome.PASS:
+        return
     text = (editor.read(FSTAB) or b"").decode("utf-8", "surrogateescape")
     lines = [_gentle(line) for line in text.splitlines(keepends=True)]
     if "".join(lines) == text:
