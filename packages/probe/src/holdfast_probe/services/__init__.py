@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from holdfast_core.baseline.probes.logs import LogRetention, Logs, TimeSync
 from holdfast_core.baseline.probes.network import CleartextClients, Firewall, ManagementBound, PinnedNames, Wifi
 from holdfast_core.baseline.probes.services import Autostart, ConsoleLogin, Listening, Runs, Service
 from holdfast_probe.case import Looks
 from holdfast_probe.hunt import Hunts
 from holdfast_probe.services.bound import see_management_bound
 from holdfast_probe.services.cleartext import see_cleartext_clients
+from holdfast_probe.services.clock import see_time_sync
 from holdfast_probe.services.console import see_console_login
 from holdfast_probe.services.firewall import see_firewall
+from holdfast_probe.services.logs import see_log_retention, see_logs
 from holdfast_probe.services.resolvers import see_pinned_names
 from holdfast_probe.services.sockets import see_listening
 from holdfast_probe.services.starts import see_autostart, see_runs, see_service
@@ -26,5 +29,8 @@ LOOKS: Looks = {
     Wifi: see_wifi,
     PinnedNames: see_pinned_names,
     CleartextClients: see_cleartext_clients,
+    Logs: see_logs,
+    LogRetention: see_log_retention,
+    TimeSync: see_time_sync,
 }
 HUNTS: Hunts = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from holdfast_core.baseline.probes.logs import LogProbe
 from holdfast_core.baseline.probes.network import NetworkProbe
 from holdfast_core.baseline.probes.shape import Names, Probe
 
@@ -49,5 +50,5 @@ class Listening(Probe, frozen=True, tag="listening"):
     loopback: bool = False
 
 
-ServiceProbe: TypeAlias = Service | Runs | ConsoleLogin | Autostart | Listening | NetworkProbe
+ServiceProbe: TypeAlias = Service | Runs | ConsoleLogin | Autostart | Listening | NetworkProbe | LogProbe
 """The probes of this area."""

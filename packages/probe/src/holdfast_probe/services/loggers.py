@@ -1,0 +1,232 @@
+"""What logs on a device: every logger that starts, where its lines go, what bounds them, how long they stay.
+
+1. Only what starts counts; a configuration lying about logs nothing.
+2. A place in memory (tmpfs, OpenWrt's /tmp, a ring) is gone after a power loss.
+
+Sources: journald.conf(5), journal-upload.conf(5), rsyslog.conf(5), syslog-ng's guide, busybox's syslogd, OpenWrt's logd.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from holdfast_probe.roots import Root
+from holdfast_probe.services.entries import Started
+from holdfast_probe.services.ini import values
+from holdfast_probe.services.listen_common import arguments, options, settings
+from holdfast_probe.services.rotation import Rotation, rotation
+from holdfast_probe.services.starts import built_in, started
+from holdfast_probe.services.texts import exists, fitting, lines, numbered
+from holdfast_probe.services.uci import sections
+
+JOURNALD = "/etc/systemd/journald.conf"
+SHIPPERS = (
+    "fluent-bit", "td-agent-bit", "fluentd", "vector", "promtail", "alloy", "filebeat", "elastic-agent", "wazuh-agent",
+    "nxlog", "splunk*", "telegraf", "google-fluentd", "amazon-cloudwatch-agent", "otelcol*",
+)  # fmt: skip
+SYSLOGD = ("syslogd", "syslog", "busybox-syslogd", "logging", "sysklogd", "inetutils-syslogd")
+_IN_MEMORY = ("/tmp", "/run", "/dev/shm", "/var/run", "/var/volatile")  # noqa: S108  (compared, not used)
+_RING_KIB = 200
+"""What busybox's syslogd keeps in one file unless it is told otherwise."""
+
+
+class Remote(msgspec.Struct, frozen=True):
+    """Another host that gets the lines; `encrypted` is `None` where a shipper's own settings would tell."""
+
+    encrypted: bool | None
+    reliable: bool
+    where: str
+
+
+class Logger(msgspec.Struct, frozen=True, kw_only=True):
+    """One program that logs."""
+
+    program: str
+    where: str
+    remotes: tuple[Remote, ...] = ()
+    files: tuple[str, ...] = ()
+    """Where its lines lie on storage that outlives a power loss."""
+    bound: str = ""
+    """What keeps it within bounds; empty where nothing does."""
+    days: int | None = None
+    """For how long lines stay, where time and not size decides."""
+
+
+def loggers(root: Root) -> tuple[tuple[Logger, ...], int]:
+    """Everything that logs, and how many ways of starting are known. Raises `Unreadable`."""
+    items, sources = started(root)
+    found: list[Logger] = []
+    rotated = rotation(root)
+    for item in (*items, *built_in(root)):
+        found += _of(root, item, rotated)
+    return tuple(found), sources
+
+
+def _of(root: Root, item: Started, rotated: Rotation) -> Iterator[Logger]:
+    if item.answers_to(("systemd-journald",)):
+        yield _journald(root, item)
+    elif item.answers_to(("systemd-journal-upload",)):
+        yield _upload(root, item)
+    elif item.answers_to(("rsyslog", "rsyslogd")):
+        yield _rsyslog(root, item, rotated)
+    elif item.answers_to(("syslog-ng",)):
+        yield _syslog_ng(root, item, rotated)
+    elif item.answers_to(("log", "logd")) and exists(root, "/etc/config/system"):
+        yield _logd(root, item)
+    elif item.answers_to(SYSLOGD):
+        yield _syslogd(root, item, rotated)
+    elif item.answers_to(SHIPPERS):
+        yield Logger(
+            program=item.name,
+            where=item.source,
+            remotes=(Remote(None, True, item.source),),
+            bound="it only sends",
+        )
+
+
+def in_memory(root: Root, path: str) -> bool:
+    """Whether what lies at `path` is gone without power, as links and the table of mounts have it."""
+    real = root.real(path)
+    if f"{real}/".startswith(tuple(f"{place}/" for place in _IN_MEMORY)):
+        return True
+    table = "/proc/mounts" if root.live else "/etc/fstab"
+    best, kind = "", ""
+    for line in lines(root, table) or ():
+        fields = line.split()
+        if len(fields) > 2 and len(fields[1]) >= len(best) and f"{real}/".startswith(fields[1].rstrip("/") + "/"):  # noqa: PLR2004  (fstab(5))
+            best, kind = fields[1], fields[2]
+    return kind in ("tmpfs", "ramfs")
+
+
+def _kept(root: Root, *paths: str) -> tuple[str, ...]:
+    return tuple(path for path in paths if not in_memory(root, path.rpartition("/")[0] or "/"))
+
+
+def _journald(root: Root, item: Started) -> Logger:
+    found = values(root, JOURNALD)
+    storage, where = found.get(("Journal", "Storage"), ("auto", item.source))
+    folder = "/var/log/journal"
+    stored = storage == "persistent" or (storage == "auto" and exists(root, folder))
+    age = found.get(("Journal", "MaxRetentionSec"), ("", ""))[0]
+    bound = found.get(("Journal", "SystemMaxUse"), ("a tenth of its file system", ""))[0]
+    return Logger(
+        program=item.name,
+        where=where,
+        files=_kept(root, f"{folder}/system.journal") if stored else (),
+        bound=f"journald keeps {bound}",
+        days=_days(age) if age and stored else None,
+    )
+
+
+_UNITS = {"year": 365, "month": 30, "week": 7, "day": 1, "y": 365, "w": 7, "d": 1}
+
+
+def _days(written: str) -> int | None:
+    """Days of a time span such as ``1month`` or ``90day``; shorter ones are none, 0 is no limit."""
+    number = "".join(char for char in written if char.isdigit())[:6]
+    unit = "".join(char for char in written if char.isalpha()).rstrip("s") or "s"
+    if not number or int(number) == 0:
+        return None
+    if unit in _UNITS:
+        return int(number) * _UNITS[unit]
+    seconds = {"h": 3600, "hour": 3600, "hr": 3600, "m": 60, "min": 60, "minute": 60}.get(unit, 1)
+    return int(number) * seconds // 86_400
+
+
+def _upload(root: Root, item: Started) -> Logger:
+    url, where = values(root, "/etc/systemd/journal-upload.conf").get(("Upload", "URL"), ("", item.source))
+    remotes = (Remote(url.startswith("https://") or "://" not in url, True, where),) if url else ()  # noqa: FBT003  (a field)
+    return Logger(program=item.name, where=where, remotes=remotes, bound="it only sends")
+
+
+def _rsyslog(root: Root, item: Started, rotated: Rotation) -> Logger:
+    remotes: list[Remote] = []
+    files: list[str] = []
+    secured = False
+    for path in fitting(root, "/etc/rsyslog.conf", "/etc/rsyslog.d/*.conf"):
+        for where, statement in _whole(numbered(root, path) or (), path):
+            secured |= statement.replace(" ", "").startswith("$ActionSendStreamDriverMode1")
+            last = statement.split()[-1]
+            plain = "".join(statement.lower().split())
+            if 'type="omfwd"' in plain or 'type="omrelp"' in plain:
+                tls = 'streamdrivermode="1"' in plain or 'tls="on"' in plain or secured
+                remotes.append(Remote(tls, "omrelp" in plain or 'protocol="tcp"' in plain, where))
+            elif last.startswith("@"):
+                remotes.append(Remote(secured, last.startswith("@@"), where))
+            elif last.lstrip("-").startswith("/"):
+                files.append(last.lstrip("-"))
+    return _filed(root, item, remotes, files, rotated)
+
+
+def _whole(numbered_lines: list[tuple[int, str]] | tuple[()], path: str) -> Iterator[tuple[str, str]]:
+    """Statements: a line, or several where a bracket stays open."""
+    held, where = "", ""
+    for number, line in numbered_lines:
+        where = where or f"{path}:{number}"
+        held = f"{held} {line}".strip()
+        if held.count("(") <= held.count(")") or len(held) > 8192:  # noqa: PLR2004  (no statement is that long)
+            yield where, held
+            held, where = "", ""
+    if held:
+        yield where, held
+
+
+def _syslog_ng(root: Root, item: Started, rotated: Rotation) -> Logger:
+    remotes: list[Remote] = []
+    files: list[str] = []
+    for path in fitting(root, "/etc/syslog-ng/syslog-ng.conf", "/etc/syslog-ng/conf.d/*.conf"):
+        for where, statement in _whole(numbered(root, path) or (), path):
+            if not statement.startswith("destination"):
+                continue
+            plain = "".join(statement.split())
+            if any(word in plain for word in ("network(", "tcp(", "udp(", "syslog(")):
+                tls = "transport(tls)" in plain or 'transport("tls")' in plain or "tls(" in plain
+                remotes.append(Remote(tls, "udp" not in plain, where))
+            elif "file(" in plain:
+                files.append(plain.partition("file(")[2].strip("\"'").partition('"')[0])
+    return _filed(root, item, remotes, files, rotated)
+
+
+def _filed(root: Root, item: Started, remotes: list[Remote], files: list[str], rotated: Rotation) -> Logger:
+    """A logger that writes files, which something else must rotate."""
+    kept = [path for path in files if path.startswith("/") and not path.startswith("/dev/")]
+    loose = [path for path in kept if not rotated.covers(path)]
+    bound = "it only sends" if not kept else f"logrotate rotates {kept[0]}" if not loose else ""
+    days = min((rotated.days(path) for path in kept), default=None) if not loose else None
+    stored = _kept(root, *kept)
+    return Logger(
+        program=item.name, where=item.source, remotes=tuple(remotes), files=stored, bound=bound, days=days or None
+    )
+
+
+def _logd(root: Root, item: Started) -> Logger:
+    system = next((s for s in sections(root, "/etc/config/system") if s.kind == "system"), None)
+    host, file = (system.last("log_ip"), system.last("log_file")) if system else ("", "")
+    where = system.where if system else item.source
+    remotes = (Remote(False, system.last("log_proto", "udp") == "tcp", where),) if system and host else ()  # noqa: FBT003  (a field)
+    size = system.last("log_size", "64") if system else "64"
+    files = _kept(root, file) if file else ()
+    return Logger(program=item.name, where=where, remotes=remotes, files=files, bound=f"logd keeps {size[:12]} KiB")
+
+
+def _syslogd(root: Root, item: Started, rotated: Rotation) -> Logger:
+    given = arguments(root, item, "syslogd")
+    startup = {key: value for key, value, _ in settings(root, "/etc/syslog-startup.conf", sign="=")}
+    remotes = [Remote(False, False, item.source) for _ in options(given, "-R")]  # noqa: FBT003  (fields)
+    if "remote" in startup.get("DESTINATION", "") and startup.get("REMOTE"):
+        remotes.append(Remote(False, False, "/etc/syslog-startup.conf"))  # noqa: FBT003  (fields)
+    for line in lines(root, "/etc/syslog.conf") or ():
+        target = line.split()[-1]
+        remotes += [Remote(False, False, "/etc/syslog.conf")] if target.startswith("@") else []  # noqa: FBT003  (fields)
+    ring = any(word.startswith("-C") for word in given) or startup.get("DESTINATION") == "buffer"
+    only_sends = bool(remotes) and "-L" not in given and not startup and not exists(root, "/etc/syslog.conf")
+    file = (options(given, "-O") or [startup.get("LOGFILE", "/var/log/messages")])[0]
+    size = (options(given, "-s") or [startup.get("ROTATESIZE", str(_RING_KIB))])[0]
+    files = () if ring or only_sends else _kept(root, file)
+    bound = "a ring in memory" if ring else f"{size[:12]} KiB a file" if size != "0" else ""
+    if not bound and rotated.covers(file):
+        bound = f"logrotate rotates {file}"
+    days = rotated.days(file) if rotated.covers(file) and not ring else None
+    return Logger(program=item.name, where=item.source, remotes=tuple(remotes), files=files, bound=bound, days=days)
