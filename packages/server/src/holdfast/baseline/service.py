@@ -17,10 +17,10 @@ from holdfast.ports.clock import Clock
 from holdfast.ports.events import Emit, Noted
 from holdfast.ports.lookup import require_device, require_posture
 from holdfast.ports.store import Store, StoredModel
-from holdfast_core.baseline.control import Catalogue, Fix
+from holdfast_core.baseline.control import Catalogue, Control, Fix
 from holdfast_core.baseline.delta import FindingsDelta, applied
 from holdfast_core.baseline.inspections import InspectionRecord
-from holdfast_core.baseline.model import Baseline, BuildManifest, ControlId, Findings, Plan, Report
+from holdfast_core.baseline.model import Baseline, BuildManifest, ControlId, Demand, Findings, Plan, Report
 from holdfast_core.baseline.overlay import own_probes
 from holdfast_core.baseline.rules import FEATURE, Judge, appraise, judge_for
 from holdfast_core.baseline.tailoring import compile_plan, tailor
@@ -210,8 +210,11 @@ class BaselineService:
     async def harden(self, key: DeviceKey, control: ControlId, *, actor: str) -> OpenDirective:
         """Direct a device to mend one control by itself, kept only if it checks in healthy afterwards.
 
+        What is changed is worked out on the device; here is only said which control, and that it may be met.
+
         Raises:
-            HostileData: ``control.unknown``, ``control.by_hand``.
+            HostileData: ``control.unknown``, ``control.by_hand``, ``control.forbidden``, ``control.not_asked``,
+                ``control.may_brick``, ``control.reboot``.
         """
         found = next((entry for entry in self._compiler.catalogue.controls if entry.id == control), None)
         if found is None:
@@ -221,15 +224,38 @@ class BaselineService:
                 remedy="holdfast control list shows every control.",
                 http_status=404,
             )
-        if found.remedy.fix is not Fix.AUTOMATIC:
-            raise HostileData(
-                "control.by_hand",
-                f"{control} has no fix that a device can make by itself.",
-                remedy="Follow its steps by hand: " + " ".join(found.remedy.steps),
-                http_status=409,
-            )
-        args = {"control": control, "confirm_s": CONFIRM_SECONDS, "asked_at": self._clock.now()}
+        may_reboot = self._require_bearable(key, found)
+        args = {
+            "control": control,
+            "confirm_s": CONFIRM_SECONDS,
+            "may_reboot": may_reboot,
+            "asked_at": self._clock.now(),
+        }
         return await self._order(key, wish(HARDEN, canonical(args)), actor)
+
+    def _require_bearable(self, key: DeviceKey, control: Control) -> bool:
+        """Refuse what a device must not do by itself; whether its model lets it reboot."""
+        remedy = control.remedy
+        by_hand = "Follow its steps by hand: " + " ".join(remedy.steps)
+        if remedy.fix is Fix.BY_HAND:
+            raise _conflict("by_hand", f"{control.id} has no fix that a device can make by itself.", by_hand)
+        if remedy.may_brick:
+            raise _conflict(
+                "may_brick", f"Meeting {control.id} can brick the device; somebody has to be there.", by_hand
+            )
+        model = self._store.model(key.scope, require_device(self._store, key).model)
+        if model is None:
+            return False  # it has no plan yet, and refuses by itself what no plan asks
+        compiled = self._compiler.compiled(model, self._clock.now())
+        line = next(line for line in compiled.baseline.lines if line.control == control.id)
+        if line.demand is Demand.FORBIDDEN:
+            raise _conflict("forbidden", f"{control.id} is forbidden for {model.model.name}: {line.reason}", _LEAVE)
+        if control.id not in compiled.plan.controls:
+            raise _conflict("not_asked", f"{control.id} is not asked of {model.model.name}: {line.reason}", _LEAVE)
+        may_reboot = model.model.constraints.reboot_allowed
+        if remedy.reboot and not may_reboot:
+            raise _conflict("reboot", f"Meeting {control.id} takes a reboot, which the device must not do.", by_hand)
+        return may_reboot
 
     async def _order(self, key: DeviceKey, wanted: Wish, actor: str) -> OpenDirective:
         device = require_device(self._store, key)
@@ -242,3 +268,10 @@ class BaselineService:
             noted = Noted(Kind.DIRECTIVE_ISSUED, actor, device, key.scope, data, now)
             await self._store.commit([msgspec.structs.replace(posture, desired=desired), *self._emit(noted)])
         return issued
+
+
+_LEAVE = "Leave it as it is; 'holdfast model show MODEL' tells what is asked, and what stands in."
+
+
+def _conflict(code: str, sentence: str, remedy: str) -> HostileData:
+    return HostileData(f"control.{code}", sentence, remedy=remedy, http_status=409)
