@@ -14,6 +14,7 @@ import re
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -143,12 +144,18 @@ def test_running_a_control_plane(reader: Reader, checkout: Path) -> None:
             file.write_text(re.sub(r"^name: .*$", "name: camera", file.read_text(), flags=re.MULTILINE))
 
 
-def test_auditing_a_firmware_tree(reader: Reader, checkout: Path) -> None:
+def test_auditing_a_device_or_image(reader: Reader, checkout: Path) -> None:
+    page = checkout / "docs/how-to/audit-a-device-or-image.md"
     build = {"type": "manifest", "build": "sensor-2.1", "facts": {"stack_protector": True}}
     (reader.folder / "build-manifest.json").write_text(json.dumps(build))
-    for command in commands(checkout / "docs/how-to/audit-a-firmware-tree.md"):
+    (reader.folder / "inspections.yaml").write_text("[]")
+    (written,) = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+    (reader.folder / "waivers.yaml").write_text(textwrap.dedent("   " + written.lstrip()))
+    for command in commands(checkout / "docs/how-to/audit-a-device-or-image.md"):
         reader.run(command)
     assert json.loads((reader.folder / "holdfast.sarif").read_text())["version"] == "2.1.0"
+    assert json.loads((reader.folder / "release-1.json").read_text())["format"] == 1
+    assert "</html>" in (reader.folder / "release-2.html").read_text()
 
 
 @pytest.mark.usefixtures("site")

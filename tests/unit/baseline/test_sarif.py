@@ -1,44 +1,29 @@
-"""A report as SARIF 2.1.0."""
+"""An audit as SARIF 2.1.0."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from baseline_builders import NOW, catalogue, control, findings, model
+from baseline_builders import findings
+from document_builders import BODY, FOLDER, IMAGE, as_earlier, audit_of
+from holdfast_core.baseline.document import Document
 from holdfast_core.baseline.model import Finding, Outcome
-from holdfast_core.baseline.rules import judge
 from holdfast_core.baseline.sarif import sarif
-from holdfast_core.baseline.tailoring import tailor
-from holdfast_core.inventory.model import Compensation
-from holdfast_core.kernel.severity import Severity
+from holdfast_core.baseline.waivers import Waiver
 
-OF = catalogue(
-    control("FS-01", Severity.CRITICAL),
-    control("FS-02", Severity.LOW),
-    control("FS-03"),
-    control("FS-04"),
-    control("FS-05", Severity.MEDIUM),
-)
-SIGNED = Compensation("FS-04", ("FS-02",), "The vendor is slow", "Ada", "2027-01-31")
-BODY = findings(
-    ["FS-02"],
-    ["FS-04"],
-    Finding("FS-01", Outcome.FAIL, ("/etc/a b%:12: open", "/etc/shadow has mode 0666", "no path at all")),
-    Finding("FS-03", Outcome.NOT_APPLICABLE, reason="There is none."),
-)
+WAIVER = Waiver("NET-01", "The gateway does this for it.", "Ada", "2027-01-31")
 
 
-def run(root_uri: str = "file:///srv/root") -> dict[str, Any]:
-    report = judge(tailor(OF, model(compensations=(SIGNED,)), NOW), BODY, OF, NOW)
-    log = json.loads(json.dumps(sarif(report, OF, root_uri=root_uri)))
+def run(made: Document | None = None, root_uri: str = "file:///srv/root") -> dict[str, Any]:
+    log = json.loads(json.dumps(sarif(made or audit_of(), root_uri=root_uri)))
     assert (log["version"], len(log["runs"])) == ("2.1.0", 1)
-    made: dict[str, Any] = log["runs"][0]
-    return made
+    run: dict[str, Any] = log["runs"][0]
+    return run
 
 
-def results() -> dict[str, dict[str, Any]]:
-    return {result["ruleId"]: result for result in run()["results"]}
+def results(made: Document | None = None) -> dict[str, dict[str, Any]]:
+    return {result["ruleId"]: result for result in run(made)["results"]}
 
 
 def test_every_control_is_a_result_of_its_kind() -> None:
@@ -48,6 +33,7 @@ def test_every_control_is_a_result_of_its_kind() -> None:
         "FS-03": ("notApplicable", "none"),
         "FS-04": ("fail", "error"),
         "FS-05": ("open", "none"),
+        "NET-01": ("fail", "error"),
     }
 
 
@@ -57,15 +43,18 @@ def test_results_point_at_their_rules() -> None:
     for result in made["results"]:
         assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
     assert rules[0]["properties"]["security-severity"] == "9.5"
+    assert rules[0]["properties"]["mappings"] == {"etsi": ["5.1-1"], "cra": ["I.2.d"]}
     assert rules[0]["help"]["text"] == "Remedy of FS-01."
 
 
-def test_what_is_compensated_is_a_suppressed_failure_and_nothing_else_is() -> None:
-    made = results()
-    assert [name for name, result in made.items() if "suppressions" in result] == ["FS-04"]
-    (suppression,) = made["FS-04"]["suppressions"]
-    assert suppression["status"] == "accepted"
-    assert "Ada answers for it" in suppression["justification"]
+def test_what_is_compensated_or_waived_is_a_suppressed_failure_and_nothing_else_is() -> None:
+    made = results(audit_of(waivers=(WAIVER,)))
+    assert [name for name, result in made.items() if "suppressions" in result] == ["FS-04", "NET-01"]
+    (terms,) = made["FS-04"]["suppressions"]
+    assert terms["status"] == "accepted"
+    assert "Ada answers for it" in terms["justification"]
+    (waived,) = made["NET-01"]["suppressions"]
+    assert waived["justification"] == "The gateway does this for it. Ada answers for it until 2027-01-31."
 
 
 def test_proof_that_names_a_path_becomes_a_location_below_the_root() -> None:
@@ -76,21 +65,51 @@ def test_proof_that_names_a_path_becomes_a_location_below_the_root() -> None:
 
 
 def test_paths_are_percent_encoded() -> None:
-    report = judge(tailor(OF, model(), NOW), findings((), (), Finding("FS-01", Outcome.FAIL, ("/srv/ü%#?",))), OF, NOW)
-    place = sarif(report, OF, root_uri="file:///")["runs"][0]["results"][0]["locations"][0]
+    made = audit_of(findings((), (), Finding("FS-01", Outcome.FAIL, ("/srv/ü%#?",))))
+    place = results(made)["FS-01"]["locations"][0]
     assert place["physicalLocation"]["artifactLocation"]["uri"] == "srv/%C3%BC%25%23%3F"
 
 
 def test_the_root_is_a_folder() -> None:
     assert run()["originalUriBaseIds"] == {"ROOT": {"uri": "file:///srv/root/"}}
-    assert run("file:///srv/root/")["originalUriBaseIds"] == {"ROOT": {"uri": "file:///srv/root/"}}
+    assert run(root_uri="file:///srv/root/")["originalUriBaseIds"] == {"ROOT": {"uri": "file:///srv/root/"}}
 
 
 def test_coverage_is_told() -> None:
-    assert run()["properties"] == {"asked": 5, "decided": 4, "coverage": 0.8}
+    assert run()["properties"] == {
+        "asked": 6,
+        "decided": 5,
+        "coverage": 0.8333,
+        "class": "linux-iot",
+        "model": "lamp@1",
+    }
 
 
 def test_the_same_finding_has_the_same_fingerprint_and_another_has_another() -> None:
     first, second = results(), results()
     assert first["FS-01"]["partialFingerprints"] == second["FS-01"]["partialFingerprints"]
     assert first["FS-01"]["partialFingerprints"] != first["FS-04"]["partialFingerprints"]
+
+
+def test_against_an_earlier_audit_every_result_has_a_state_and_what_was_fixed_is_no_failure() -> None:
+    before = audit_of(findings(["FS-03"], ["FS-02"], *BODY.findings[2:3]))
+    made = results(audit_of(earlier=as_earlier(before)))
+    assert {name: result["baselineState"] for name, result in made.items()} == {
+        "FS-01": "unchanged",
+        "FS-02": "updated",
+        "FS-03": "unchanged",
+        "FS-04": "updated",
+        "FS-05": "unchanged",
+        "NET-01": "new",
+    }
+    assert made["FS-02"]["kind"] == "pass"
+    assert made["FS-02"]["properties"]["change"] == "fixed"
+    assert not any("baselineState" in result for result in results().values())
+
+
+def test_what_was_not_understood_is_a_notification() -> None:
+    (told,) = run(audit_of(target=IMAGE))["invocations"]
+    assert told["executionSuccessful"]
+    (note,) = told["toolExecutionNotifications"]
+    assert note["message"]["text"] == "data (jffs2, at byte 8192) was not understood. It cannot be read here."
+    assert run(audit_of(target=FOLDER))["invocations"][0]["toolExecutionNotifications"] == []

@@ -3,50 +3,76 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
+from baseline_builders import catalogue, control, findings, model
+from document_builders import audit_of
+from holdfast.adapters.system import SystemClock
 from holdfast.cli.app import build
 from holdfast.cli.audit import exit_of
 from holdfast.cli.session import Exit
 from holdfast.inventory import model_file
-from holdfast_core.baseline.model import Judged, Outcome, Report
+from holdfast_core.baseline.document import Document, Target
+from holdfast_core.baseline.model import Finding, Outcome
+from holdfast_core.baseline.waivers import Waiver
+from holdfast_core.kernel.instants import DAY, Instant, rfc3339
 from holdfast_core.kernel.severity import Severity
 
 runner = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "80"})
 
 
-def _report(*outcomes: tuple[Outcome, Severity], decided: int = 1) -> Report:
-    judged = tuple(
-        Judged(f"FS-{number:02}", "A title", severity, outcome, "A reason")
-        for number, (outcome, severity) in enumerate(outcomes)
-    )
-    return Report(judged, len(judged), decided)
+def _document(*outcomes: tuple[Outcome, Severity], waived: bool = False) -> Document:
+    numbered = [(f"FS-{number:02}", *each) for number, each in enumerate(outcomes)]
+    of = catalogue(*(control(name, severity) for name, _, severity in numbered))
+    body = findings((), (), *(Finding(name, outcome, reason="So it is.") for name, outcome, _ in numbered))
+    waivers = [Waiver(name, "It is known and excused.", "Ada", "2026-12-31") for name, _, _ in numbered]
+    return audit_of(body, of, model(), waivers=tuple(waivers) if waived else ())
+
+
+BAD, BLIND, GOOD = Outcome.FAIL, Outcome.UNKNOWN, Outcome.PASS
 
 
 @pytest.mark.parametrize(
-    ("report", "code"),
+    ("document", "fail_on", "code"),
     [
-        (_report((Outcome.PASS, Severity.CRITICAL)), Exit.FINE),
-        (_report((Outcome.UNKNOWN, Severity.LOW), (Outcome.PASS, Severity.HIGH)), Exit.FINE),
-        (_report((Outcome.FAIL, Severity.LOW)), Exit.FINDINGS),
-        (_report((Outcome.FAIL, Severity.LOW), (Outcome.UNKNOWN, Severity.CRITICAL)), Exit.FINDINGS),
-        (_report((Outcome.PASS, Severity.HIGH), (Outcome.UNKNOWN, Severity.CRITICAL)), Exit.UNDECIDED),
-        (_report((Outcome.UNKNOWN, Severity.LOW), decided=0), Exit.UNDECIDED),
-        (_report(decided=0), Exit.UNDECIDED),
+        (_document((GOOD, Severity.CRITICAL)), Severity.LOW, Exit.FINE),
+        (_document((BLIND, Severity.LOW), (GOOD, Severity.HIGH)), Severity.LOW, Exit.FINE),
+        (_document((BAD, Severity.LOW)), Severity.LOW, Exit.FINDINGS),
+        (_document((BAD, Severity.LOW)), Severity.MEDIUM, Exit.FINE),
+        (_document((BAD, Severity.HIGH)), Severity.MEDIUM, Exit.FINDINGS),
+        (_document((BAD, Severity.HIGH)), Severity.CRITICAL, Exit.FINE),
+        (_document((BAD, Severity.HIGH), waived=True), Severity.LOW, Exit.FINE),
+        (_document((BAD, Severity.LOW), (BLIND, Severity.CRITICAL)), Severity.LOW, Exit.FINDINGS),
+        (_document((BAD, Severity.LOW), (BLIND, Severity.CRITICAL)), Severity.HIGH, Exit.UNDECIDED),
+        (_document((GOOD, Severity.HIGH), (BLIND, Severity.CRITICAL)), Severity.LOW, Exit.UNDECIDED),
+        (_document((BLIND, Severity.LOW)), Severity.LOW, Exit.UNDECIDED),
+        (_document(), Severity.LOW, Exit.UNDECIDED),
     ],
     ids=[
         "all pass",
         "a low unknown",
         "a failure",
+        "below the bar",
+        "above the bar",
+        "high below critical",
+        "waived",
         "failure beats unknown",
+        "a lesser failure does not",
         "critical unknown",
         "nothing decided",
         "empty",
     ],
 )
-def test_exit_codes_of_an_audit(report: Report, code: Exit) -> None:
-    assert exit_of(report) is code
+def test_exit_codes_of_an_audit(document: Document, fail_on: Severity, code: Exit) -> None:
+    assert exit_of(document, fail_on) is code
+
+
+def test_a_target_that_was_not_understood_is_never_fine() -> None:
+    fine = _document((GOOD, Severity.LOW))
+    blind = msgspec.structs.replace(fine, target=Target("fw.bin", "image", trouble="It is encrypted."))
+    assert exit_of(blind, Severity.LOW) is Exit.UNDECIDED
 
 
 @pytest.fixture
@@ -76,20 +102,136 @@ def test_a_bare_class_does_not_fail_what_only_a_model_could_declare(careless: Pa
     outcomes = {each["control"]: each for each in bare["judged"]}
     assert outcomes["ACC-10"]["outcome"] == "unknown"
     assert "--model" in outcomes["ACC-10"]["reason"]
-    model = tmp_path / "camera.yaml"
-    model.write_bytes(model_file.example_bytes("door-camera"))
-    told = json.loads(runner.invoke(build(), ["audit", str(careless), "--model", str(model), "--json"]).stdout)
+    file = tmp_path / "camera.yaml"
+    file.write_bytes(model_file.example_bytes("door-camera"))
+    told = json.loads(runner.invoke(build(), ["audit", str(careless), "--model", str(file), "--json"]).stdout)
     assert {each["control"]: each["outcome"] for each in told["judged"]}["ACC-10"] == "fail"
     assert [each["question"] for each in told["answers"]] == ["integrity", "update"]
 
 
-def test_sarif_is_written_beside_the_report(careless: Path, tmp_path: Path) -> None:
-    target = tmp_path / "out.sarif"
-    result = runner.invoke(build(), ["audit", str(careless), "--class", "linux-iot", "--sarif", str(target)])
+@pytest.mark.parametrize(
+    ("name", "beginning"),
+    [
+        ("out.sarif", b'{\n  "$schema"'),
+        ("out.json", b'{\n  "format": 1'),
+        ("out.html", b"<!doctype html>"),
+        ("out.xml", b"<?xml"),
+    ],
+)
+def test_a_file_is_written_beside_the_page_in_the_format_of_its_name(
+    careless: Path, tmp_path: Path, name: str, beginning: bytes
+) -> None:
+    target = tmp_path / name
+    result = runner.invoke(build(), ["audit", str(careless), "--class", "linux-iot", "-o", str(target)])
     assert result.exit_code == 3
-    document = json.loads(target.read_text())
-    assert document["version"] == "2.1.0"
-    assert any(each["kind"] == "fail" for each in document["runs"][0]["results"])
+    assert "Coverage" in result.stdout
+    assert target.read_bytes().lstrip().startswith(beginning)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "key"), [("sarif", "runs"), ("oscal", "assessment-results"), ("json", "judged"), ("html", "")]
+)
+def test_without_a_file_the_format_is_all_of_stdout(careless: Path, wanted: str, key: str) -> None:
+    result = runner.invoke(build(), ["audit", str(careless), "--class", "linux-iot", "--format", wanted])
+    assert result.exit_code == 3
+    if key:
+        assert key in json.loads(result.stdout)
+    else:
+        assert result.stdout.lstrip().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-o", "report"],
+        ["--format", "table", "-o", "report.txt"],
+        ["--format", "sarif", "--json"],
+        ["--fail-on", "never"],
+    ],
+)
+def test_what_cannot_be_written_is_said_before_anything_is_looked_at(careless: Path, arguments: list[str]) -> None:
+    result = runner.invoke(build(), ["audit", str(careless), "--class", "linux-iot", *arguments])
+    assert result.exit_code == 2
+
+
+def test_an_earlier_audit_is_compared_with(careless: Path, tmp_path: Path) -> None:
+    earlier = tmp_path / "earlier.json"
+    assert runner.invoke(build(), ["audit", str(careless), "--class", "linux-iot", "-o", str(earlier)]).exit_code == 3
+    (careless / "etc/shadow").write_text("root:*:19000:0:99999:7:::\n")
+    (careless / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\ntoor:x:0:0::/:/bin/sh\n")
+    arguments = ["audit", str(careless), "--class", "linux-iot", "--compare", str(earlier)]
+    told = json.loads(runner.invoke(build(), [*arguments, "--json"]).stdout)
+    shifts = {each["control"]: each["shift"] and each["shift"]["change"] for each in told["judged"]}
+    assert (shifts["ACC-02"], shifts["ACC-05"], shifts["FS-08"]) == ("fixed", "new", "unchanged")
+    page = runner.invoke(build(), arguments).stdout
+    assert "fixed" in page
+    assert "new" in page
+
+
+def test_a_waived_finding_is_shown_with_its_owner_and_does_not_count(careless: Path, tmp_path: Path) -> None:
+    told = json.loads(runner.invoke(build(), ["audit", str(careless), "--class", "linux-iot", "--json"]).stdout)
+    failed = [each["control"] for each in told["judged"] if each["outcome"] == "fail"]
+    entries = (
+        f"- control: {name}\n  reason: It is known and excused.\n  owner: Ada Holm\n  expires: {_soon()}\n"
+        for name in failed
+    )
+    file = tmp_path / "waivers.yaml"
+    file.write_text("".join(entries))
+    arguments = ["audit", str(careless), "--class", "linux-iot", "--waivers", str(file)]
+    result = runner.invoke(build(), arguments)
+    assert result.exit_code in {0, 4}
+    assert "Ada Holm" in result.stdout
+    assert f"{len(failed)} waived" in result.stdout
+    again = json.loads(runner.invoke(build(), [*arguments, "--json"]).stdout)
+    assert again["counts"]["waived"] == len(failed)
+
+
+def _soon() -> str:
+    return rfc3339(Instant(SystemClock().now() + 30 * DAY))[:10]
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "code"),
+    [
+        ("--waivers", "- {control: FS-08, owner: Ada, expires: 2027-01-01}", "waivers.shape"),
+        (
+            "--waivers",
+            "- {control: FS-08, reason: Known and excused., owner: A, expires: 2027-01-01, colour: red}",
+            "waivers.shape",
+        ),
+        (
+            "--waivers",
+            "- {control: FS-08, reason: Known and excused., owner: Ada, expires: 2027-02-30}",
+            "waivers.date",
+        ),
+        ("--waivers", "waivers: &a []", "waivers.alias"),
+        ("--waivers", "- a: 1\n  a: 2", "waivers.duplicate_key"),
+        ("--waivers", "", "waivers.shape"),
+        ("--inspections", "- {control: PHY-01, outcome: perhaps}", "inspections.shape"),
+        (
+            "--inspections",
+            "- {control: PHY-01, outcome: pass, inspector: Ada, date: 2026-01-01, expires: 2025-01-01}",
+            "inspections.date",
+        ),
+        ("--manifest", "{}", "audit.manifest"),
+        ("--compare", "{}", "compare.not_a_document"),
+    ],
+)
+def test_a_file_that_cannot_be_is_refused_with_its_code(
+    careless: Path, tmp_path: Path, option: str, text: str, code: str
+) -> None:
+    file = tmp_path / "given"
+    file.write_text(text)
+    result = runner.invoke(build(), ["audit", str(careless), "--class", "linux-iot", option, str(file)])
+    assert result.exit_code == 1
+    assert f"[{code}]" in " ".join(result.stderr.split())
+
+
+def test_a_file_name_cannot_speak_to_the_terminal(careless: Path) -> None:
+    (careless / "etc/passwd").write_bytes(b"root:x:0:0:root:/root:/bin/sh\n\x1b[2J<script>:x:0:0::/:/bin/sh\n")
+    result = runner.invoke(build(), ["audit", str(careless), "--class", "linux-iot", "--all"])
+    assert "\x1b" not in result.stdout
+    assert "<script>" in result.stdout
 
 
 def test_deciding_nothing_is_no_pass(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def judge_inspection(probe: Inspection, control: ControlId, record: InspectionRe
     if now >= last_day_ends(record.expires):
         lapsed = f"{record.inspector} inspected it on {record.date}, which counted until {record.expires}. {probe.look}"
         return Finding(control, Outcome.UNKNOWN, reason=lapsed[: LIMITS.text])
-    remark = (record.remark,) if record.remark else ()
+    remark = (" ".join(record.remark.split()),) if record.remark else ()
     photo = (f"photo {record.photo}",) if record.photo else ()
     proof = (f"{record.inspector} inspected it on {record.date}", *remark, *photo)
     return Finding(control, Outcome(record.outcome), proof)

@@ -1,19 +1,23 @@
-"""A report as SARIF 2.1.0 (OASIS), for code hosts and CI.
+"""An audit as SARIF 2.1.0 (OASIS), for code hosts and CI.
 
-1. Every asked control is a result: `fail`, `pass`, `open` (unknown) or `notApplicable`; silence is never a pass.
-2. A compensated control is a failure that is suppressed, with the reason as justification (SARIF §3.35).
+1. Every control is a result: `fail`, `pass`, `open` (unknown) or `notApplicable`; silence is never a pass.
+2. A compensated control is a failure that is suppressed, with the reason as justification; a waived one likewise, with
+   who answers for it and until when (SARIF §3.35).
 3. A proof that starts with a path of the audited root becomes a location under ``ROOT``; a result without one points
    at the root itself, because code hosts drop results that point nowhere.
+4. Against an earlier audit every result has a `baselineState` (SARIF §3.27.24). What was fixed is a result that passes
+   and was updated; it is never an `absent` failure, which some code hosts would show as one that is there.
+5. What an image holds and was not understood, and why nothing was looked at, is told as a notification of the run.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
 from typing import Any
 
-from holdfast_core.baseline.control import Catalogue, Control
-from holdfast_core.baseline.model import Judged, Outcome, Report
+from holdfast_core.baseline.compare import Change
+from holdfast_core.baseline.document import Document, Entry
+from holdfast_core.baseline.fingerprints import path_of
+from holdfast_core.baseline.model import Outcome
 from holdfast_core.kernel.severity import Severity
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -28,22 +32,18 @@ _KINDS = {
 _LEVELS = {Severity.CRITICAL: "error", Severity.HIGH: "error", Severity.MEDIUM: "warning", Severity.LOW: "note"}
 _SCORES = {Severity.CRITICAL: "9.5", Severity.HIGH: "8.0", Severity.MEDIUM: "5.0", Severity.LOW: "2.0"}
 """What code hosts sort by: ``security-severity``, a number from 0.0 to 10.0."""
+_STATES = {Change.NEW: "new", Change.UNCHANGED: "unchanged"}
 
-_PATH = re.compile(r"/[^\s:,;]*")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/")
 
 
-def sarif(report: Report, catalogue: Catalogue, *, root_uri: str) -> dict[str, Any]:
-    """`report` as a SARIF log with one run, ready for a JSON encoder.
+def sarif(document: Document, *, root_uri: str) -> dict[str, Any]:
+    """`document` as a SARIF log with one run, ready for a JSON encoder.
 
     Args:
-        report: the judged audit.
-        catalogue: where titles, reasons and remedies come from.
+        document: the audit.
         root_uri: absolute URI of the audited root, e.g. ``file:///srv/rootfs``.
     """
-    known = {control.id: control for control in catalogue.controls}
-    judged = [entry for entry in report.judged if entry.control in known]
-    index = {entry.control: position for position, entry in enumerate(judged)}
     return {
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -52,43 +52,69 @@ def sarif(report: Report, catalogue: Catalogue, *, root_uri: str) -> dict[str, A
                 "tool": {
                     "driver": {
                         "name": "Holdfast",
-                        "semanticVersion": catalogue.version,
-                        "rules": [_rule(known[entry.control]) for entry in judged],
+                        "semanticVersion": document.catalogue.version,
+                        "rules": [_rule(entry) for entry in document.judged],
                     }
                 },
+                "invocations": [_invocation(document)],
                 "originalUriBaseIds": {"ROOT": {"uri": root_uri.rstrip("/") + "/"}},
                 "columnKind": "unicodeCodePoints",
-                "results": [_result(entry, index[entry.control]) for entry in judged],
-                "properties": {"asked": report.asked, "decided": report.decided, "coverage": report.coverage},
+                "results": [
+                    _result(entry, index, compared=document.comparison is not None)
+                    for index, entry in enumerate(document.judged)
+                ],
+                "properties": {
+                    "asked": document.asked,
+                    "decided": document.decided,
+                    "coverage": document.coverage,
+                    "class": document.device.device_class.value,
+                    "model": document.device.model,
+                },
             }
         ],
     }
 
 
-def _rule(control: Control) -> dict[str, Any]:
-    """One control as a reporting descriptor (SARIF §3.49)."""
-    steps = " ".join(control.remedy.steps)
-    mappings = {
-        name: list(ids) for name in control.mappings.__struct_fields__ if (ids := getattr(control.mappings, name))
-    }
+def _invocation(document: Document) -> dict[str, Any]:
+    """How the audit went (SARIF §3.20)."""
+    gaps = [
+        f"{part.name} ({part.kind}, at byte {part.offset}) was not understood. {part.sentence}".rstrip()
+        for part in document.target.parts
+        if not part.understood
+    ]
+    notes = [{"level": "warning", "message": {"text": gap}} for gap in gaps]
+    if document.target.trouble:
+        notes.append({"level": "error", "message": {"text": document.target.trouble}})
     return {
-        "id": control.id,
-        "shortDescription": {"text": control.title},
-        "fullDescription": {"text": control.rationale},
-        "help": {"text": steps},
-        "defaultConfiguration": {"level": _LEVELS[control.severity]},
+        "executionSuccessful": not document.target.trouble,
+        "endTimeUtc": document.at,
+        "toolExecutionNotifications": notes,
+    }
+
+
+def _rule(entry: Entry) -> dict[str, Any]:
+    """One control as a reporting descriptor (SARIF §3.49)."""
+    advice = entry.advice
+    rule: dict[str, Any] = {
+        "id": entry.control,
+        "shortDescription": {"text": entry.title},
+        "defaultConfiguration": {"level": _LEVELS[entry.severity]},
         "properties": {
-            "security-severity": _SCORES[control.severity],
-            "tags": ["security", control.group.value.lower()],
-            "mappings": mappings,
+            "security-severity": _SCORES[entry.severity],
+            "tags": ["security", entry.control.partition("-")[0].lower()],
         },
     }
+    if advice is not None:
+        rule["fullDescription"] = {"text": advice.rationale}
+        rule["help"] = {"text": " ".join(advice.steps)}
+        rule["properties"]["mappings"] = advice.mappings
+    return rule
 
 
-def _result(entry: Judged, rule_index: int) -> dict[str, Any]:
+def _result(entry: Entry, rule_index: int, *, compared: bool) -> dict[str, Any]:
     """One judged control as a result (SARIF §3.27)."""
     kind = _KINDS[entry.outcome]
-    paths = [match.group() for proof in entry.proof if (match := _PATH.match(proof))]
+    paths = [path for item in entry.proof if (path := path_of(item)) is not None]
     seen = f" Seen: {'; '.join(entry.proof)}." if entry.proof else ""
     result: dict[str, Any] = {
         "ruleId": entry.control,
@@ -97,11 +123,27 @@ def _result(entry: Judged, rule_index: int) -> dict[str, Any]:
         "level": _LEVELS[entry.severity] if kind == "fail" else "none",
         "message": {"text": f"{entry.reason}{seen}"},
         "locations": [_location(path) for path in dict.fromkeys(paths)] or [_location("/")],
-        "partialFingerprints": {"holdfast/v1": _fingerprint(entry.control, paths)},
+        "partialFingerprints": {"holdfast/v1": entry.fingerprint},
     }
-    if entry.outcome is Outcome.COMPENSATED:
-        result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": entry.reason}]
+    if suppressions := _suppressions(entry):
+        result["suppressions"] = suppressions
+    if compared:
+        shift = entry.shift
+        result["baselineState"] = "unchanged" if shift is None else _STATES.get(shift.change, "updated")
+        if shift is not None:
+            result["properties"] = {"change": shift.change.value, "came": shift.came, "went": shift.went}
     return result
+
+
+def _suppressions(entry: Entry) -> list[dict[str, str]]:
+    waiver = entry.waiver
+    if waiver is not None:
+        why = f"{waiver.reason} {waiver.owner} answers for it until {waiver.expires}."
+    elif entry.outcome is Outcome.COMPENSATED:
+        why = entry.reason
+    else:
+        return []
+    return [{"kind": "external", "status": "accepted", "justification": why}]
 
 
 def _location(path: str) -> dict[str, Any]:
@@ -113,8 +155,3 @@ def _quoted(path: str) -> str:
     """`path` percent-encoded (RFC 3986 §2.1)."""
     raw = path.encode("utf-8", "surrogateescape")
     return "".join(chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in raw)
-
-
-def _fingerprint(control: str, paths: list[str]) -> str:
-    """The same finding in the next run has the same fingerprint, whatever else its proof says."""
-    return hashlib.sha256("\n".join((control, *sorted(paths))).encode("utf-8", "surrogateescape")).hexdigest()[:32]

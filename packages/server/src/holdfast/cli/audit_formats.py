@@ -1,0 +1,56 @@
+"""The formats of ``holdfast audit``, by name: each is a view of one document."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from holdfast_core.baseline.document import Document
+
+
+class Format(StrEnum):
+    """What ``--format`` takes."""
+
+    TABLE = "table"
+    JSON = "json"
+    SARIF = "sarif"
+    HTML = "html"
+    JUNIT = "junit"
+    OSCAL = "oscal"
+
+
+def rendered(document: Document, wanted: Format, target: Path) -> bytes:
+    """`document` in one of the formats that are files."""
+    match wanted:
+        case Format.HTML:
+            from holdfast.baseline.html import page  # noqa: PLC0415  (templates only where a page is made)
+
+            return page(document).encode()
+        case Format.JUNIT:
+            from holdfast_core.baseline.junit import junit  # noqa: PLC0415  (XML likewise)
+
+            return junit(document)
+        case Format.SARIF:
+            from holdfast_core.baseline.sarif import sarif  # noqa: PLC0415
+
+            return _json(sarif(document, root_uri=target.resolve().as_uri()))
+        case Format.OSCAL:
+            from holdfast_core.baseline.oscal import oscal  # noqa: PLC0415
+
+            return _json(oscal(document))
+        case _:
+            return _json(document)
+
+
+def to_stdout(data: bytes) -> None:
+    """Print a document."""
+    sys.stdout.write(data.decode())
+
+
+def _json(value: Any) -> bytes:
+    import msgspec  # noqa: PLC0415  (not for --help)
+
+    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"

@@ -1,0 +1,76 @@
+"""The look of ``holdfast audit``: from a target and what was given with it to the document that every format shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from holdfast.adapters.system import SystemClock
+from holdfast.cli.audit_files import Given, read_manifest
+from holdfast.cli.audit_target import Opened, opened
+from holdfast.cli.minimal import without_lists
+from holdfast.cli.terminal import progress
+from holdfast_core.baseline.document import Document, Target, document
+from holdfast_core.baseline.model import BuildManifest, Finding, Findings, Outcome, Plan
+from holdfast_core.baseline.rules import judge_for
+from holdfast_core.baseline.tailoring import compile_plan, tailor
+from holdfast_core.inventory.answers import Answer, integrity_answer, update_answer
+from holdfast_core.inventory.model import DeviceClass, DeviceModel
+from holdfast_core.kernel.digests import canonical, digest_of
+from holdfast_core.kernel.instants import Instant
+from holdfast_probe.audit import audit
+from holdfast_probe.catalogue import shipped_catalogue
+from holdfast_probe.roots import Root
+
+
+def examine(path: Path, given: Given) -> Document:
+    """Look at what is at `path`, judge it as the device that is `given`, and put together what came of it.
+
+    Raises:
+        WorldError: ``audit.no_target``, ``audit.not_a_manifest``.
+        HostileData: of the files that are given (`Given`).
+    """
+    now, catalogue, model = SystemClock().now(), shipped_catalogue(), given.model()
+    earlier, waivers, records = given.earlier(), given.waivers(), given.inspections(now)
+    baseline = tailor(catalogue, model, now)
+    body: Findings | BuildManifest
+    if model.device_class is DeviceClass.MCU:
+        body, target = read_manifest(path), Target(str(path), "manifest")
+    else:
+        with opened(path) as what:
+            body, target = _look(what, compile_plan(baseline, model, catalogue), given, now), what.target
+        if not given.declared:
+            body = without_lists(body, catalogue)
+    return document(
+        judge_for(baseline, catalogue).report(body, now, records),
+        baseline,
+        catalogue,
+        target=target,
+        now=now,
+        model=f"{model.name}@{model.version}" if given.declared else None,
+        answers=_answers(model, now) if given.declared else (),
+        waivers=waivers,
+        earlier=earlier,
+    )
+
+
+def _answers(model: DeviceModel, now: Instant) -> tuple[Answer, ...]:
+    """The two questions, answered from the model."""
+    return integrity_answer(model, now), update_answer(model, now)
+
+
+def _look(what: Opened, plan: Plan, given: Given, now: Instant) -> Findings:
+    if what.root is None:
+        blind = (Finding(name, Outcome.UNKNOWN, reason=what.target.trouble) for name in plan.controls)
+        return Findings(digest_of(canonical(plan)), tuple(blind))
+    probes = {control.id: control.probe for control in shipped_catalogue().controls}
+    asked = [(name, probe) for name in plan.controls if (probe := probes[name]) is not None]
+    root: Root = what.root
+    with progress("Auditing") as advance:
+        return audit(
+            root,
+            asked,
+            plan,
+            manifest=given.manifest(),
+            now=now,
+            progress=lambda stage, done: advance(done) if stage == "files" else None,
+        )
