@@ -397,6 +397,32 @@ def test_content_is_back_byte_for_byte_when_no_check_in_follows(device: Bench, m
     assert stat.S_IMODE((device.root / "etc/bad").stat().st_mode) == 0o4711
 
 
+def test_content_is_back_byte_for_byte_after_kill_9_and_a_reboot(
+    device: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = device.root / "etc/bad"
+    bad.write_bytes(b"secret\xff")
+    bad.chmod(0o4711)
+    known_as(monkeypatch, Absent(("/etc/bad",)))
+    device.server.directives = [plan_directive(1, a_plan("FS-08", health=device.health))]
+    device.check_in()
+    device.server.directives = [harden(2)]
+    stored: list[bytes] = []
+
+    def die(_: CheckIn) -> None:
+        stored.append((device.state / "state.json").read_bytes())
+
+    device.server.script += [device.server.reply, die]
+    device.check_in()
+    bad.unlink()  # what a kill at that moment leaves: the change made, the journal on the disk, and then another boot
+    was_boot = re.search(rb'"boot":"([0-9a-f]{32})"', stored[0])
+    assert was_boot is not None
+    (device.state / "state.json").write_bytes(stored[0].replace(was_boot[1], b"f" * 32))
+    device.check_in()
+    assert bad.read_bytes() == b"secret\xff"
+    assert stat.S_IMODE(bad.stat().st_mode) == 0o4711
+
+
 @pytest.mark.parametrize(
     ("remedy", "asked", "code"),
     [
