@@ -39,6 +39,8 @@ class _Crew:
 class ElfFactsHunt(Hunt):
     """Programs and libraries without a property; the first of an audit reads for the others."""
 
+    carried = ("found", "_judged", "_silent")
+
     def __init__(self, case: Case, spec: Elf) -> None:
         super().__init__()
         # First, for it may raise, and a hunt that is not to be must not read for others.

@@ -73,8 +73,8 @@ def see_components(case: Case, _spec: Components) -> Sight:
         names = sorted(_first_list(case.root, paths)[0])
     extra = [name for name in names if not fits_any(name, declared)]
     tools = [name for name in extra if fits_any(name, _TOOLS)]
-    # A blank sorts before every name, so that the tools are shown even where much else is too many.
-    items = [f" {name} is a tool for building or looking into programs, and is not declared" for name in tools]
+    # A capital sorts before every package's name, so that the tools are shown even where much else is too many.
+    items = [f"A tool for building or looking into programs is not declared: {name}" for name in tools]
     return judged((*items, *(f"{name} is not declared" for name in extra if name not in tools)), "all are declared")
 
 

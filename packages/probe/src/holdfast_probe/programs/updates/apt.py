@@ -12,7 +12,7 @@ import msgspec
 
 from holdfast_probe.programs.updates.words import Word
 from holdfast_probe.roots import Root, Unreadable
-from holdfast_probe.services.texts import fitting, names, numbered, text, truthy
+from holdfast_probe.services.texts import fitting, numbered, text, truthy
 
 SOURCE_LISTS = ("/etc/apt/sources.list", "/etc/apt/sources.list.d/*.list")
 SOURCE_STANZAS = ("/etc/apt/sources.list.d/*.sources",)
@@ -185,9 +185,3 @@ def _off(value: str) -> bool:
 def _above(value: str, limit: int) -> bool:
     digits = value.strip()
     return len(digits) < 8 and digits.isascii() and digits.isdigit() and int(digits) > limit  # noqa: PLR2004  (no priority is longer)
-
-
-def lists(root: Root) -> list[str]:
-    """The downloaded lists of packages."""
-    folder = "/var/lib/apt/lists"
-    return [f"{folder}/{name}" for name in names(root, folder) if name.endswith("_Packages")]
