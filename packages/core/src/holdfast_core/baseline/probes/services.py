@@ -50,5 +50,47 @@ class Listening(Probe, frozen=True, tag="listening"):
     loopback: bool = False
 
 
-ServiceProbe: TypeAlias = Service | Runs | ConsoleLogin | Autostart | Listening | NetworkProbe | LogProbe
+class DaemonUsers(Probe, frozen=True, tag="daemon_users"):
+    """Every daemon that starts gives up root, but for those of the plan's `root_daemons`.
+
+    A unit's ``User=`` or ``DynamicUser=``, procd's and OpenRC's user, ``start-stop-daemon --chuid``, inetd's column, or
+    the daemon's own setting. What starts and ends again is no daemon. No known way of starting: unknown.
+    """
+
+
+class WebAdministration(Probe, frozen=True, tag="web_administration"):
+    """Every page that a web server computes (cgi, FastCGI, proxied, goahead's forms) is behind a login.
+
+    No web server is started: not applicable. A server whose settings are not found: unknown.
+    """
+
+
+class Broker(Probe, frozen=True, tag="broker"):
+    """No message broker that is started lets anybody in without a password, a certificate or a plugin that decides.
+
+    mosquitto is read; of another broker it is unknown; none started: not applicable. Before its version 2, mosquitto let
+    anybody in unless it was told otherwise: a port that says nothing of it leaves it unknown.
+    """
+
+
+class Snmp(Probe, frozen=True, tag="snmp"):
+    """The SNMP agent that is started speaks version 3 only: no community of versions 1 and 2c. None: not applicable.
+
+    A community is masked in proof, unless it is ``public`` or ``private``. No settings: unknown.
+    """
+
+
+ServiceProbe: TypeAlias = (
+    Service
+    | Runs
+    | ConsoleLogin
+    | Autostart
+    | Listening
+    | DaemonUsers
+    | WebAdministration
+    | Broker
+    | Snmp
+    | NetworkProbe
+    | LogProbe
+)
 """The probes of this area."""

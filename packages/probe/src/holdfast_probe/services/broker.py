@@ -1,0 +1,88 @@
+"""The broker probe: who publishes and subscribes has shown who they are.
+
+1. With ``per_listener_settings``, what stands below a listener holds for it alone, and else for all of them.
+2. A listener that only the device itself reaches is left out.
+
+Source: mosquitto.conf(5).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from holdfast_core.baseline.probes.services import Broker
+from holdfast_probe.case import Case
+from holdfast_probe.roots import Root
+from holdfast_probe.services.listen_common import at, settings
+from holdfast_probe.services.listen_daemons import MOSQUITTO
+from holdfast_probe.services.starts import NOTHING_STARTS, started
+from holdfast_probe.services.texts import truthy
+from holdfast_probe.sight import Sight, failed, not_applicable, passed, unknown
+
+FILES = ("/etc/mosquitto/mosquitto.conf", "/etc/mosquitto/conf.d/*.conf")
+_OTHERS = ("emqx*", "vernemq", "nanomq", "rabbitmq*", "activemq*", "hivemq*", "rumqttd", "ejabberd", "nats-server")
+
+
+class _Door(msgspec.Struct):
+    """A listener, or what holds for all, while the file is read."""
+
+    where: str
+    local: bool = False
+    anonymous: bool | None = None
+    anonymous_at: str = ""
+    certified: bool = False
+
+
+def see_broker(case: Case, _spec: Broker) -> Sight:
+    """Judge one `Broker` probe."""
+    items, sources = case.once(started)
+    if not sources:
+        return unknown(NOTHING_STARTS)
+    if any(item.answers_to(MOSQUITTO) for item in items):
+        return _mosquitto(case.root)
+    others = [item.name for item in items if item.answers_to(_OTHERS)]
+    if others:
+        return unknown(f"{others[0]} is started, and nobody here reads its settings.")
+    return not_applicable("No message broker is started.")
+
+
+def _mosquitto(root: Root) -> Sight:
+    every, doors, apart = _doors(root)
+    outside = [door for door in doors if not door.local]
+    if not outside and doors:
+        return passed("only the device itself reaches the broker")
+    if not outside:
+        outside = [every]
+    bad = []
+    silent = []
+    for door in outside:
+        mine = door if apart else every
+        if mine.anonymous:
+            bad.append(f"{door.where} lets anybody in ({mine.anonymous_at})")
+        elif mine.anonymous is None and not door.certified and not every.certified:
+            silent.append(door.where)
+    if bad:
+        return failed(bad)
+    if silent:
+        return unknown(f"{silent[0]} does not say allow_anonymous; before version 2 that let anybody in.")
+    return passed(f"mosquitto lets nobody in who does not show who they are ({outside[0].where})")
+
+
+def _doors(root: Root) -> tuple[_Door, list[_Door], bool]:
+    every = _Door("mosquitto.conf")
+    doors: list[_Door] = []
+    apart = False
+    for key, value, where in settings(root, *FILES):
+        door = doors[-1] if doors else every
+        if key in ("listener", "port"):
+            parts = [*value.split(), ""]
+            written = f"{parts[1]}:{parts[0]}" if parts[1] else parts[0]
+            doors.append(_Door(where, local=at("mosquitto", "tcp", written, 1883, where).local))
+        elif key == "per_listener_settings":
+            apart = truthy(value)
+        elif key == "allow_anonymous":
+            mine = door if apart else every
+            mine.anonymous, mine.anonymous_at = truthy(value), where
+        elif key == "require_certificate":
+            door.certified = truthy(value)
+    return every, doors, apart
