@@ -23,8 +23,8 @@ from holdfast_core.baseline.waivers import Standing
 from holdfast_core.kernel.instants import parse_rfc3339, to_datetime
 from holdfast_core.kernel.severity import Severity
 
-AT_LENGTH = 40
-"""Findings told with their way back and their mappings; beyond it, what to do is enough, and the page stays small."""
+AT_LENGTH = 24
+"""Findings told whole. Of the others, why they matter stands with what is asked, and the page stays small."""
 
 _CATALOGUES = {
     "etsi": "EN 303 645",
@@ -70,6 +70,7 @@ def page(document: Document) -> str:
         waived=document.failed(waived=True),
         void=[each for each in document.waivers if each.standing is not Standing.IN_FORCE],
         undecided=document.undecided(),
+        told_above={entry.control for entry in (*document.failed()[:AT_LENGTH], *document.undecided())},
         moved=_moved(document),
         demands={demand.value: [e for e in document.judged if e.asked.demand is demand] for demand in Demand},
         catalogues=_CATALOGUES,
