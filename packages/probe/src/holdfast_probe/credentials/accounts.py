@@ -1,148 +1,129 @@
-"""The accounts probe: ``/etc/passwd`` and ``/etc/shadow``, read together.
+"""The accounts probe: what opens the accounts of a device, and whom it opens them to.
 
-1. An empty password field is no password; ``*`` and anything that starts with ``!`` locks; ``x`` refers to shadow.
-2. Whoever has a login shell and either an unlocked password or an authorised key can log in.
-3. Proof names accounts, never hashes.
+Proof names accounts, never hashes; a password is named only where it is a public default that opened one.
 """
 
 from __future__ import annotations
 
 import re
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 
-import msgspec
-
-from holdfast_core.baseline.model import Plan
 from holdfast_core.baseline.probes import AccountCheck, Accounts
-from holdfast_probe.budget import Purse
 from holdfast_probe.case import Case
-from holdfast_probe.credentials.passwords import Guess, guess
-from holdfast_probe.roots import Missing, Root, Unreadable
-from holdfast_probe.sight import Sight, judged, not_applicable, unknown
+from holdfast_probe.credentials.account_files import AccountFiles, has_key, read_accounts
+from holdfast_probe.credentials.passwords import Guess, guess_all
+from holdfast_probe.roots import Missing, Root
+from holdfast_probe.sight import Sight, judged, not_applicable, passed, unknown
 
 _STRONG = re.compile(r"\$(?:5|6|y|gy|7|2[abxy]|argon2[id]{1,2})\$")
-_NO_SHELL = frozenset({"nologin", "false", "true", "sync", "halt", "shutdown", "reboot", "poweroff", "null"})
-_MOST_ACCOUNTS = 10_000
+_FACTORY = "/rom"
+"""Where a system with an overlay keeps what its image brought."""
 
 
-class Account(msgspec.Struct, frozen=True):
-    """One line of passwd with its password field looked up; `hashed` is `None` when shadow could not be asked."""
-
-    name: str
-    uid: int | None
-    home: str
-    shell: str
-    hashed: str | None
-
-    @property
-    def locked(self) -> bool:
-        """Whether no password opens it."""
-        return self.hashed is not None and (self.hashed[:1] in ("!", "*") or self.hashed == "x")
-
-    @property
-    def secret(self) -> str:
-        """The hash of an account that a password opens; empty when there is none."""
-        return "" if self.hashed is None or self.locked else self.hashed
-
-
-def see_accounts(case: Case, spec: Accounts) -> Sight:  # noqa: PLR0911  (one a check)
+def see_accounts(case: Case, spec: Accounts) -> Sight:
     """Judge one `Accounts` probe."""
-    root, plan = case.root, case.plan
     try:
-        passwd = root.read("/etc/passwd").decode("utf-8", "surrogateescape")
+        found = case.once(read_accounts)
     except Missing:
         return not_applicable("There is no /etc/passwd.")
-    shadow, gap = _shadow(root)
-    accounts = _accounts(passwd, shadow, gap)
-    if len(accounts) > _MOST_ACCOUNTS:
-        return unknown(f"/etc/passwd has more than {_MOST_ACCOUNTS} accounts.")
-    match spec.check:
-        case AccountCheck.UID_ZERO:
-            extra = [f"{a.name} has uid 0" for a in accounts if a.uid == 0 and a.name != "root"]
-            return judged(extra, "only root has uid 0")
-        case AccountCheck.UNEXPECTED_LOGIN:
-            return _logins(root, plan, accounts, gap)
-        case AccountCheck.EMPTY_PASSWORD:
-            bad = [f"{a.name} has no password" for a in accounts if a.hashed == ""]
-            return _unless(gap, accounts, judged(bad, "no account without a password"))
-        case AccountCheck.HASH_STRENGTH:
-            bad = [
-                f"{a.name} has a {_scheme(a.secret)} hash" for a in accounts if a.secret and not _STRONG.match(a.secret)
-            ]
-            return _unless(gap, accounts, judged(bad, "every password hash is sha256-crypt or stronger"))
-        case AccountCheck.DEFAULT_PASSWORD:
-            return _unless(gap, accounts, _guessed(accounts, case.purse))
+    return _CHECKS[spec.check](case, found)
 
 
-def _shadow(root: Root) -> tuple[dict[str, str], str]:
-    """Password fields by account, and why they are not known (empty: they are)."""
-    try:
-        text = root.read("/etc/shadow").decode("utf-8", "surrogateescape")
-    except Missing:
-        return {}, ""
-    except Unreadable as error:
-        return {}, error.sentence
-    fields = (line.split(":") for line in text.splitlines())
-    return {f[0]: f[1] for f in fields if len(f) > 1 and f[0]}, ""
+def is_strong(hashed: str) -> bool:
+    """Whether a crypt(3) hash is of a kind that is costly to guess."""
+    return _STRONG.match(hashed) is not None
 
 
-def _accounts(passwd: str, shadow: dict[str, str], gap: str) -> list[Account]:
-    accounts = []
-    for line in passwd.splitlines():
-        fields = line.split(":")
-        if len(fields) < 7 or not fields[0] or fields[0].startswith(("#", "+", "-")):  # noqa: PLR2004  (passwd(5))
-            continue
-        name, field, uid, _, _, home, shell = fields[:7]
-        hashed = (None if gap else shadow.get(name, "x")) if field == "x" else field
-        accounts.append(Account(name, int(uid) if uid.isdecimal() else None, home, shell.strip(), hashed))
-    return accounts
+def scheme(hashed: str) -> str:
+    """What a weak hash is called."""
+    kinds = {"$1$": "md5-crypt", "$3$": "NT", "$ap": "Apache MD5", "{SH": "SHA-1"}
+    return kinds.get(hashed[:3], "DES or unknown")
 
 
-def _unless(gap: str, accounts: list[Account], sight: Sight) -> Sight:
-    """The sight, unless it would pass although some password fields were never seen."""
-    unseen = gap and any(a.hashed is None for a in accounts)
-    return unknown(gap) if unseen and sight.outcome != "fail" else sight
+def _empty(_case: Case, found: AccountFiles) -> Sight:
+    bad = [f"{a.name} has no password" for a in found.accounts if a.hashed == ""]
+    return _unless_unseen(found, judged(bad, "no account without a password"))
 
 
-def _guessed(accounts: list[Account], purse: Purse) -> Sight:
+def _default(case: Case, found: AccountFiles) -> Sight:
+    hashes = [(a.name, a.secret) for a in found.accounts if a.secret]
     opened = []
     unfinished = []
-    for account in accounts:
-        if account.secret:
-            result = guess(account.name, account.secret, purse)
-            if result is Guess.OPENED:
-                opened.append(f"{account.name} opens with a default password")
-            elif result is Guess.UNFINISHED:
-                unfinished.append(account.name)
+    for name, (end, word) in guess_all(hashes, case.purse).items():
+        if end is Guess.OPENED:
+            opened.append(f"{name} opens with the default password {word!r}")
+        elif end is Guess.UNFINISHED:
+            unfinished.append(name)
     if unfinished and not opened:
         names = ", ".join(sorted(unfinished)[:8])
         return unknown(f"The password hashes of {names} are too costly, or of a kind unknown here, to try defaults on.")
-    return judged(opened, "no default password opens an account")
+    return _unless_unseen(found, judged(opened, "no default password opens an account"))
 
 
-def _logins(root: Root, plan: Plan, accounts: list[Account], gap: str) -> Sight:
+def _uid_zero(_case: Case, found: AccountFiles) -> Sight:
+    extra = [f"{a.name} has uid 0" for a in found.accounts if a.uid == 0 and a.name != "root"]
+    return judged(extra, "only root has uid 0")
+
+
+def _hash_strength(_case: Case, found: AccountFiles) -> Sight:
+    weak = [f"{a.name} has a {scheme(a.secret)} hash" for a in found.accounts if a.secret and not is_strong(a.secret)]
+    return _unless_unseen(found, judged(weak, "every password hash is sha256-crypt or stronger"))
+
+
+def _logins(case: Case, found: AccountFiles) -> Sight:
     extra: list[str] = []
     unseen: list[str] = []
-    for account in accounts:
-        if account.name in plan.accounts or account.shell.rsplit("/", 1)[-1] in _NO_SHELL:
+    for account in found.accounts:
+        if account.name in case.plan.accounts or not account.has_shell:
             continue
-        if not account.locked or _has_key(root, account):
+        if not account.locked or has_key(case.root, account):
             (unseen if account.hashed is None else extra).append(f"{account.name} can log in")
     if unseen and not extra:
-        return unknown(gap)
+        return unknown(found.gap)
     return judged(extra, "only expected accounts can log in")
 
 
-def _has_key(root: Root, account: Account) -> bool:
-    paths = [f"{account.home}/.ssh/authorized_keys"] if account.home.startswith("/") else []
-    if account.name == "root":
-        paths.append("/etc/dropbear/authorized_keys")
-    for path in paths:
-        with suppress(Missing):
-            if any(line.strip() and not line.lstrip().startswith(b"#") for line in root.read(path).splitlines()):
-                return True
-    return False
+def _password_login(_case: Case, found: AccountFiles) -> Sight:
+    opened = [f"a password opens {a.name}" for a in found.accounts if a.hashed == "" or a.secret]
+    return _unless_unseen(found, judged(opened, "no password opens an account"))
 
 
-def _scheme(hashed: str) -> str:
-    return {"$1$": "md5-crypt", "$3$": "NT"}.get(hashed[:3], "DES or unknown")
+def _shared(case: Case, found: AccountFiles) -> Sight:
+    with_password = {a.name: a.secret for a in found.accounts if a.secret}
+    if not with_password:
+        return _unless_unseen(found, passed("no password opens an account"))
+    if not case.root.live:
+        return judged((f"{name} has a password that every device of this build has" for name in with_password), "")
+    try:
+        factory = case.once(_factory_accounts)
+    except Missing:
+        names = ", ".join(sorted(with_password)[:8])
+        return unknown(f"Whether the password of {names} is this device's own cannot be seen: there is no {_FACTORY}.")
+    brought = {a.name: a.secret for a in factory.accounts if a.secret}
+    same = [
+        f"{name} still has the password of the image" for name, it in with_password.items() if brought.get(name) == it
+    ]
+    if factory.gap and not same:
+        return unknown(factory.gap)
+    return _unless_unseen(found, judged(same, "every password is another than the image's"))
+
+
+def _factory_accounts(root: Root) -> AccountFiles:
+    return read_accounts(root, _FACTORY)
+
+
+def _unless_unseen(found: AccountFiles, sight: Sight) -> Sight:
+    """The sight, unless it would pass although some password fields were never seen."""
+    unseen = found.gap and any(a.hashed is None for a in found.accounts)
+    return unknown(found.gap) if unseen and sight.outcome != "fail" else sight
+
+
+_CHECKS: Mapping[AccountCheck, Callable[[Case, AccountFiles], Sight]] = {
+    AccountCheck.EMPTY_PASSWORD: _empty,
+    AccountCheck.DEFAULT_PASSWORD: _default,
+    AccountCheck.UID_ZERO: _uid_zero,
+    AccountCheck.HASH_STRENGTH: _hash_strength,
+    AccountCheck.UNEXPECTED_LOGIN: _logins,
+    AccountCheck.SHARED_HASH: _shared,
+    AccountCheck.PASSWORD_LOGIN: _password_login,
+}

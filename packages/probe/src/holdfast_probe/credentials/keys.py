@@ -19,6 +19,8 @@ import hashlib
 import re
 from itertools import zip_longest
 
+from holdfast_probe.credentials.der import INTEGER, OCTETS, OID, SEQUENCE, elements
+
 MARK = b"PRIVATE KEY-----"
 """What a PEM or OpenSSH key cannot do without; cheap to search for."""
 KEY_BYTES = 16 * 1024
@@ -26,7 +28,6 @@ KEY_BYTES = 16 * 1024
 
 _BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]{0,24}?) ?PRIVATE KEY-----")
 _FILLER = re.compile(rb"\\[nrt]|[\s\"',\\]")
-_SEQUENCE, _INTEGER, _OCTETS, _OID = 0x30, 0x02, 0x04, 0x06
 _MODULUS_BYTES = 64
 _SSH_NAMES = (
     b"ssh-rsa",
@@ -134,42 +135,20 @@ def _strings(data: bytes, most: int) -> list[bytes] | None:
 
 
 def _der_kind(data: bytes) -> str | None:  # noqa: PLR0911  (one a structure)
-    outer = _elements(data)
-    if outer is None or len(outer) != 1 or outer[0][0] != _SEQUENCE:
+    outer = elements(data)
+    if outer is None or len(outer) != 1 or outer[0][0] != SEQUENCE:
         return None
-    inside = _elements(outer[0][1])
-    if not inside or inside[0][0] != _INTEGER or inside[0][1] not in (b"\0", b"\1"):
+    inside = elements(outer[0][1])
+    if not inside or inside[0][0] != INTEGER or inside[0][1] not in (b"\0", b"\1"):
         return None
     tags = [tag for tag, _ in inside]
-    if tags[1:3] == [_SEQUENCE, _OCTETS]:
-        algorithm = _elements(inside[1][1])
-        return "PKCS#8" if algorithm and algorithm[0][0] == _OID and len(inside[2][1]) > 16 else None  # noqa: PLR2004
-    if tags[:9] == [_INTEGER] * 9:
+    if tags[1:3] == [SEQUENCE, OCTETS]:
+        algorithm = elements(inside[1][1])
+        return "PKCS#8" if algorithm and algorithm[0][0] == OID and len(inside[2][1]) > 16 else None  # noqa: PLR2004
+    if tags[:9] == [INTEGER] * 9:
         return "RSA" if len(inside[1][1]) >= _MODULUS_BYTES else None
-    if tags == [_INTEGER] * 6:
+    if tags == [INTEGER] * 6:
         return "DSA" if len(inside[1][1]) >= _MODULUS_BYTES else None
-    if tags[1:2] == [_OCTETS] and set(tags[2:]) <= {0xA0, 0xA1} and inside[0][1] == b"\1":
+    if tags[1:2] == [OCTETS] and set(tags[2:]) <= {0xA0, 0xA1} and inside[0][1] == b"\1":
         return "EC" if 20 <= len(inside[1][1]) <= 72 and len(tags) > 2 else None  # noqa: PLR2004  (RFC 5915 widths)
     return None
-
-
-def _elements(data: bytes) -> list[tuple[int, bytes]] | None:
-    """The DER elements that `data` consists of, to its last byte; `None` if it does not."""
-    found: list[tuple[int, bytes]] = []
-    position = 0
-    while position < len(data):
-        if position + 2 > len(data) or len(found) > 16:  # noqa: PLR2004  (no key has more)
-            return None
-        tag, length = data[position], data[position + 1]
-        position += 2
-        if length & 0x80:
-            width = length & 0x7F
-            if not 1 <= width <= 3:  # noqa: PLR2004  (three length bytes hold any key)
-                return None
-            length = int.from_bytes(data[position : position + width], "big")
-            position += width
-        if position + length > len(data):
-            return None
-        found.append((tag, data[position : position + length]))
-        position += length
-    return found

@@ -1,27 +1,21 @@
-"""Guessing notorious default passwords against a hash, within a price.
+"""Guessing default passwords against hashes, within a price.
 
-1. Hashes and guesses never leave this module; callers learn yes, no or "could not finish".
+1. Hashes never leave this module; callers learn yes, no or "could not finish", and which public default it was.
 2. The price is counted in nominal units, not in measured time, so that the same tree always gets the same answer.
-3. `crypt` is the C library's, the only one that knows yescrypt; it is deprecated since Python 3.11 and gone in 3.13,
-   where every answer becomes "could not finish" until a replacement is written. It is imported in one function only.
+3. What is cheapest in all comes first: the notorious defaults before the merely published, a quick hash before a
+   slow one; so a short purse is spent on as many accounts as it can pay for.
+4. On a hash that is costly by design (yescrypt, bcrypt) only the notorious defaults are tried.
 """
 
 from __future__ import annotations
 
 import re
-import warnings
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 from holdfast_probe.budget import Purse
-
-COMMON = (
-    "admin", "root", "password", "1234", "12345", "123456", "default", "toor", "pass", "user", "support", "guest",
-    "service", "system", "changeme", "xc3511", "vizxv", "888888", "666666", "54321", "juantech", "anko", "7ujMko0admin",
-    "7ujMko0vizxv", "Zte521", "hi3518", "jvbzd", "klv123", "klv1234", "ikwb", "dreambox", "realtek", "xmhdipc",
-    "admin1234", "smcadmin", "meinsm", "ubnt", "raspberry", "openwrt", "alpine", "oelinux123", "tech", "cisco",
-)  # fmt: skip
-"""What the Mirai family and its heirs try first, and the defaults of well-known boards."""
+from holdfast_probe.credentials.defaults import NOTORIOUS, PUBLISHED
+from holdfast_probe.credentials.hashing import Crypt, crypt
 
 
 class Guess(StrEnum):
@@ -36,37 +30,66 @@ _COSTS = (
     (re.compile(r"\$1\$"), 1),
     (re.compile(r"\$[56]\$"), 4),
     (re.compile(r"\$2[abxy]\$"), 60),
-    (re.compile(r"\$(?:y|gy|7)\$"), 40),
     (re.compile(r"[./0-9A-Za-z]{13}$"), 1),
 )
+_HARD = re.compile(r"\$(?:(?:y|gy)\$j(?P<yescrypt>[./0-9A-Za-z])T|7\$(?P<scrypt>[./0-9A-Za-z])6\.{4}/\.{4})")
+"""Memory-hard hashes with their usual shape; each letter later doubles time and memory. Other shapes are not tried."""
+_LETTERS = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_USUAL_HARD = {"yescrypt": "9", "scrypt": "C"}
+_HARD_COST = 40
+_HARDEST = 1
+"""Doublings beyond the usual that are still tried: 32 MiB, which a small device can spare for a moment."""
 _ROUNDS = re.compile(r"\$[56]\$rounds=([0-9]{1,9})\$")
 _BCRYPT = re.compile(r"\$2[abxy]\$([0-9]{2})\$")
 _USUAL_ROUNDS = 5000
 _USUAL_BCRYPT = 10
+_CHEAP = 4
+"""Units up to which every published default is tried."""
 
-Crypt = Callable[[str, str], str | None]
+Ended = tuple[Guess, str]
+"""How it ended, and the default that opened it."""
+_RESISTED: Ended = (Guess.RESISTED, "")
 
 
-def guess(account: str, hashed: str, purse: Purse) -> Guess:
-    """Try the account's own name and the common defaults on a crypt(3) hash."""
-    price = _price(hashed)
-    crypt = _crypt()
-    if price is None or crypt is None:
-        return Guess.UNFINISHED
-    for word in dict.fromkeys((account, *COMMON, account + "123", account + "1234", "")):
+def guess_all(hashes: Iterable[tuple[str, str]], purse: Purse) -> dict[str, Ended]:
+    """Try the account's own name and the public defaults on crypt(3) hashes, given as pairs of account and hash."""
+    run = crypt()
+    ended: dict[str, Ended] = {}
+    tasks: list[tuple[int, str, str, tuple[str, ...], int]] = []
+    for name, hashed in hashes:
+        price = _price(hashed)
+        if price is None:
+            ended[name] = (Guess.UNFINISHED, "")
+            continue
+        first = (name, *NOTORIOUS, name + "123", name + "1234", "")
+        tasks += [
+            (price * len(words), name, hashed, words, price) for words in (first, PUBLISHED)[: 1 + (price <= _CHEAP)]
+        ]
+    for _, name, hashed, words, price in sorted(tasks):
+        if ended.get(name, _RESISTED) == _RESISTED:
+            ended[name] = _try(run, hashed, words, price, purse) if run else (Guess.UNFINISHED, "")
+    return ended
+
+
+def _try(run: Crypt, hashed: str, words: Sequence[str], price: int, purse: Purse) -> Ended:
+    for word in dict.fromkeys(words):
         if purse.left < price:
-            return Guess.UNFINISHED
+            return Guess.UNFINISHED, ""
         purse.left -= price
-        answer = crypt(word, hashed)
-        if answer is None or answer.startswith("*"):  # the library does not know this scheme
-            return Guess.UNFINISHED
+        answer = run(word, hashed)
+        if answer is None:
+            return Guess.UNFINISHED, ""
         if answer == hashed:
-            return Guess.OPENED
-    return Guess.RESISTED
+            return Guess.OPENED, word
+    return _RESISTED
 
 
 def _price(hashed: str) -> int | None:
     """Units for one guess, or `None` for a scheme nobody here can run."""
+    if match := _HARD.match(hashed):
+        kind = str(match.lastgroup)
+        doublings = _LETTERS.index(match.group(kind)) - _LETTERS.index(_USUAL_HARD[kind])
+        return None if doublings > _HARDEST else _HARD_COST << max(0, doublings)
     base = next((cost for pattern, cost in _COSTS if pattern.match(hashed)), None)
     if base is None:
         return None
@@ -75,20 +98,3 @@ def _price(hashed: str) -> int | None:
     if match := _BCRYPT.match(hashed):
         return max(1, base << int(match.group(1)) >> _USUAL_BCRYPT)
     return base
-
-
-def _crypt() -> Crypt | None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            import crypt  # noqa: PLC0415  (rule 3)
-    except ImportError:
-        return None
-
-    def run(word: str, hashed: str) -> str | None:
-        try:
-            return crypt.crypt(word, hashed)
-        except OSError:  # how the C library refuses a malformed salt
-            return None
-
-    return run

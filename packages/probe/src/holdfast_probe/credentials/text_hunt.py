@@ -1,0 +1,78 @@
+"""A hunt through scripts, settings and pages: which files are such, and their lines, bounded.
+
+1. What is text is told by its first bytes and its name; documentation, tests and a distribution's own libraries of
+   scripts are left out, since what stands there are examples.
+2. A file is read up to `_MOST_BYTES`, a line up to `_LINE_CHARS`; lines that are comments are passed over.
+"""
+
+from __future__ import annotations
+
+import re
+
+from holdfast_probe.hunt import Hunt
+from holdfast_probe.walk import Opened, Wants
+
+_MOST_BYTES = 512 * 1024
+_LINE_CHARS = 2048
+_SCRIPTS = (".sh", ".lua", ".php", ".cgi", ".py", ".pl", ".js", ".asp", ".rb", ".tcl")
+_SETTINGS = (
+    ".conf", ".cfg", ".cnf", ".ini", ".json", ".xml", ".yaml", ".yml", ".env", ".properties", ".toml", ".config",
+    ".nvram", ".service", ".network", ".nmconnection", ".html", ".htm", ".ovpn", ".rc",
+)  # fmt: skip
+_HOMES = re.compile(r"/(?:etc|opt|srv|home|root|www|data|mnt|usr/local|var/www)/")
+_EXAMPLES = re.compile(
+    r"/(?:docs?|man|info|locale|i18n|tests?|testdata|examples?|samples?|bash-completion|include|licenses|help)/|"
+    r"^/(?:rom|proc|sys|dev|run)/|/usr/(?:lib|share)/(?:python3?|perl5?|ruby|tcl|nodejs|node_modules|zsh|vim|awk|gdb)|"
+    r"\.(?:example|sample|dist|template|tmpl|in|j2|svg|po|pot)$|/node_modules/|/site-packages/|/dist-packages/"
+)
+_COMMENT = ("#", ";", "//", "--", "/*", "* ", "<!--", "dnl ")
+
+
+class TextHunt(Hunt):
+    """Shows each line of the texts to `line`; subclasses judge it."""
+
+    wants = Wants(content=True)
+    anchors: tuple[str, ...] = ()
+    """Words in small letters, one of which is in every line that `line` could care for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mode = 0
+        """The mode of the file that is being read."""
+
+    def opens(self, name: str, mode: int, size: int) -> bool:  # noqa: ARG002  (the collectors' shape)
+        """Any file that is not empty: a script needs no suffix."""
+        self.mode = mode
+        return size > 3  # noqa: PLR2004  (less says nothing)
+
+    def skips(self, path: str) -> bool:
+        """Whether a file is none of this hunt's business."""
+        return _EXAMPLES.search(path) is not None
+
+    def content(self, path: str, file: Opened) -> int:
+        """Show the lines of a text."""
+        start = bytes(file.head[:2])
+        script = start == b"#!" or path.endswith(_SCRIPTS)
+        if start == b"\x7fE" or not (script or path.endswith(_SETTINGS) or _HOMES.match(path)) or self.skips(path):
+            return 0
+        data = bytes(file.head)
+        if b"\0" in data:
+            return 0
+        beyond = file.read_at(len(data), _MOST_BYTES - len(data)) if file.size > len(data) else b""
+        self._lines(path, (data + beyond).decode("utf-8", "replace"), script=script)
+        return len(beyond)
+
+    def _lines(self, path: str, text: str, *, script: bool) -> None:
+        # Most texts hold none of the words, and most lines of the others neither: the patterns see what is left.
+        small = text.lower()
+        here = [anchor for anchor in self.anchors if anchor in small]
+        if not here:
+            return
+        for number, line in enumerate(text.split("\n"), 1):
+            lowered = line[:_LINE_CHARS].lower()
+            if any(anchor in lowered for anchor in here) and not line.lstrip().startswith(_COMMENT):
+                self.line(path, number, line[:_LINE_CHARS], script=script)
+
+    def line(self, path: str, number: int, line: str, *, script: bool) -> None:
+        """Judge one line. For subclasses."""
+        raise NotImplementedError
