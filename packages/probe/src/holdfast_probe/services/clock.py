@@ -22,12 +22,7 @@ CLIENTS = (
     "ntp-client", "sntp", "ptp4l", "tlsdate*", "htpdate",
 )  # fmt: skip
 _ASKING = frozenset({"server", "pool", "peer"})
-_CHRONY = (
-    "/etc/chrony/chrony.conf",
-    "/etc/chrony.conf",
-    "/etc/chrony/conf.d/*.conf",
-    "/etc/chrony/sources.d/*.sources",
-)
+_CHRONY = ("/etc/chrony/chrony.conf", "/etc/chrony.conf", "/etc/chrony/*.d/*")
 _NTP = ("/etc/ntp.conf", "/etc/ntpsec/ntp.conf", "/etc/ntp/ntp.conf", "/etc/ntp.d/*.conf")
 
 
@@ -64,6 +59,6 @@ def _asked(root: Root, item: Started, patterns: tuple[str, ...]) -> list[str]:
             parts = line.split()
             if parts[0] in _ASKING:
                 count += 1
-                if not {"nts", "key"} & set(parts[2:]) and not parts[1:2][0:1] == ["127.127.1.0"]:
+                if not {"nts", "key"} & set(parts[2:]) and parts[1:2] != ["127.127.1.0"]:
                     bad.append(f"{path}:{number} asks a server that proves nothing")
     return bad if count else [f"{item.name} asks no server ({item.source})"]

@@ -14,7 +14,7 @@ from holdfast_probe.case import Case
 from holdfast_probe.roots import Root
 from holdfast_probe.services.starts import NOTHING_STARTS, started
 from holdfast_probe.services.tables import InitLine, init_lines
-from holdfast_probe.services.texts import SHELLS, WRAPPERS, exists, fitting, truthy, words
+from holdfast_probe.services.texts import SHELLS, WRAPPERS, exists, fitting, lines, truthy, words
 from holdfast_probe.services.uci import sections
 from holdfast_probe.services.units import unit_folders, unit_settings
 from holdfast_probe.sight import Sight, judged, unknown
@@ -24,10 +24,14 @@ _ASKING = frozenset({"askfirst", "askconsole", "askconsolelate", "respawn", "res
 
 def see_console_login(case: Case, _spec: ConsoleLogin) -> Sight:
     """Judge one `ConsoleLogin` probe."""
+    _, sources = case.once(started)
+    return judged(open_consoles(case), "every console asks for a login") if sources else unknown(NOTHING_STARTS)
+
+
+def open_consoles(case: Case) -> list[str]:
+    """Every way past a login, with its place first."""
     root = case.root
-    items, sources = case.once(started)
-    if not sources:
-        return unknown(NOTHING_STARTS)
+    items, _ = case.once(started)
     bad = [said for entry in init_lines(root) or () if (said := _open_line(root, entry))]
     units = unit_folders(root)
     for item in items:
@@ -37,9 +41,8 @@ def see_console_login(case: Case, _spec: ConsoleLogin) -> Sight:
             bad += _self_opening(item.name, unit_settings(root, item.command, units))
     # Instances of getty that a console of the command line brings to life are listed nowhere: their drop-ins tell.
     for path in fitting(root, "/etc/systemd/system/*getty@*.service.d/*.conf", "/etc/systemd/system/*getty@.service"):
-        text = root.read(path).decode("utf-8", "replace")
-        bad += [f"{path} logs in by itself" for line in text.splitlines() if _logs_in(line)]
-    return judged(bad, "every console asks for a login")
+        bad += [f"{path} logs in by itself" for line in lines(root, path) or () if _logs_in(line)]
+    return bad
 
 
 def _logs_in(line: str) -> bool:

@@ -39,23 +39,23 @@ _NONE = "no rules of a packet filter are here that something loads, so everythin
 
 def see_firewall(case: Case, spec: Firewall) -> Sight:
     """Judge one `Firewall` probe."""
-    filters, gap = case.once(_loaded)
+    filters, gap = case.once(loaded)
     if not filters:
         return unknown(gap) if gap else failed([_NONE])
     return _CHECKS[spec.check](case, filters)
 
 
-def _loaded(root: Root) -> tuple[tuple[Filter, ...], str]:
+def loaded(root: Root) -> tuple[tuple[Filter, ...], str]:
     """The filters that something loads; where there is none, why that is not known (empty: there is none)."""
     items, sources = started(root)
     found = [each for reader in _READERS if (each := reader(root)) is not None]
-    loaded = [
+    live = [
         each
         for each in found
-        if any(item.answers_to(_LOADERS[each.program]) for item in items) or _loaded_by_script(root, each.program)
+        if any(item.answers_to(_LOADERS[each.program]) for item in items) or _called(root, each.program)
     ]
-    if loaded:
-        return tuple(loaded), ""
+    if live:
+        return tuple(live), ""
     if not sources and found:
         return (), "Rules of a packet filter are here, and nothing says what starts and loads them."
     if not sources:
@@ -64,7 +64,7 @@ def _loaded(root: Root) -> tuple[tuple[Filter, ...], str]:
     return (), f"{strange[0]} starts, and its rules are not understood." if strange else ""
 
 
-def _loaded_by_script(root: Root, program: str) -> bool:
+def _called(root: Root, program: str) -> bool:
     """Whether a script that runs at boot or with an interface calls the program."""
     words = _WORDS.get(program, ())
     items, _ = started(root)

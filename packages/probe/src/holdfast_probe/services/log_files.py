@@ -13,7 +13,7 @@ from holdfast_probe.case import Case
 from holdfast_probe.patterns import PathPattern
 from holdfast_probe.roots import Root, Unreadable
 from holdfast_probe.services.texts import exists, names
-from holdfast_probe.sight import Sight, judged, passed, unknown
+from holdfast_probe.sight import Sight, judged, unknown
 
 FOLDER = "/var/log"
 WRONG_BITS = 0o027
@@ -36,11 +36,7 @@ def see_private_logs(case: Case) -> Sight:
     bad += [
         f"{path} belongs to uid {uid} and can be replaced by it, wanted root" for path, uid in _foreign_folders(root)
     ]
-    return (
-        judged(bad, f"no file in {FOLDER} is open to everyone")
-        if bad
-        else passed(f"no file in {FOLDER} is open to everyone")
-    )
+    return judged(bad, f"no file in {FOLDER} is open to everyone")
 
 
 def open_files(root: Root) -> list[tuple[str, int]]:

@@ -3,7 +3,7 @@
 1. Only what starts counts; a configuration lying about logs nothing.
 2. A place in memory (tmpfs, OpenWrt's /tmp, a ring) is gone after a power loss.
 
-Sources: journald.conf(5), journal-upload.conf(5), rsyslog.conf(5), syslog-ng's guide, busybox's syslogd, OpenWrt's logd.
+Sources: journald.conf(5), journal-upload.conf(5), rsyslog.conf(5), syslog-ng's guide, busybox's and OpenWrt's.
 """
 
 from __future__ import annotations
@@ -78,12 +78,8 @@ def _of(root: Root, item: Started, rotated: Rotation) -> Iterator[Logger]:
     elif item.answers_to(SYSLOGD):
         yield _syslogd(root, item, rotated)
     elif item.answers_to(SHIPPERS):
-        yield Logger(
-            program=item.name,
-            where=item.source,
-            remotes=(Remote(None, True, item.source),),
-            bound="it only sends",
-        )
+        shipped = Remote(encrypted=None, reliable=True, where=item.source)
+        yield Logger(program=item.name, where=item.source, remotes=(shipped,), bound="it only sends")
 
 
 def in_memory(root: Root, path: str) -> bool:
@@ -137,7 +133,7 @@ def _days(written: str) -> int | None:
 
 def _upload(root: Root, item: Started) -> Logger:
     url, where = values(root, "/etc/systemd/journal-upload.conf").get(("Upload", "URL"), ("", item.source))
-    remotes = (Remote(url.startswith("https://") or "://" not in url, True, where),) if url else ()  # noqa: FBT003  (a field)
+    remotes = (Remote(encrypted="http://" not in url, reliable=True, where=where),) if url else ()
     return Logger(program=item.name, where=where, remotes=remotes, bound="it only sends")
 
 
@@ -205,21 +201,27 @@ def _logd(root: Root, item: Started) -> Logger:
     system = next((s for s in sections(root, "/etc/config/system") if s.kind == "system"), None)
     host, file = (system.last("log_ip"), system.last("log_file")) if system else ("", "")
     where = system.where if system else item.source
-    remotes = (Remote(False, system.last("log_proto", "udp") == "tcp", where),) if system and host else ()  # noqa: FBT003  (a field)
+    stream = system is not None and system.last("log_proto", "udp") == "tcp"
+    remotes = (Remote(encrypted=False, reliable=stream, where=where),) if host else ()
     size = system.last("log_size", "64") if system else "64"
     files = _kept(root, file) if file else ()
     return Logger(program=item.name, where=where, remotes=remotes, files=files, bound=f"logd keeps {size[:12]} KiB")
 
 
+def _plain(where: str) -> Remote:
+    """What syslog over UDP is."""
+    return Remote(encrypted=False, reliable=False, where=where)
+
+
 def _syslogd(root: Root, item: Started, rotated: Rotation) -> Logger:
     given = arguments(root, item, "syslogd")
     startup = {key: value for key, value, _ in settings(root, "/etc/syslog-startup.conf", sign="=")}
-    remotes = [Remote(False, False, item.source) for _ in options(given, "-R")]  # noqa: FBT003  (fields)
+    remotes = [_plain(item.source) for _ in options(given, "-R")]
     if "remote" in startup.get("DESTINATION", "") and startup.get("REMOTE"):
-        remotes.append(Remote(False, False, "/etc/syslog-startup.conf"))  # noqa: FBT003  (fields)
+        remotes.append(_plain("/etc/syslog-startup.conf"))
     for line in lines(root, "/etc/syslog.conf") or ():
         target = line.split()[-1]
-        remotes += [Remote(False, False, "/etc/syslog.conf")] if target.startswith("@") else []  # noqa: FBT003  (fields)
+        remotes += [_plain("/etc/syslog.conf")] if target.startswith("@") else []
     ring = any(word.startswith("-C") for word in given) or startup.get("DESTINATION") == "buffer"
     only_sends = bool(remotes) and "-L" not in given and not startup and not exists(root, "/etc/syslog.conf")
     file = (options(given, "-O") or [startup.get("LOGFILE", "/var/log/messages")])[0]

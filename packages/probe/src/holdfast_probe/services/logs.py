@@ -117,10 +117,8 @@ def _logins(case: Case, found: tuple[Logger, ...]) -> Sight:
         bad.append(f"journald keeps nothing below {level} ({where})")
     for item in case.once(started)[0]:
         if item.answers_to(SYSLOGD):
-            levels = options(arguments(root, item, "syslogd"), "-l")
-            bad += [
-                f"{item.name} drops warnings ({item.source})" for n in levels if n.isdigit() and int(n[:2]) < _NOTICE
-            ]
+            levels = [n for n in options(arguments(root, item, "syslogd"), "-l") if n.isascii() and n.isdigit()]
+            bad += [f"{item.name} drops warnings ({item.source})" for n in levels if int(n[:2]) < _NOTICE]
     return judged(bad, f"{found[0].program} keeps what logins say")
 
 

@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+from holdfast_core.baseline.probes.logs import Logs
+from holdfast_core.baseline.probes.network import Firewall
+from holdfast_core.baseline.probes.services import Broker, ConsoleLogin, Service, Snmp
 from holdfast_probe.mend import Mends
+from holdfast_probe.services.closing import mend_broker, mend_firewall, mend_logs, mend_snmp
+from holdfast_probe.services.disabling import mend_console_login, mend_service
 
-MENDS: Mends = {}
+MENDS: Mends = {
+    Service: mend_service,
+    ConsoleLogin: mend_console_login,
+    Firewall: mend_firewall,
+    Broker: mend_broker,
+    Snmp: mend_snmp,
+    Logs: mend_logs,
+}
+"""Every probe of this area that can be mended."""

@@ -94,6 +94,7 @@ def from_startup_scripts(root: Root) -> list[Started] | None:
 
 
 def _staying(line: str) -> Iterable[str]:
+    line = line.partition(" #")[0].strip()
     named = [p for p in programs(line) if p not in WRAPPERS and p != "sh"]
     kept = named[:1] if line.endswith("&") else []
     return dict.fromkeys([*kept, *(p for p in named if _DAEMON.fullmatch(p))])

@@ -21,9 +21,9 @@ FILES = (
     "/etc/snmp/snmpd.conf", "/etc/snmp/snmpd.local.conf", "/etc/snmp/snmpd.conf.d/*.conf", "/usr/share/snmp/snmpd.conf",
     "/etc/snmpd.conf",
 )  # fmt: skip
-COMMUNITIES = frozenset(
-    {"rocommunity", "rwcommunity", "rocommunity6", "rwcommunity6", "com2sec", "com2sec6", "trapcommunity"}
-)
+COMMUNITIES = frozenset({
+    "rocommunity", "rwcommunity", "rocommunity6", "rwcommunity6", "com2sec", "com2sec6", "trapcommunity",
+})  # fmt: skip
 _KNOWN = ("public", "private")
 _UCI = "/etc/config/snmpd"
 
@@ -39,9 +39,11 @@ def see_snmp(case: Case, _spec: Snmp) -> Sight:
     if not found and not fitting(case.root, _UCI):
         return unknown("An SNMP agent is started, and its settings were not found.")
     bad = [f"{where} lets {_shown(value)} in by {key}" for key, value, where in found if key.lower() in COMMUNITIES]
-    for section in sections(case.root, _UCI):
-        if section.kind in ("com2sec", "com2sec6", "trapcommunity"):
-            bad.append(f"{section.where} lets {_shown(section.last('community'))} in by {section.kind}")
+    bad += [
+        f"{section.where} lets {_shown(section.last('community'))} in by {section.kind}"
+        for section in sections(case.root, _UCI)
+        if section.kind in ("com2sec", "com2sec6", "trapcommunity")
+    ]
     return judged(bad, "the SNMP agent knows users of version 3 only")
 
 

@@ -24,20 +24,9 @@ from holdfast_probe.sight import Sight, judged, unknown
 
 _ROOT = frozenset({"", "root", "0"})
 _INIT = (
-    "*getty*",
-    "login*",
-    "sh",
-    "ash",
-    "bash",
-    "init",
-    "rc*",
-    "sysctl",
-    "swapoff",
-    "modprobe",
-    "openrc",
-    "umount",
+    "*getty*", "login*", "sh", "ash", "bash", "init", "rc*", "sysctl", "swapoff", "modprobe", "openrc", "umount",
     "reboot",
-)
+)  # fmt: skip
 """What an inittab runs that is no daemon."""
 _STARTING = re.compile(r"\b(?:start-stop-daemon|procd_open_instance|start_daemon|daemonize|daemon|supervise-daemon)\b")
 _GIVEN = re.compile(r"(?:--chuid|--user|--setuid|-c|-u)[= ]+[\"']?([A-Za-z_][\w-]{0,31})")
@@ -120,7 +109,8 @@ def _script_user(root: Root, item: Started) -> str | None:
         return None
     given = [
         *script,
-        *(line for p in (f"/etc/conf.d/{item.name}", f"/etc/default/{item.name}") for line in lines(root, p) or ()),
+        *(lines(root, f"/etc/conf.d/{item.name}") or ()),
+        *(lines(root, f"/etc/default/{item.name}") or ()),
     ]
     for pattern, searched in ((_PROCD, given), (_OPENRC, given), (_WRAPPED, starting), (_GIVEN, _options(starting))):
         for line in searched:

@@ -35,6 +35,7 @@ from holdfast_probe.services.uci import sections
 from holdfast_probe.sight import Sight, failed, judged, not_applicable, unknown
 
 _COMPUTED = ("fastcgi_pass", "uwsgi_pass", "scgi_pass", "proxy_pass")
+_LIGHTTPD_COMPUTED = ("cgi.assign", "fastcgi.server", "proxy.server", "scgi.")
 _ASKS = ("auth_basic_user_file", "auth_request", "ssl_verify_client on", "auth_jwt")
 _BUSYBOX_HOMES = ("/www", "/var/www", "/srv/www", "/usr/share/www")
 
@@ -84,25 +85,21 @@ def _paths_with_login(root: Root, path: str) -> list[str]:
 
 def _busybox(root: Root, item: Started) -> list[str]:
     given = arguments(root, item, "httpd")
-    homes = [home for home in options(given, "-h") if home.startswith("/")] or [
-        h for h in _BUSYBOX_HOMES if exists(root, h)
-    ]
+    homes = [home for home in options(given, "-h") if home.startswith("/")]
+    homes = homes or [home for home in _BUSYBOX_HOMES if exists(root, home)]
     config = (options(given, "-c") or ["/etc/httpd.conf"])[0]
     guarded = _paths_with_login(root, config if config.startswith("/") else "/etc/httpd.conf")
     if any("/cgi-bin".startswith(path.rstrip("/")) for path in guarded):
         return []
-    return [
-        f"{home}/cgi-bin is served without a login ({item.source})" for home in homes if names(root, f"{home}/cgi-bin")
-    ]
+    folders = [f"{home}/cgi-bin" for home in homes]
+    return [f"{folder} is served without a login ({item.source})" for folder in folders if names(root, folder)]
 
 
 def _lighttpd(root: Root, item: Started) -> list[str] | None:
     found = [(f"{p}:{n}", line) for p in fitting(root, *LIGHTTPD_FILES) for n, line in numbered(root, p) or ()]
     if not found:
         return None
-    computed = [
-        where for where, line in found if line.startswith(("cgi.assign", "fastcgi.server", "proxy.server", "scgi."))
-    ]
+    computed = [where for where, line in found if line.startswith(_LIGHTTPD_COMPUTED)]
     asks = any("auth.require" in line or "ssl.verifyclient.enforce" in line for _, line in found)
     return [] if asks else [f"pages that {item.name} computes ask for no login ({where})" for where in computed]
 
