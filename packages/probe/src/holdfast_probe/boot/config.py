@@ -65,7 +65,7 @@ def _texts(root: Root) -> Iterator[tuple[str, str]]:
         except Missing:
             yield from _beside(root, [running_release(root)])
         return
-    yield from _beside(root, _installed(root))
+    yield from _beside(root, installed_releases(root))
 
 
 def _beside(root: Root, releases: list[str]) -> Iterator[tuple[str, str]]:
@@ -96,11 +96,11 @@ def releases(root: Root) -> list[str]:
     """The releases of the kernel that runs, or of those a root would boot; none where nothing tells."""
     if root.live:
         return [running_release(root)]
-    return [root.told.kernel_release] if root.told.kernel_release else _installed(root)
+    return [root.told.kernel_release] if root.told.kernel_release else installed_releases(root)
 
 
-def _installed(root: Root) -> list[str]:
-    """The releases that a folder has modules for."""
+def installed_releases(root: Root) -> list[str]:
+    """The releases that a root has modules for, by the names of their directories."""
     names = {path.rsplit("/", 1)[-1] for glob in ("/lib/modules/*", "/usr/lib/modules/*") for path in root.glob(glob)}
     return sorted(name for name in names if _RELEASE.fullmatch(name))
 

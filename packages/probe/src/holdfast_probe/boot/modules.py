@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from holdfast_core.baseline.probes.boot import ModuleOff, RootFsDriver
 from holdfast_probe.boot.conf import by_name, lines_of, settings_lines, without
-from holdfast_probe.boot.config import releases
+from holdfast_probe.boot.config import installed_releases, running_release
 from holdfast_probe.case import Case
 from holdfast_probe.editor import CannotMend, Editor
 from holdfast_probe.roots import Missing, Root
@@ -56,7 +56,8 @@ def mend_root_fs_driver(case: Case, editor: Editor, _spec: RootFsDriver) -> None
 def see_module_off(case: Case, spec: ModuleOff) -> Sight:
     """Judge one `ModuleOff` probe."""
     root = case.root
-    folders = [path for release in releases(root) if (path := _folder(root, release))]
+    booted = [running_release(root)] if root.live else installed_releases(root)
+    folders = [path for release in booted if (path := _folder(root, release))]
     if not folders:
         return not_applicable("This kernel has no modules.")
     bad = []

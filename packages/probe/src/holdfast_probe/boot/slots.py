@@ -1,32 +1,25 @@
-"""The probe of a second system to fall back to: each updater has its own way of saying that there are two.
+"""The probe of a second system to fall back to: what the updaters have slots for, and what the boot loader counts.
 
 1. An updater that is set up for one slot only is a failure; where neither updater nor boot loader speaks, nothing is.
 
-Sources: RAUC's reference, Mender's configuration file, U-Boot's bootcount, ostree(1), systemd's boot assessment.
+Sources: U-Boot's doc/README.bootcount, RAUC's U-Boot script, systemd's automatic boot assessment.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable
-
-import msgspec
 
 from holdfast_core.baseline.probes.boot import FallbackSlot
 from holdfast_probe.boot.cmdline import command_lines
 from holdfast_probe.boot.environment import boot_environment
 from holdfast_probe.case import Case
-from holdfast_probe.roots import Missing, Root
-from holdfast_probe.services.texts import fitting, text
+from holdfast_probe.programs.updates import images
 from holdfast_probe.sight import Sight, either, failed, not_applicable, passed
 
-_RAUC = ("/etc/rauc/system.conf", "/usr/lib/rauc/system.conf", "/run/rauc/system.conf")
-_RAUC_SLOT = re.compile(r"^\[slot\.([\w-]{1,64})\.\d{1,4}\]", re.MULTILINE | re.ASCII)
-_MENDER = ("/etc/mender/mender.conf", "/var/lib/mender/mender.conf", "/data/mender/mender.conf")
-_SWUPDATE = ("/etc/default/swupdate*", "/etc/swupdate/conf.d/*", "/usr/lib/swupdate/conf.d/*")
-_SWUPDATE_CHOICE = re.compile(r"(?:-e|--select)[ =]?[\"']?\w{1,64},\w{1,64}", re.ASCII)
 _SLOT_WORDS = ("rauc.slot=", "androidboot.slot_suffix=")
+_COUNTED = re.compile(r"\+[0-9]{1,4}(?:-[0-9]{1,4})?\.(?:conf|efi)$")
+_ENTRIES = ("/boot/loader/entries/*.conf", "/boot/EFI/Linux/*.efi")
 
 
 def see_fallback_slot(case: Case, _spec: FallbackSlot) -> Sight:
@@ -37,56 +30,19 @@ def see_fallback_slot(case: Case, _spec: FallbackSlot) -> Sight:
     return either(said)
 
 
-def _rauc(case: Case) -> Sight | None:
-    path = next((path for path in _RAUC if case.root.glob(path)), "")
-    if not path:
+def _updaters(case: Case) -> Sight | None:
+    """What RAUC, Mender and OSTree have slots for; where that is left open, nothing is said."""
+    readers = (images.rauc_fallback, images.mender_fallback, images.ostree_fallback)
+    said = [word for reader in readers for word in reader(case.root) if word.good is not None]
+    if not said:
         return None
-    classes = Counter(_RAUC_SLOT.findall(text(case.root, path)))
-    double = sorted(name for name, count in classes.items() if count > 1)
-    return (
-        passed(f"RAUC has two slots of {', '.join(double)}")
-        if double
-        else failed([f"{path} has no class of two slots"])
-    )
-
-
-def _mender(case: Case) -> Sight | None:
-    for path in _MENDER:
-        settings = _json(case.root, path)
-        parts = {settings.get("RootfsPartA"), settings.get("RootfsPartB")} - {None, ""}
-        if parts:
-            return (
-                passed(f"Mender has two root partitions ({path})")
-                if len(parts) > 1
-                else failed([f"{path} names one root"])
-            )
-    return None
-
-
-def _json(root: Root, path: str) -> dict[str, str]:
-    """The settings of a file that are text; none where there is no such file."""
-    try:
-        found = msgspec.json.decode(root.read(path))
-    except (Missing, msgspec.DecodeError):
-        return {}
-    return {key: value for key, value in found.items() if isinstance(value, str)} if isinstance(found, dict) else {}
-
-
-def _swupdate(case: Case) -> Sight | None:
-    for path in fitting(case.root, *_SWUPDATE):
-        if _SWUPDATE_CHOICE.search(text(case.root, path)):
-            return passed(f"SWUpdate chooses between two copies ({path})")
-    return None
-
-
-def _ostree(case: Case) -> Sight | None:
-    path = next((p for p in ("/ostree/repo/config", "/sysroot/ostree/repo/config") if case.root.glob(p)), "")
-    return passed(f"OSTree keeps the deployment before the last ({path})") if path else None
+    good = [word.said for word in said if word.good]
+    return passed(*good) if good else failed(word.said for word in said)
 
 
 def _boot_counting(case: Case) -> Sight | None:
     environment = case.once(boot_environment)
-    if environment is None or not environment.variables:
+    if environment is None:
         return None
     variables = environment.variables
     if len(variables.get("BOOT_ORDER", "").split()) > 1:
@@ -97,8 +53,8 @@ def _boot_counting(case: Case) -> Sight | None:
 
 
 def _assessed(case: Case) -> Sight | None:
-    entries = case.root.glob("/boot/loader/entries/*.conf") + case.root.glob("/boot/EFI/Linux/*.efi")
-    counted = [path for path in entries if re.search(r"\+\d{1,4}(?:-\d{1,4})?\.\w{3,4}$", path, re.ASCII)]
+    entries = [path for glob in _ENTRIES for path in case.root.glob(glob)]
+    counted = [path for path in entries if _COUNTED.search(path)]
     return passed(f"systemd-boot counts tries ({counted[0]})") if counted and len(entries) > 1 else None
 
 
@@ -109,6 +65,4 @@ def _named_slot(case: Case) -> Sight | None:
     return None
 
 
-_READERS: tuple[Callable[[Case], Sight | None], ...] = (
-    _rauc, _mender, _swupdate, _ostree, _boot_counting, _assessed, _named_slot,
-)  # fmt: skip
+_READERS: tuple[Callable[[Case], Sight | None], ...] = (_updaters, _boot_counting, _assessed, _named_slot)

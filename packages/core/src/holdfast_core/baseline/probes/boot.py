@@ -172,7 +172,7 @@ class GrubPassword(Probe, frozen=True, tag="grub_password"):
 
 
 class FallbackSlot(Probe, frozen=True, tag="fallback_slot"):
-    """There is a second system to start when the first does not: RAUC, Mender, SWUpdate, OSTree, boot counting.
+    """There is a second system to start when the first does not: RAUC, Mender, OSTree, boot counting.
 
     An updater that is set up with one slot only fails; no sign of any: not applicable, for the build to say.
     """
