@@ -14,6 +14,7 @@ import re
 import socket
 import subprocess
 import sys
+import tarfile
 import textwrap
 import time
 from collections.abc import Iterator
@@ -149,6 +150,8 @@ def test_auditing_a_device_or_image(reader: Reader, checkout: Path) -> None:
     build = {"type": "manifest", "build": "sensor-2.1", "facts": {"stack_protector": True}}
     (reader.folder / "build-manifest.json").write_text(json.dumps(build))
     (reader.folder / "inspections.yaml").write_text("[]")
+    with tarfile.open(reader.folder / "firmware.bin", "w") as image:
+        image.add(reader.folder / "rootfs", ".")
     (written,) = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
     (reader.folder / "waivers.yaml").write_text(textwrap.dedent("   " + written.lstrip()))
     for command in commands(checkout / "docs/how-to/audit-a-device-or-image.md"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from pathlib import Path
 
 import msgspec
@@ -242,19 +243,42 @@ def test_deciding_nothing_is_no_pass(tmp_path: Path) -> None:
     assert result.exit_code == 4
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [
-        (["--class", "linux-iot"], "audit.not_a_tree"),
-        (["--class", "mcu"], "audit.manifest"),
-    ],
-)
-def test_a_file_that_is_no_tree_is_refused_with_a_remedy(tmp_path: Path, arguments: list[str], code: str) -> None:
+def test_a_file_that_is_no_build_manifest_is_refused_with_a_remedy(tmp_path: Path) -> None:
     image = tmp_path / "fw.bin"
     image.write_bytes(b"\x00" * 64)
-    result = runner.invoke(build(), ["audit", str(image), *arguments])
+    result = runner.invoke(build(), ["audit", str(image), "--class", "mcu"])
     assert result.exit_code == 1
-    assert code in result.stderr
+    assert "audit.manifest" in result.stderr
+    result = runner.invoke(build(), ["audit", str(tmp_path / "none"), "--class", "server"])
+    assert result.exit_code == 1
+    assert "image.missing" in result.stderr
+
+
+@pytest.fixture
+def image(careless: Path, tmp_path: Path) -> Path:
+    """The careless tree in one file."""
+    with tarfile.open(tmp_path / "rootfs.tar", "w") as archive:
+        archive.add(careless, ".")
+    return tmp_path / "rootfs.tar"
+
+
+def test_an_image_is_audited_as_its_tree_is_and_its_parts_are_told(image: Path) -> None:
+    result = runner.invoke(build(), ["audit", str(image), "--class", "linux-iot"])
+    assert result.exit_code == 3
+    assert "What it is made of" in result.stdout
+    told = json.loads(runner.invoke(build(), ["audit", str(image), "--class", "linux-iot", "--json"]).stdout)
+    assert told["target"]["kind"] == "image"
+    assert told["target"]["parts"]
+    assert {each["control"]: each["outcome"] for each in told["judged"]}["ACC-02"] == "fail"
+
+
+@pytest.mark.parametrize("wanted", ["table", "json", "sarif", "html", "junit", "oscal"])
+def test_what_holds_no_root_is_told_in_every_format_and_is_no_pass(tmp_path: Path, wanted: str) -> None:
+    odd = tmp_path / "odd.bin"
+    odd.write_bytes(bytes(range(256)) * 64)
+    result = runner.invoke(build(), ["audit", str(odd), "--class", "linux-iot", "--format", wanted])
+    assert result.exit_code == 4
+    assert "No root" in " ".join(result.stdout.split())
 
 
 def test_a_kind_of_device_must_be_said(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def examine(path: Path, given: Given) -> Document:
     """Look at what is at `path`, judge it as the device that is `given`, and put together what came of it.
 
     Raises:
-        WorldError: ``audit.no_target``, ``audit.not_a_manifest``.
+        WorldError: ``image.missing``, ``image.unreadable``, ``audit.not_a_manifest``.
         HostileData: of the files that are given (`Given`).
     """
     now, catalogue, model = SystemClock().now(), shipped_catalogue(), given.model()

@@ -1,16 +1,17 @@
-"""What ``holdfast audit`` looks at: this machine, or a folder."""
+"""What ``holdfast audit`` looks at: this machine, a folder, or an image with all it is made of."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
-from holdfast_core.baseline.document import Target
-from holdfast_core.kernel.errors import WorldError
-from holdfast_probe.roots import FolderRoot, LiveRoot, Root
+from holdfast_core.baseline.document import Seen, Target
+from holdfast_probe.images import NoRoot, Part, open_target
+from holdfast_probe.roots import Root
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -24,20 +25,26 @@ class Opened(msgspec.Struct, frozen=True):
 def opened(path: Path) -> Iterator[Opened]:
     """The target at `path`, for as long as the block runs.
 
+    An image without a root that can be read is no error but an answer: its parts are told, and nothing is decided.
+
     Raises:
-        WorldError: ``audit.no_target`` when nothing is there.
+        WorldError: ``image.missing`` or ``image.unreadable``.
     """
-    if not path.exists():
-        raise WorldError(
-            "audit.no_target", f"There is no {path}.", remedy="Give a folder, an image file, or / for this machine."
-        )
-    if not path.is_dir():
-        raise WorldError(
-            "audit.not_a_tree",
-            f"{path} is a file, and an audit looks at a folder.",
-            remedy="Unpack the image first, for example: unsquashfs -d rootfs IMAGE, or binwalk -e IMAGE.",
-        )
-    if path.resolve() == Path("/"):
-        yield Opened(Target("/", "system"), LiveRoot())
-    else:
-        yield Opened(Target(str(path), "folder"), FolderRoot(path))
+    try:
+        found = open_target(path)
+    except NoRoot as error:
+        trouble = f"{error.sentence} {error.remedy}"
+        yield Opened(Target(str(path), "image", _seen(error.parts), trouble), None)
+        return
+    with found:
+        kind: Literal["system", "folder", "image"] = "image" if path.is_file() else "folder"
+        if found.root.live:
+            kind = "system"
+        yield Opened(Target(str(path), kind, _seen(found.parts)), found.root)
+
+
+def _seen(parts: tuple[Part, ...]) -> tuple[Seen, ...]:
+    return tuple(
+        Seen(part.name, part.kind, part.offset, part.size, part.understood, part.sentence)
+        for part in sorted(parts, key=lambda part: part.offset)
+    )

@@ -80,7 +80,7 @@ def _parts(document: Document) -> None:
     rows: list[Sequence[Piece]] = [
         (
             f"{part.offset:#x}",
-            f"{part.size:,}",
+            f"{part.size:,}" if part.size else "",
             part.kind,
             "" if part.understood else ("not understood", "yellow"),
             f"{part.name} {part.sentence}".strip(),

@@ -12,7 +12,19 @@ import msgspec
 
 from holdfast_core.baseline.control import Catalogue, Control
 from holdfast_core.baseline.model import Finding, Findings, Outcome
-from holdfast_core.baseline.probes import AccountCheck, Accounts, Autostart, Every, Listening, Setuid, WritableList
+from holdfast_core.baseline.probes import (
+    AccountCheck,
+    Accounts,
+    Autostart,
+    Listening,
+    Setuid,
+    Simple,
+    WritableList,
+    parts,
+)
+from holdfast_core.baseline.probes.boot import Radios
+from holdfast_core.baseline.probes.network import Firewall, FirewallCheck
+from holdfast_core.baseline.probes.services import DaemonUsers
 from holdfast_core.inventory.model import (
     Constraints,
     DeviceClass,
@@ -71,12 +83,19 @@ def without_lists(findings: Findings, catalogue: Catalogue) -> Findings:
 
 def _compares(control: Control) -> bool:
     """Whether the control's probe holds the device against a list of the model file."""
-    parts = control.probe.of if isinstance(control.probe, Every) else (control.probe,)
-    return any(
-        isinstance(part, Setuid | WritableList | Autostart | Listening)
-        or (isinstance(part, Accounts) and part.check is AccountCheck.UNEXPECTED_LOGIN)
-        for part in parts
-    )
+    return control.probe is not None and any(map(compares, parts(control.probe)))
+
+
+def compares(probe: Simple) -> bool:
+    """Whether `probe` fails what a list of the model file does not name, even where that list is empty."""
+    match probe:
+        case Setuid() | WritableList() | Autostart() | Listening() | DaemonUsers() | Radios():
+            return True
+        case Accounts(check):
+            return check is AccountCheck.UNEXPECTED_LOGIN
+        case Firewall(check):
+            return check is FirewallCheck.OUTBOUND
+    return False
 
 
 _UNDECLARED = "Only a model file says what belongs here; give --model."
