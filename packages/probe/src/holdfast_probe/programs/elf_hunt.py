@@ -24,6 +24,15 @@ from holdfast_probe.walk import Opened, Walked, Wants
 _HEAD = 4096
 _SHORTEST = 52
 """Bytes of the shorter ELF header."""
+_GLIBC = frozenset({
+    "gencat", "getconf", "getent", "iconv", "iconvconfig", "locale", "localedef", "makedb", "memusagestat", "mtrace",
+    "nscd", "pcprofiledump", "pldd", "pt_chown", "sln", "sprof", "zdump", "zic", "libmemusage.so", "libpcprofile.so",
+})  # fmt: skip
+_GLIBC_LIBRARIES = (
+    "ld-linux", "ld.so", "libBrokenLocale", "libanl", "libc.so.6", "libc_malloc_debug", "libdl.so.2", "libm.so.6",
+    "libmvec", "libnsl.so.1", "libnss_compat", "libnss_dns", "libnss_files", "libnss_hesiod", "libpthread.so.0",
+    "libresolv.so.2", "librt.so.1", "libthread_db", "libutil.so.1",
+)  # fmt: skip
 _SILENT = "?"
 """The verdict on a file that does not say."""
 
@@ -71,7 +80,7 @@ class ElfFactsHunt(Hunt):
             )
         if not self._judged:
             return not_applicable("There is no program of this kind.")
-        return passed(f"every program and library that is asked has {name}")
+        return passed(_PRAISE.get(self._property, f"every program and library that is asked has {name}"))
 
     def opens(self, name: str, mode: int, size: int) -> bool:
         """What the kernel would execute or a program would load."""
@@ -94,7 +103,7 @@ class ElfFactsHunt(Hunt):
         if facts is None:
             self._silent.add(path)
             return
-        wrong = self._wrong(facts)
+        wrong = self._wrong(path.rpartition("/")[2], facts)
         if wrong is None:
             return
         self._judged = True
@@ -103,11 +112,11 @@ class ElfFactsHunt(Hunt):
         elif wrong:
             self.found.add(f"{path} ({wrong})")
 
-    def _wrong(self, facts: ElfFacts) -> str | None:
+    def _wrong(self, name: str, facts: ElfFacts) -> str | None:
         if self._property is ElfProperty.RPATH:
             bad = next((path for path in facts.search_paths if self._crew.loose.holds(path)), None)
             return "" if bad is None else f"search path {bad or 'empty'}"
-        return self._verdict(facts)
+        return self._verdict(name, facts)
 
 
 def _is_stated(case: Case, fact: str) -> bool:
@@ -117,26 +126,29 @@ def _is_stated(case: Case, fact: str) -> bool:
 # What is wrong with a file: empty if nothing, `_SILENT` if it does not say, `None` if it is not asked.
 
 
-def _nx(facts: ElfFacts) -> str | None:
+def _nx(_name: str, facts: ElfFacts) -> str | None:
     return _SILENT if facts.executable_stack is None else "executable stack" * facts.executable_stack
 
 
-def _pie(facts: ElfFacts) -> str | None:
+def _pie(_name: str, facts: ElfFacts) -> str | None:
     if not facts.program:
         return None
     return "" if facts.pie else "fixed address"
 
 
-def _relro(facts: ElfFacts) -> str | None:
-    """A program needs all of it; a library the segment, since who loads it decides when symbols are bound."""
+def _relro(name: str, facts: ElfFacts) -> str | None:
+    """A program needs all of it; a library the segment, since who loads it decides when symbols are bound.
+
+    glibc and the loader can be started as programs too, and are libraries all the same.
+    """
     if not facts.dynamic:
         return None
     if not facts.relro:
         return "no RELRO"
-    return "partial RELRO" if facts.program and not facts.bind_now else ""
+    return "partial RELRO" if facts.program and not facts.bind_now and ".so" not in name else ""
 
 
-def _canary(facts: ElfFacts) -> str | None:
+def _canary(_name: str, facts: ElfFacts) -> str | None:
     """A file that calls nothing with a buffer on the stack may have no function that needs a canary."""
     if facts.calls is None:
         return _SILENT
@@ -146,25 +158,28 @@ def _canary(facts: ElfFacts) -> str | None:
     return f"no stack canary, but calls {min(spills)}" if spills else None
 
 
-def _fortify(facts: ElfFacts) -> str | None:
-    """Only glibc leaves a trace of it: musl's headers check in place, uClibc has none to turn on."""
+def _fortify(name: str, facts: ElfFacts) -> str | None:
+    """Only glibc leaves a trace of it: musl's headers check in place, uClibc has none to turn on.
+
+    glibc's own programs and libraries cannot be built with it.
+    """
     if facts.calls is None:
         return _SILENT
     if facts.calls & CHECKED:
         return ""
     plain = facts.calls & FORMATS
-    if not plain:
+    if not plain or name in _GLIBC or name.startswith(_GLIBC_LIBRARIES):
         return None
     if any(name == "libc.so" or name.startswith("libc.musl") for name in facts.needed):
         return _SILENT
     return f"calls {min(plain)} unchecked" if any(name.startswith("libc.so.6") for name in facts.needed) else None
 
 
-def _no_verdict(_facts: ElfFacts) -> str | None:
+def _no_verdict(_name: str, _facts: ElfFacts) -> str | None:
     return None
 
 
-_VERDICTS: dict[ElfProperty, Callable[[ElfFacts], str | None]] = {
+_VERDICTS: dict[ElfProperty, Callable[[str, ElfFacts], str | None]] = {
     ElfProperty.NX: _nx,
     ElfProperty.PIE: _pie,
     ElfProperty.RELRO: _relro,
@@ -172,6 +187,7 @@ _VERDICTS: dict[ElfProperty, Callable[[ElfFacts], str | None]] = {
     ElfProperty.FORTIFY: _fortify,
     ElfProperty.RPATH: _no_verdict,
 }
+_PRAISE = {ElfProperty.RPATH: "no program looks for libraries where others can write"}
 _BROKEN = "their headers are broken"
 _STATIC = "they are static, or their symbols cannot be read"
 _WHY_SILENT = {
