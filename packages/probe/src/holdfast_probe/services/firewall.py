@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 
+from holdfast_core.baseline.model import Outcome
 from holdfast_core.baseline.probes.network import Firewall, FirewallCheck
 from holdfast_probe.case import Case
 from holdfast_probe.roots import Root
@@ -20,7 +21,7 @@ from holdfast_probe.services.nft import nft_filter
 from holdfast_probe.services.starts import started
 from holdfast_probe.services.texts import fitting, lines, text
 from holdfast_probe.services.zones import WIDE, uci_filter, wide_zone_accepting
-from holdfast_probe.sight import Sight, failed, judged, passed, unknown
+from holdfast_probe.sight import Sight, every, failed, judged, passed, unknown
 
 _LOADERS = {
     "nftables": ("nftables*", "nft", "*firewall*"),
@@ -93,7 +94,7 @@ def _ipv6(case: Case, filters: Iterable[Filter]) -> Sight:
     found = tuple(filters)
     denied = _denied(found, "input", _SIX, "IPv6")
     more = _ports(found, _SIX) - _ports(found, _FOUR)
-    if more and denied.outcome == "pass":
+    if more and denied.outcome is Outcome.PASS:
         return failed(f"{transport}/{low} is let in over IPv6 only" for transport, low, _ in more)
     return denied
 
@@ -118,19 +119,26 @@ def _ipv6_off(root: Root) -> bool:
 
 def _outbound(case: Case, filters: Iterable[Filter]) -> Sight:
     found = tuple(filters)
-    denied = _denied(found, "output", _FOUR, "IPv4")
-    if denied.outcome != "pass":
+    families = (_FOUR,) if case.once(_ipv6_off) else (_FOUR, _SIX)
+    denied = every([_denied(found, "output", family, f"IPv{family}") for family in families])
+    if denied.outcome is not Outcome.PASS:
         return denied
-    allowed = set(case.plan.outgoing)
-    rules = [rule for each in found for chain in each.at("output", _FOUR) for rule in chain.openly_accepting]
+    chains = dict.fromkeys(chain for each in found for family in families for chain in each.at("output", family))
+    rules = [rule for chain in chains for rule in chain.openly_accepting]
     bad = [f"{rule.where} lets everything out" for rule in rules if rule.wide or _only_interface(rule)]
-    for rule in rules:
-        for transport, low, high in rule.ports:
-            declared = [port for kind, port in allowed if kind == transport and low <= port <= high]
-            if len(declared) != high - low + 1:
-                ports = f"{low}" if low == high else f"{low} to {high}"
-                bad.append(f"{rule.where} lets {transport}/{ports} out, which the model does not declare")
+    bad += [said for rule in rules for said in _undeclared(rule, frozenset(case.plan.outgoing))]
     return judged(bad, "only the declared conversations are let out")
+
+
+def _undeclared(rule: Rule, outgoing: frozenset[tuple[str, int]]) -> list[str]:
+    """The ports that a rule lets out and that the model does not declare."""
+    found = []
+    for transport, low, high in rule.ports:
+        declared = [port for kind, port in outgoing if kind == transport and low <= port <= high]
+        if len(declared) != high - low + 1:
+            ports = f"{low}" if low == high else f"{low} to {high}"
+            found.append(f"{rule.where} lets {transport}/{ports} out, which the model does not declare")
+    return found
 
 
 def _only_interface(rule: Rule) -> bool:
@@ -152,9 +160,7 @@ def _rate(_case: Case, filters: Iterable[Filter]) -> Sight:
 def _wan_admin(case: Case, filters: Iterable[Filter]) -> Sight:
     bad = [f"{zone.where} accepts everything from {zone.last('name')}" for zone in wide_zone_accepting(case.root)]
     for each in filters:
-        for chain in (*each.at("input", _FOUR), *each.at("input", _SIX)):
-            if not chain.denies and each.program != "uci":
-                bad.append(f"{chain.where or 'the input chain'} accepts everything, administration too")
+        for chain in dict.fromkeys((*each.at("input", _FOUR), *each.at("input", _SIX))):
             bad += _admin_rules(chain)
     return judged(bad, "no rule lets administration in from everywhere")
 

@@ -45,9 +45,11 @@ QUIET = frozenset({
     # what guards
     "nftables*", "nft", "iptables*", "ip6tables*", "netfilter*", "firewall*", "ufw", "firewalld", "fail2ban", "auditd",
     "aide*", "apparmor*", "selinux*", "ima*", "tcsd", "tpm2-abrmd", "tee-supplicant", "usbguard*", "rauc*", "swupdate",
-    "mender*", "ostree*", "osqueryd", "holdfast*", "sysntpd",
+    "mender*", "ostree*", "osqueryd", "holdfast*",
+    # what ships logs
+    "fluent-bit", "vector", "promtail", "filebeat", "systemd-journal-upload",
 })  # fmt: skip
-"""Programs and scripts that listen on no port of their own (an update client calls out; ``sysntpd`` see its reader)."""
+"""Programs and scripts that listen on no port of their own (an update client calls out)."""
 
 
 class Derived(msgspec.Struct, frozen=True):

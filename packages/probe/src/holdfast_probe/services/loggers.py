@@ -45,11 +45,15 @@ class Logger(msgspec.Struct, frozen=True, kw_only=True):
 
     program: str
     where: str
+    shipper: bool = False
+    """Whether it only passes on what others log."""
     remotes: tuple[Remote, ...] = ()
     files: tuple[str, ...] = ()
     """Where its lines lie on storage that outlives a power loss."""
     bound: str = ""
     """What keeps it within bounds; empty where nothing does."""
+    security: bool = True
+    """Whether what logins and rights say is among what it takes."""
     days: int | None = None
     """For how long lines stay, where time and not size decides."""
 
@@ -79,7 +83,7 @@ def _of(root: Root, item: Started, rotated: Rotation) -> Iterator[Logger]:
         yield _syslogd(root, item, rotated)
     elif item.answers_to(SHIPPERS):
         shipped = Remote(encrypted=None, reliable=True, where=item.source)
-        yield Logger(program=item.name, where=item.source, remotes=(shipped,), bound="it only sends")
+        yield Logger(program=item.name, where=item.source, shipper=True, remotes=(shipped,), bound="it only sends")
 
 
 def in_memory(root: Root, path: str) -> bool:
@@ -134,26 +138,44 @@ def _days(written: str) -> int | None:
 def _upload(root: Root, item: Started) -> Logger:
     url, where = values(root, "/etc/systemd/journal-upload.conf").get(("Upload", "URL"), ("", item.source))
     remotes = (Remote(encrypted="http://" not in url, reliable=True, where=where),) if url else ()
-    return Logger(program=item.name, where=where, remotes=remotes, bound="it only sends")
+    return Logger(program=item.name, where=where, shipper=True, remotes=remotes, bound="it only sends")
 
 
 def _rsyslog(root: Root, item: Started, rotated: Rotation) -> Logger:
     remotes: list[Remote] = []
     files: list[str] = []
-    secured = False
+    secured = security = False
     for path in fitting(root, "/etc/rsyslog.conf", "/etc/rsyslog.d/*.conf"):
         for where, statement in _whole(numbered(root, path) or (), path):
             secured |= statement.replace(" ", "").startswith("$ActionSendStreamDriverMode1")
-            last = statement.split()[-1]
-            plain = "".join(statement.lower().split())
-            if 'type="omfwd"' in plain or 'type="omrelp"' in plain:
-                tls = 'streamdrivermode="1"' in plain or 'tls="on"' in plain or secured
-                remotes.append(Remote(tls, "omrelp" in plain or 'protocol="tcp"' in plain, where))
-            elif last.startswith("@"):
-                remotes.append(Remote(secured, last.startswith("@@"), where))
-            elif last.lstrip("-").startswith("/"):
-                files.append(last.lstrip("-"))
-    return _filed(root, item, remotes, files, rotated)
+            remote, file = _action(statement, where, secured=secured)
+            remotes += [remote] if remote else []
+            files += [file] if file else []
+            security |= bool(remote or file) and _takes_security(statement)
+    filed = _filed(root, item, remotes, files, rotated)
+    return msgspec.structs.replace(filed, security=security)
+
+
+def _action(statement: str, where: str, *, secured: bool) -> tuple[Remote | None, str]:
+    """Where a statement of rsyslog sends lines: another host, or a file."""
+    last = statement.split()[-1]
+    plain = "".join(statement.lower().split())
+    if 'type="omfwd"' in plain or 'type="omrelp"' in plain:
+        tls = 'streamdrivermode="1"' in plain or 'tls="on"' in plain or secured
+        return Remote(encrypted=tls, reliable="omrelp" in plain or 'protocol="tcp"' in plain, where=where), ""
+    if last.startswith("@"):
+        return Remote(encrypted=secured, reliable=last.startswith("@@"), where=where), ""
+    return None, last.lstrip("-") if last.lstrip("-").startswith("/") else ""
+
+
+def _takes_security(statement: str) -> bool:
+    """Whether a selector takes the facilities of logins; a statement without a selector takes everything."""
+    takes = "." not in statement.split()[0] or statement.startswith("action(")
+    for part in statement.split()[0].split(";"):
+        facilities, _, level = part.partition(".")
+        if {"*", "auth", "authpriv"} & set(facilities.split(",")):
+            takes = level != "none"
+    return takes
 
 
 def _whole(numbered_lines: list[tuple[int, str]] | tuple[()], path: str) -> Iterator[tuple[str, str]]:
@@ -190,11 +212,9 @@ def _filed(root: Root, item: Started, remotes: list[Remote], files: list[str], r
     kept = [path for path in files if path.startswith("/") and not path.startswith("/dev/")]
     loose = [path for path in kept if not rotated.covers(path)]
     bound = "it only sends" if not kept else f"logrotate rotates {kept[0]}" if not loose else ""
-    days = min((rotated.days(path) for path in kept), default=None) if not loose else None
     stored = _kept(root, *kept)
-    return Logger(
-        program=item.name, where=item.source, remotes=tuple(remotes), files=stored, bound=bound, days=days or None
-    )
+    days = min((rotated.days(path) for path in stored), default=None) if not loose else None
+    return Logger(program=item.name, where=item.source, remotes=tuple(remotes), files=stored, bound=bound, days=days)
 
 
 def _logd(root: Root, item: Started) -> Logger:

@@ -60,6 +60,16 @@ def see_log_retention(case: Case, spec: LogRetention) -> Sight:
     return failed(["what is kept is bounded by size only, and nothing is sent to another host"])
 
 
+def _events(_case: Case, found: tuple[Logger, ...]) -> Sight:
+    own = [each for each in found if not each.shipper]
+    if not own:
+        return failed(f"{each.program} only ships what others log, and nothing logs" for each in found)
+    taking = [each for each in own if each.security]
+    if taking:
+        return passed(f"{taking[0].program} takes what logins and rights say ({taking[0].where})")
+    return failed(f"{each.program} leaves out what logins and rights say ({each.where})" for each in own)
+
+
 def _forwarded(_case: Case, found: tuple[Logger, ...]) -> Sight:
     remotes = [(each, remote) for each in found for remote in each.remotes]
     if remotes:
@@ -141,6 +151,7 @@ def _boots(case: Case, found: tuple[Logger, ...]) -> Sight:
 
 
 _CHECKS: dict[LogCheck, Callable[[Case, tuple[Logger, ...]], Sight]] = {
+    LogCheck.EVENTS: _events,
     LogCheck.FORWARDED: _forwarded,
     LogCheck.BOUNDED: _bounded,
     LogCheck.KEPT: _kept,

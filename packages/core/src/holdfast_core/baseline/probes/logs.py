@@ -13,6 +13,8 @@ from holdfast_core.baseline.probes.shape import Probe
 class LogCheck(StrEnum):
     """What `Logs` asks of everything that logs here."""
 
+    EVENTS = "events"
+    """Something takes what logins, rights and the kernel say; a shipper alone takes nothing."""
     FORWARDED = "forwarded"
     """What is logged goes to another host as well."""
     BOUNDED = "bounded"
