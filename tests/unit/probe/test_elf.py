@@ -1,73 +1,12 @@
-"""The ELF reader says what pyelftools says, on real files of this machine and on broken ones."""
+"""The ELF reader on broken files and in every shape; what it says of real ones is compared in the integration tests."""
 
 from __future__ import annotations
 
-import os
-import stat
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from elftools.common.exceptions import ELFError
-from elftools.elf.dynamic import DynamicSegment
-from elftools.elf.elffile import ELFFile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast_probe.programs.elf import ElfFacts, read_elf
-
-SAMPLE = 160
-FOLDERS = ("/usr/bin", "/usr/sbin", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu")
-
-
-def real_files() -> Iterator[Path]:
-    for folder in FOLDERS:
-        if not Path(folder).is_dir():
-            continue
-        for path in sorted(Path(folder).iterdir()):
-            if stat.S_ISREG(path.lstat().st_mode) and path.stat().st_size > 64:
-                with path.open("rb") as file:
-                    if file.read(4) == b"\x7fELF":
-                        yield path
-
-
-def ours(path: Path) -> ElfFacts | None:
-    with path.open("rb") as file:
-        return read_elf(os.pread(file.fileno(), 64, 0), lambda at, size: os.pread(file.fileno(), size, at))
-
-
-def theirs(path: Path) -> dict[str, object]:
-    with path.open("rb") as file:
-        elf = ELFFile(file)
-        segments = list(elf.iter_segments())
-        stacks = [s["p_flags"] for s in segments if s["p_type"] == "PT_GNU_STACK"]
-        tags = [t for s in segments if isinstance(s, DynamicSegment) for t in s.iter_tags()]
-        flags = {t.entry.d_tag: t.entry.d_val for t in tags}
-        named = {"DT_RPATH": "rpath", "DT_RUNPATH": "runpath"}  # the attribute that holds the text
-        paths = [getattr(t, named[t.entry.d_tag]) for t in tags if t.entry.d_tag in named]
-        return {
-            "interpreter": any(s["p_type"] == "PT_INTERP" for s in segments),
-            "executable_stack": bool(stacks[-1] & 1) if stacks else None,
-            "relro": any(s["p_type"] == "PT_GNU_RELRO" for s in segments),
-            "bind_now": bool("DT_BIND_NOW" in flags or flags.get("DT_FLAGS", 0) & 8 or flags.get("DT_FLAGS_1", 0) & 1),
-            "search_paths": tuple(part for p in paths for part in p.split(":")),
-        }
-
-
-def test_agrees_with_pyelftools_on_real_files() -> None:
-    files = list(real_files())
-    if len(files) < 100:
-        pytest.skip("fewer than 100 ELF files on this machine")
-    for path in files[:: max(1, len(files) // SAMPLE)]:
-        facts = ours(path)
-        assert facts is not None, path
-        expected = theirs(path)
-        assert {name: getattr(facts, name) for name in expected} == expected, path
-
-
-def test_the_kinds_are_told_apart() -> None:
-    facts = [f for f in map(ours, list(real_files())[:40]) if f is not None]
-    assert any(f.pie for f in facts)
+from holdfast_probe.programs.elf import read_elf
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -93,7 +32,5 @@ def test_never_raises(noise: bytes, wide: bool, little: bool) -> None:  # noqa: 
     assert read_elf(noise.ljust(64, b"\0"), lambda at, size: noise[at : at + size]) is None or noise[:4] == b"\x7fELF"
 
 
-def test_elf_error_is_not_ours() -> None:
-    """The oracle raises where we answer None: the two must not be mixed up."""
-    assert not issubclass(ELFError, OSError)
+def test_offsets_that_lead_nowhere_are_no_answer() -> None:
     assert read_elf(b"\x7fELF\x02\x01" + b"\xff" * 58, lambda _at, _size: b"") is None

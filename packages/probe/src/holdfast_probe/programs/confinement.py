@@ -17,10 +17,10 @@ from holdfast_core.baseline.probes.programs import Confined, Exposed
 from holdfast_probe.case import Case
 from holdfast_probe.patterns import fits_any
 from holdfast_probe.roots import Root
-from holdfast_probe.services.entries import Started, Way
+from holdfast_probe.services.entries import Way
 from holdfast_probe.services.starts import NOTHING_STARTS, started
 from holdfast_probe.services.texts import exists, text, truthy
-from holdfast_probe.services.units import unit_folders, unit_settings
+from holdfast_probe.services.units import from_units, unit_folders, unit_settings
 from holdfast_probe.sight import Sight, judged, not_applicable, unknown
 
 _NETWORK = frozenset({"network.target", "network-online.target", "nss-lookup.target", "remote-fs.target"})
@@ -72,15 +72,14 @@ class Unit(msgspec.Struct, frozen=True):
 
 def see_confined(case: Case, spec: Confined) -> Sight:
     """Judge one `Confined` probe."""
-    items, sources = case.once(started)
-    if not sources:
+    if not case.once(started)[1]:
         return unknown(NOTHING_STARTS)
     units = [unit for unit in case.once(services) if unit.networked and not fits_any(unit.name, spec.but)]
-    scripts = [item for item in items if item.answers_to(spec.procd) and _is_procd(case.root, item)]
+    scripts = procd_scripts(case, spec)
     if not units and not scripts:
         return not_applicable("No service that faces the network is started by systemd or procd.")
     bad = [f"{unit.unit} lacks {', '.join(lacking(unit, spec))}" for unit in units if lacking(unit, spec)]
-    bad += [f"{item.name}: {why}" for item in scripts if (why := _loose(case.root, item))]
+    bad += [f"{name}: {why}" for name, why in scripts.items() if why]
     return judged(bad, f"all {len(units) + len(scripts)} services that face the network are confined")
 
 
@@ -103,8 +102,8 @@ def services(root: Root) -> tuple[Unit, ...]:
     """The services that systemd starts and that go on running, sorted. Raises `Unreadable`."""
     units = unit_folders(root)
     found: dict[str, Unit] = {}
-    for item in started(root)[0]:
-        if item.way is not Way.UNIT or not item.command.endswith((".service", ".socket")):
+    for item in from_units(root) or ():
+        if not item.command.endswith((".service", ".socket")):
             continue
         plain, _, kind = item.command.rpartition(".")
         names = [item.command] if kind == "service" else [f"{plain}.service", f"{plain}@.service"]
@@ -160,18 +159,19 @@ def _capabilities(words: list[str]) -> float:
     return 0.0 if named & set(_GREAT) else 1.0
 
 
-def _is_procd(root: Root, item: Started) -> bool:
-    return item.way in (Way.LINK, Way.SCRIPT) and "USE_PROCD=1" in _script(root, item)
+def procd_scripts(case: Case, spec: Confined) -> dict[str, str]:
+    """The procd services that are asked, and why each is not confined (empty: it is)."""
+    found = {}
+    for item in case.once(started)[0]:
+        if item.answers_to(spec.procd) and item.way in (Way.LINK, Way.SCRIPT):
+            content = text(case.root, item.command or item.places[0])
+            if "USE_PROCD=1" in content:
+                found[item.name] = _looseness(case.root, content)
+    return found
 
 
-def _script(root: Root, item: Started) -> str:
-    return text(root, item.command or item.places[0])
-
-
-def _loose(root: Root, item: Started) -> str:
-    """Why a procd service is not confined; empty if it is."""
-    content = _script(root, item)
-    if not any(word in content for word in _PROCD):
+def _looseness(root: Root, script: str) -> str:
+    if not any(word in script for word in _PROCD):
         return "its procd script sets no jail, no seccomp and no capabilities"
     return "" if exists(root, _JAIL) else f"it asks for confinement, and there is no {_JAIL}"
 

@@ -11,7 +11,7 @@ from holdfast_core.baseline.probes.programs import Confined, Exposed
 from holdfast_probe.case import Case
 from holdfast_probe.editor import CannotMend, Editor
 from holdfast_probe.patterns import fits_any
-from holdfast_probe.programs.confinement import Unit, exposures, lacking, services
+from holdfast_probe.programs.confinement import Unit, exposures, lacking, procd_scripts, services
 from holdfast_probe.services.units import ADMIN_UNITS
 
 _VALUES = {
@@ -35,6 +35,9 @@ _SERVICE = "[Service]\n"
 
 def mend_confined(case: Case, editor: Editor, spec: Confined) -> None:
     """Give every unit that faces the network what it lacks."""
+    for name, why in procd_scripts(case, spec).items():
+        if why:
+            raise CannotMend(f"/etc/init.d/{name}", f"what its jail must let through is its maker's to know; {why}")
     for unit in case.once(services):
         if unit.networked and not fits_any(unit.name, spec.but) and (missing := lacking(unit, spec)):
             _drop_in(editor, unit, missing)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BytesIO
 
 
 def stanzas(data: bytes, *fields: str) -> Iterator[dict[str, str]]:
@@ -14,7 +15,7 @@ def stanzas(data: bytes, *fields: str) -> Iterator[dict[str, str]]:
     wanted = {field.lower().encode(): field for field in fields}
     found: dict[str, str] = {}
     current = ""
-    for line in data.splitlines():
+    for line in BytesIO(data):  # line by line: a list of all lines would take several times the file
         if not line.strip():
             if found:
                 yield found
