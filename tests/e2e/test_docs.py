@@ -161,6 +161,17 @@ def test_auditing_a_device_or_image(reader: Reader, checkout: Path) -> None:
     assert "</html>" in (reader.folder / "release-2.html").read_text()
 
 
+def test_hardening_a_device(reader: Reader, checkout: Path) -> None:
+    shadow = reader.folder / "rootfs/etc/shadow"
+    shadow.write_text("root:*:19000:0:99999:7:::\n")
+    modes = []
+    for command in commands(checkout / "docs/how-to/harden-a-device.md"):
+        reader.run(command)
+        modes.append(shadow.stat().st_mode & 0o777)
+    assert modes == [0o644, 0o644, 0o644, 0o640, 0o644, 0o644, 0o644]
+    assert "</html>" in (reader.folder / "guide.html").read_text()
+
+
 @pytest.mark.usefixtures("site")
 def test_running_the_agent(reader: Reader, checkout: Path) -> None:
     for command in commands(checkout / "docs/how-to/run-the-agent.md"):

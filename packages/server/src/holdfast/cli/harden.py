@@ -17,7 +17,7 @@ import typer
 
 from holdfast.cli.session import Exit, Session, command, finish, usage
 from holdfast_core.inventory.model import DeviceClass
-from holdfast_core.kernel.errors import HostileData, WorldError
+from holdfast_core.kernel.errors import HostileData
 
 if TYPE_CHECKING:
     from holdfast_core.baseline.control import Catalogue
@@ -144,7 +144,7 @@ def planned(target: Path, model: DeviceModel, only: tuple[str, ...] = (), *, dec
         declared: whether `model` is somebody's word, rather than a bare class.
 
     Raises:
-        WorldError: ``harden.no_tree``, and what an image raises that is not understood.
+        WorldError: what `opened` raises.
         HostileData: ``control.unknown``, ``control.forbidden``, ``control.not_asked``.
     """
     from holdfast.adapters.system import SystemClock  # noqa: PLC0415  (nothing of this for --help)
@@ -224,19 +224,12 @@ def opened(target: Path) -> Iterator[Root]:
     """The root at `target`, while the context lasts.
 
     Raises:
-        WorldError: ``harden.no_tree``.
+        WorldError: ``image.missing``, ``image.unreadable``, or why an image has no root that can be read.
     """
-    from holdfast_probe.roots import FolderRoot, LiveRoot  # noqa: PLC0415  (rule 3 of the package)
+    from holdfast_probe.images import open_target  # noqa: PLC0415  (rule 3 of the package)
 
-    if not target.exists():
-        raise WorldError("harden.no_tree", f"There is no {target}.", remedy="Give a folder, /, or an image.")
-    if target.is_dir():
-        yield LiveRoot() if target.resolve() == Path("/") else FolderRoot(target)
-        return
-    from holdfast_probe.images import open_target  # noqa: PLC0415  (the decompressors only where needed)
-
-    with open_target(target) as image:
-        yield image.root
+    with open_target(target) as found:
+        yield found.root
 
 
 def _change(session: Session, target: Path, apply: Path | None, undo: Path | None) -> None:
