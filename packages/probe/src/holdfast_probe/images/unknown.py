@@ -1,0 +1,49 @@
+"""What is known by name only, and how bytes look that nothing knows."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+
+from holdfast_probe.images.source import Source
+
+NAMED: Mapping[str, tuple[str, str]] = {
+    "jffs2": ("jffs2", "The writable layer of a router; its files are not read."),
+    "ubifs": ("ubifs", "A flash file system; its files are not read."),
+    "luks": ("LUKS", "It is encrypted, and nothing in it was read."),
+    "openssl": ("encrypted", "It is encrypted with a password, and nothing in it was read."),
+    "sparse": ("Android sparse image", "It is not unpacked here; simg2img makes a plain image of it."),
+    "erofs": ("erofs", "A read-only file system that is not read."),
+    "f2fs": ("f2fs", "A flash file system that is not read."),
+    "btrfs": ("btrfs", "A file system that is not read."),
+    "iso9660": ("ISO 9660", "A disc's file system that is not read."),
+    "sevenzip": ("7z", "An archive that is not read; unpack it first."),
+}  # fmt: skip
+"""By the name of the suspicion: what it is, and what to say."""
+ENCRYPTED = ("luks", "openssl")
+_SAMPLE = 64 * 1024
+_SAMPLES = 4
+_RANDOM = 64 * 1024
+"""Fewer bytes than this may look random and be nothing: a signature, a table."""
+
+
+def only_padding(source: Source, start: int, end: int) -> bool:
+    """Whether the samples of a stretch hold nothing but zeros or erased flash."""
+    return all(_is_padding(piece) for piece in _samples(source, start, end))
+
+
+def looks_random(source: Source, start: int, end: int) -> bool:
+    """Whether a stretch looks packed or encrypted: it does not get shorter."""
+    if end - start < _RANDOM:
+        return False
+    pieces = [piece for piece in _samples(source, start, end) if not _is_padding(piece)]
+    return bool(pieces) and all(len(zlib.compress(piece, 1)) > 0.97 * len(piece) for piece in pieces)
+
+
+def _samples(source: Source, start: int, end: int) -> list[bytes]:
+    step = max(_SAMPLE, (end - start) // _SAMPLES)
+    return [source.read_at(at, min(_SAMPLE, end - at)) for at in range(start, end, step)]
+
+
+def _is_padding(piece: bytes) -> bool:
+    return not piece or piece.count(piece[:1]) == len(piece)
