@@ -33,6 +33,11 @@ def came_out(*outcomes: tuple[Outcome, Severity]) -> Document:
         (came_out((Outcome.FAIL, Severity.CRITICAL)), "bad", "a door stands open"),
         (came_out((Outcome.FAIL, Severity.CRITICAL), (Outcome.FAIL, Severity.CRITICAL)), "bad", "2 doors stand open"),
         (came_out((Outcome.FAIL, Severity.HIGH), (Outcome.FAIL, Severity.LOW)), "bad", "1 finding would let"),
+        (
+            came_out((Outcome.FAIL, Severity.HIGH), (Outcome.UNKNOWN, Severity.CRITICAL)),
+            "bad",
+            "1 critical control could",
+        ),
         (came_out((Outcome.UNKNOWN, Severity.CRITICAL), (Outcome.FAIL, Severity.LOW)), "blind", "cannot be ruled out"),
         (came_out((Outcome.FAIL, Severity.LOW)), "warn", "1 lesser finding"),
         (came_out((Outcome.PASS, Severity.LOW), (Outcome.UNKNOWN, Severity.LOW)), "good", "1 control could not be"),

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from typer.testing import CliRunner
 
 from baseline_builders import catalogue, control, findings, model
@@ -226,6 +228,31 @@ def test_a_file_that_cannot_be_is_refused_with_its_code(
     result = runner.invoke(build(), ["audit", str(careless), "--class", "linux-iot", option, str(file)])
     assert result.exit_code == 1
     assert f"[{code}]" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize("wanted", ["table", "json", "sarif", "html", "junit", "oscal"])
+def test_no_format_shows_a_secret(careless: Path, wanted: str) -> None:
+    key = ed25519.Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    hashed = "$1$saltsalt$qjXMvbEw8oaL.CzflDtaK/"
+    (careless / "etc/shadow").write_text(f"root:{hashed}:19000:0:99999:7:::\n")
+    (careless / "etc/device.key").write_bytes(key)
+    (careless / "etc/cloud.conf").write_text("password=Tr0ub4dor-and-3\napi_key=AKIAZ7QJ5HTLR2VKPW3D\n")
+    arguments = ["audit", str(careless), "--class", "linux-iot", "--format", wanted, "--all"]
+    told = runner.invoke(build(), arguments)
+    assert told.exit_code == 3
+    text = "".join(told.stdout.split())
+    body = key.decode().splitlines()[1]
+    for secret in (hashed, "qjXMvbEw8oaL", body, "Tr0ub4dor-and-3", "AKIAZ7QJ5HTLR2VKPW3D"):
+        assert secret not in text
+
+
+def test_proof_that_is_not_shown_is_counted(careless: Path) -> None:
+    lines = [f"twin{number:02}:x:0:0::/:/bin/sh" for number in range(40)]
+    (careless / "etc/passwd").write_text("\n".join(["root:x:0:0:root:/root:/bin/sh", *lines]) + "\n")
+    result = runner.invoke(build(), ["audit", str(careless), "--class", "linux-iot"])
+    assert "and 37 more" in result.stdout
 
 
 def test_a_file_name_cannot_speak_to_the_terminal(careless: Path) -> None:

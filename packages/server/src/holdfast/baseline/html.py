@@ -91,7 +91,7 @@ def verdict(document: Document) -> tuple[str, str]:
     failed, unknown = document.failed(), document.undecided()
     blind = sum(entry.severity is Severity.CRITICAL for entry in unknown)
     if failed and failed[0].severity in {Severity.CRITICAL, Severity.HIGH}:
-        return "bad", _grave(failed)
+        return "bad", _grave(failed, blind)
     if blind:
         return "blind", f"{_many(blind, 'critical control')} could not be decided: an open door cannot be ruled out."
     if failed:
@@ -100,13 +100,14 @@ def verdict(document: Document) -> tuple[str, str]:
     return "good", f"Nothing that is asked of this device failed; {rest}."
 
 
-def _grave(failed: list[Entry]) -> str:
+def _grave(failed: list[Entry], blind: int) -> str:
     worst = failed[0].severity
     count = sum(entry.severity is worst for entry in failed)
     if worst is Severity.CRITICAL:
         doors = "a door stands" if count == 1 else f"{count} doors stand"
         return f"As it is, {doors} open: an attacker who reaches this device walks in."
-    return f"No door stands open, but {_many(count, 'finding')} would let an intruder stay."
+    unseen = f"; {_many(blind, 'critical control')} could not be decided" if blind else ""
+    return f"No open door was found, but {_many(count, 'finding')} would let an intruder stay{unseen}."
 
 
 def _many(count: int, noun: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -15,9 +16,10 @@ from holdfast_core.kernel.severity import Severity
 WORST = 3
 """Findings told at length."""
 SEEN = 3
-"""Proofs shown of one finding; all of them are in the other formats."""
+"""Items of proof shown of one finding; the other formats show all that were kept."""
 UNDECIDED = 12
 """Undecided controls listed without --all."""
+_UNKEPT = re.compile(r"and ([0-9]{1,9}) more")
 
 
 def show_audit(document: Document, *, everything: bool) -> None:
@@ -143,8 +145,8 @@ def _finding(number: int, entry: Entry) -> None:
     show(entry.reason, indent=5)
     for proof in entry.proof[:SEEN]:
         show(("seen: ", "dim"), proof, indent=5)
-    if len(entry.proof) > SEEN:
-        show((f"and {len(entry.proof) - SEEN} more (--json lists them)", "dim"), indent=5)
+    if hidden := _hidden(entry.proof[SEEN:]):
+        show((f"and {hidden} more", "dim"), indent=5)
     show(("why:  ", "dim"), entry.why, indent=5)
     show(("fix:  ", "bold"), entry.remedy, indent=5)
     advice = entry.advice
@@ -156,6 +158,12 @@ def _finding(number: int, entry: Entry) -> None:
             ]
         )
         show(("mind: ", "yellow"), needs, indent=5)
+
+
+def _hidden(items: Sequence[str]) -> int:
+    """How many items of proof these are; the last may itself count those that were not kept."""
+    told = _UNKEPT.fullmatch(items[-1]) if items else None
+    return len(items) - 1 + int(told[1]) if told else len(items)
 
 
 def _waivers(document: Document) -> None:
