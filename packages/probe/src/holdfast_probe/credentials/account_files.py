@@ -11,6 +11,7 @@ from contextlib import suppress
 
 import msgspec
 
+from holdfast_probe.edited import Source
 from holdfast_probe.roots import Missing, Root, Unreadable
 
 PASSWD = "/etc/passwd"  # noqa: S105  (a file)
@@ -51,7 +52,7 @@ class AccountFiles(msgspec.Struct, frozen=True):
     gap: str = ""
 
 
-def read_accounts(root: Root, below: str = "") -> AccountFiles:
+def read_accounts(root: Source, below: str = "") -> AccountFiles:
     """The accounts of the passwd and shadow files below a directory (``/rom``), or of the root itself.
 
     Raises:
@@ -73,7 +74,7 @@ def read_accounts(root: Root, below: str = "") -> AccountFiles:
     return AccountFiles(tuple(accounts), gap)
 
 
-def _shadow(root: Root, path: str) -> tuple[dict[str, str], str]:
+def _shadow(root: Source, path: str) -> tuple[dict[str, str], str]:
     """Password fields by account, and why they are not known (empty: they are)."""
     try:
         text = root.read(path).decode("utf-8", "surrogateescape")

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 
 from holdfast_core.baseline.probes import AccountCheck, Accounts
 from holdfast_probe.case import Case
-from holdfast_probe.credentials.account_files import AccountFiles, has_key, read_accounts
+from holdfast_probe.credentials.account_files import SHADOW, Account, AccountFiles, has_key, read_accounts
 from holdfast_probe.credentials.passwords import Guess, guess_all
-from holdfast_probe.roots import Missing, Root
+from holdfast_probe.roots import Missing, Root, Unreadable
 from holdfast_probe.sight import Sight, judged, not_applicable, passed, unknown
 
 _STRONG = re.compile(r"\$(?:5|6|y|gy|7|2[abxy]|argon2[id]{1,2})\$")
@@ -89,23 +89,31 @@ def _password_login(_case: Case, found: AccountFiles) -> Sight:
 
 
 def _shared(case: Case, found: AccountFiles) -> Sight:
-    with_password = {a.name: a.secret for a in found.accounts if a.secret}
+    with_password = [a for a in found.accounts if a.secret]
     if not with_password:
         return _unless_unseen(found, passed("no password opens an account"))
-    if not case.root.live:
-        return judged((f"{name} has a password that every device of this build has" for name in with_password), "")
     try:
-        factory = case.once(_factory_accounts)
+        same = [
+            f"{a.name} has the password that its image brought" for a in with_password if still_of_the_image(case, a)
+        ]
     except Missing:
-        names = ", ".join(sorted(with_password)[:8])
+        names = ", ".join(sorted(a.name for a in with_password)[:8])
         return unknown(f"Whether the password of {names} is this device's own cannot be seen: there is no {_FACTORY}.")
-    brought = {a.name: a.secret for a in factory.accounts if a.secret}
-    same = [
-        f"{name} still has the password of the image" for name, it in with_password.items() if brought.get(name) == it
-    ]
-    if factory.gap and not same:
-        return unknown(factory.gap)
     return _unless_unseen(found, judged(same, "every password is another than the image's"))
+
+
+def still_of_the_image(case: Case, account: Account) -> bool:
+    """Whether the password of `account` is the one that every device of the build has.
+
+    Raises:
+        Missing, Unreadable: this is a running system, and what its image brought cannot be seen.
+    """
+    if not case.root.live:
+        return True
+    factory = case.once(_factory_accounts)
+    if factory.gap:
+        raise Unreadable(f"{_FACTORY}{SHADOW}", "the image's own accounts cannot be seen")
+    return any(each.name == account.name and each.secret == account.secret for each in factory.accounts)
 
 
 def _factory_accounts(root: Root) -> AccountFiles:

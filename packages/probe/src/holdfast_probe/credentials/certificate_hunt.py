@@ -39,8 +39,8 @@ class CertificateHunt(Hunt):
         super().__init__()
         self._check = spec.check
         self._now = case.now
-        self._looked = 0
-        self._early = ""
+        self.looked = 0
+        self.early = ""
 
     def opens(self, name: str, mode: int, size: int) -> bool:  # noqa: ARG002  (the collectors' shape)
         """Small files only: a certificate and its chain are."""
@@ -54,7 +54,7 @@ class CertificateHunt(Hunt):
             return 0
         if MARK in head or (name.endswith(_DER) and head[:2] == b"\x30\x82"):
             for certificate in certificates_in(head):
-                self._looked += 1
+                self.looked += 1
                 self._judge(path, certificate)
         elif self._check is CertificateCheck.KEY_SIZE and (name in _SSH or name.endswith(".pub")):
             self._public_keys(path, head)
@@ -63,7 +63,7 @@ class CertificateHunt(Hunt):
     def _public_keys(self, path: str, head: bytes) -> None:
         for line in head.split(b"\n"):
             if key := ssh_key(line):
-                self._looked += 1
+                self.looked += 1
                 if key.weak:
                     self.found.add(f"{path} (SSH key, {key.kind} of {key.bits} bits)")
 
@@ -79,7 +79,7 @@ class CertificateHunt(Hunt):
         if now > certificate.not_after:
             self.found.add(f"{path} ({certificate.subject}: expired {rfc3339(certificate.not_after)[:10]})")
         elif now < certificate.not_before:
-            self._early = path
+            self.early = path
         elif now > certificate.not_after - notice:
             self.found.add(f"{path} ({certificate.subject}: expires {rfc3339(certificate.not_after)[:10]})")
 
@@ -87,11 +87,11 @@ class CertificateHunt(Hunt):
         """No certificate: not applicable; no clock to trust: unknown."""
         if self.found.count or walked.gap:
             return super().result(walked)
-        if not self._looked:
+        if not self.looked:
             return not_applicable("The device has no certificate of its own.")
         if self._check is CertificateCheck.DATES and self._now is None:
             return unknown("There is no clock to compare with.")
-        if self._early:
-            return unknown(f"The clock is before the first day of {self._early}: one of the two is wrong.")
-        self.praise = f"{self._looked} certificates and public keys are in order"
+        if self.early:
+            return unknown(f"The clock is before the first day of {self.early}: one of the two is wrong.")
+        self.praise = f"{self.looked} certificates and public keys are in order"
         return super().result(walked)

@@ -53,7 +53,7 @@ def see_password_files(case: Case, _spec: PasswordFiles) -> Sight:
     if len(entries) > _MOST_ENTRIES:
         return unknown(f"There are more than {_MOST_ENTRIES} passwords in files.")
     bad = [fault for entry in entries if not entry.hashed for fault in _plain(entry, readable, live=root.live)]
-    opened, unfinished = _guessed(case, [entry for entry in entries if entry.hashed])
+    opened, unfinished = _guessed(case, [e for e in entries if e.hashed and e.secret[:1] not in ("!", "*")])
     if unfinished and not bad and not opened:
         return unknown(f"The password hashes in {', '.join(unfinished[:4])} are too costly, or of an unknown kind.")
     return judged(bad + opened, f"{len(entries)} passwords in files, none a default, weak or in the open")
@@ -85,7 +85,13 @@ def _htpasswd(path: str, lines: list[str]) -> Iterator[_Entry]:
     for number, line in enumerate(lines, 1):
         fields = line.strip().split(":")
         if len(fields) > 1 and not line.startswith("#"):
-            yield _Entry(fields[0], f"{path}:{number}", fields[-1], hashed=_HASHED.match(fields[-1]) is not None)
+            hashed = _HASHED.match(fields[-1]) is not None or _is_locked(path, fields[-1])
+            yield _Entry(fields[0], f"{path}:{number}", fields[-1], hashed=hashed)
+
+
+def _is_locked(path: str, secret: str) -> bool:
+    """Whether a field that no hash is equal to stands where only hashes are read."""
+    return "htpasswd" in path and secret[:1] in ("!", "*")
 
 
 def _secrets(path: str, lines: list[str]) -> Iterator[_Entry]:

@@ -1,7 +1,8 @@
 """What settings files let TLS offer: protocol versions and ciphers of servers and of the libraries below them.
 
 1. Only what a file says is judged; what a program does by itself is another version's matter.
-2. A name that is taken away (``!RC4``, ``-SSLv3``) is not offered.
+2. The lowest version of openssl.cnf is a setting of its own, which another control asks.
+3. A name that is taken away (``!RC4``, ``-SSLv3``) is not offered.
 
 Sources: openssl ciphers(1) and config(5), GnuTLS priority strings, and the manuals of the servers named here.
 """
@@ -63,7 +64,7 @@ _RULES = (
     ),
     _Rule(
         ("/etc/ssl/openssl.cnf", "/etc/ssl/openssl.cnf.d/*", "/etc/pki/tls/openssl.cnf"),
-        {"minprotocol": _P, "protocol": _P, "tls.minprotocol": _P, "cipherstring": _C},
+        {"cipherstring": _C, "ciphersuites": _C},
     ),
     _Rule(("/etc/gnutls/config",), {"system": _C, "default-priority-string": _C}),
     _Rule(("/etc/crypto-policies/config", "/etc/crypto-policies/state/current"), {"": _Kind.POLICY}),

@@ -13,37 +13,19 @@ from collections.abc import Callable
 
 from holdfast_core.baseline.probes import Setting, Syntax
 from holdfast_probe.case import Case
+from holdfast_probe.edited import EditedFiles
 from holdfast_probe.editor import CannotMend, Editor
 from holdfast_probe.files.settings import PAIR, SECTION, SSHD_LINE, Value, lines_of, values_in, words_of
-from holdfast_probe.roots import Missing
 
 _SEPARATORS = re.compile(r"([,;:\s]+)")
 _COMMENT = re.compile(r"\s#")
 _UCI_OPTION = re.compile(r"(\s*(?:option|list)\s+\S+\s+)")
 
 
-class _Edited:
-    """The settings files of a root as edited so far."""
-
-    def __init__(self, editor: Editor) -> None:
-        self._editor = editor
-
-    def read(self, path: str) -> bytes:
-        """See `Source`."""
-        content = self._editor.read(path)
-        if content is None:
-            raise Missing(path)
-        return content
-
-    def glob(self, pattern: str) -> tuple[str, ...]:
-        """See `Source`."""
-        return self._editor.root.glob(pattern)
-
-
 def mend_setting(case: Case, editor: Editor, spec: Setting) -> None:
     """Give `spec.key` an accepted value in every file that the probe judges."""
     for path in case.root.glob(spec.file):
-        source = _Edited(editor)
+        source = EditedFiles(editor)
         wrong = [value for value in values_in(source, spec, path) if not spec.accepts(value.text)]
         # The last line first, so that a line that is added does not move those still to be changed.
         for value in sorted(wrong, key=lambda each: (each.line, each.section_line), reverse=True):
@@ -56,7 +38,7 @@ def mend_setting(case: Case, editor: Editor, spec: Setting) -> None:
 
 
 def _put_right(editor: Editor, spec: Setting, value: Value) -> None:
-    source = _Edited(editor)
+    source = EditedFiles(editor)
     lines = lines_of(source, value.path)
     new = _accepted(spec, value)
     # A last line without its newline keeps to that, unless another one follows it now.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from holdfast_core.baseline.probes import (
     Absent,
+    CoreFiles,
     FileMode,
     Setting,
     Setuid,
@@ -12,6 +13,7 @@ from holdfast_core.baseline.probes import (
     WorldWritable,
     WritableList,
 )
+from holdfast_probe.files.mend_leftovers import mend_leftovers
 from holdfast_probe.files.mend_modes import (
     mend_file_mode,
     mend_setuid,
@@ -25,6 +27,7 @@ from holdfast_probe.mend import Mends
 
 MENDS: Mends = {
     Absent: mend_absent,
+    CoreFiles: mend_leftovers,
     FileMode: mend_file_mode,
     Setting: mend_setting,
     Setuid: mend_setuid,

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import Protocol
 
 import msgspec
 
 from holdfast_core.baseline.probes import Setting, Syntax
 from holdfast_probe.case import Case
+from holdfast_probe.edited import Source
 from holdfast_probe.roots import Unreadable
 from holdfast_probe.sight import Sight, judged, not_applicable
 
@@ -26,16 +26,6 @@ _MOST_FILES = 64
 SSHD_LINE = re.compile(r"\s*([A-Za-z0-9]+)(?:\s*=\s*|\s+)(.*)")
 PAIR = re.compile(r"\s*([^\s=:#;\[]+)(\s*[=:]\s*|\s+)(.*)")
 SECTION = re.compile(r"\s*\[([^\]]*)\]\s*$")
-
-
-class Source(Protocol):
-    """Where the text of settings files comes from: a root, or a view of it in which edits have been made."""
-
-    def read(self, path: str) -> bytes:
-        """The content of a file. Raises `Missing` or `Unreadable`."""
-
-    def glob(self, pattern: str) -> tuple[str, ...]:
-        """The existing paths that match."""
 
 
 class Value(msgspec.Struct, frozen=True):
