@@ -46,7 +46,7 @@ def test_a_failure_tells_what_was_seen_why_it_matters_and_what_to_do() -> None:
         "seen: /etc/a b%:12: open",
         "seen: /etc/shadow has mode 0666",
         "seen: no path at all",
-        "why: Rationale of FS-01.",
+        "why: Asked of every Linux IoT device. Rationale of FS-01.",
         "fix: Remedy of FS-01.",
     ]
 

@@ -119,6 +119,12 @@ class Entry(msgspec.Struct, frozen=True):
         """Whether it is a failure that nobody answers for."""
         return self.outcome is Outcome.FAIL and self.waiver is None
 
+    @property
+    def matters(self) -> str:
+        """Why it is asked of this device, and why that matters, each sentence once."""
+        rationale = self.why or (self.advice.rationale if self.advice is not None else "")
+        return self.asked.because if rationale in self.asked.because else f"{self.asked.because} {rationale}"
+
 
 class Asked(msgspec.Struct, frozen=True):
     """One of the questions that every model answers."""

@@ -79,7 +79,7 @@ def _body(entry: Entry) -> str:
         f"severity: {entry.severity.value}",
         *(f"seen: {item}" for item in entry.proof),
         *([f"change: {change}"] if change else []),
-        f"why: {entry.why}",
+        f"why: {entry.matters}",
         f"fix: {entry.remedy}",
     ]
     return "\n".join(rows)

@@ -76,7 +76,6 @@ def page(document: Document) -> str:
         catalogues=_CATALOGUES,
         at_length=AT_LENGTH,
         again=_again(document),
-        told=_told,
         lead=_lead,
     )
     return text
@@ -136,12 +135,6 @@ def _moved(document: Document) -> list[tuple[str, list[Entry]]]:
     order = (Change.NEW, Change.CHANGED, Change.LOST, Change.EXCUSED, Change.FIXED)
     groups = ((c.value, [e for e in document.judged if e.shift is not None and e.shift.change is c]) for c in order)
     return [(name, entries) for name, entries in groups if entries]
-
-
-def _told(entry: Entry) -> str:
-    """Why it is asked of this device, and why that matters, each sentence once."""
-    rationale = entry.why or (entry.advice.rationale if entry.advice is not None else "")
-    return entry.asked.because if rationale in entry.asked.because else f"{entry.asked.because} {rationale}"
 
 
 def _lead(entry: Entry) -> str:

@@ -147,7 +147,7 @@ def _finding(number: int, entry: Entry) -> None:
         show(("seen: ", "dim"), proof, indent=5)
     if hidden := _hidden(entry.proof[SEEN:]):
         show((f"and {hidden} more", "dim"), indent=5)
-    show(("why:  ", "dim"), entry.why, indent=5)
+    show(("why:  ", "dim"), entry.matters, indent=5)
     show(("fix:  ", "bold"), entry.remedy, indent=5)
     advice = entry.advice
     if advice is not None and (advice.reboot or advice.may_brick):
