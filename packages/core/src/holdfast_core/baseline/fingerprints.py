@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 
 _PATH = re.compile(r"/[^\s:,;]*")
+_SETTING = re.compile(r"([A-Za-z_][^\s=]*)(?: = | is ')")
 
 
 def path_of(item: str) -> str | None:
@@ -17,7 +18,8 @@ def path_of(item: str) -> str | None:
 
 def subject(item: str) -> str:
     """What an item of proof is about: its path, the name of its setting, or all of it."""
-    return path_of(item) or item.split(" = ", 1)[0]
+    setting = _SETTING.match(item)
+    return path_of(item) or (setting[1] if setting else item)
 
 
 def fingerprint(control: str, proof: Iterable[str]) -> str:
