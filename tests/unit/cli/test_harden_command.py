@@ -193,6 +193,10 @@ def findings(**outcomes: Outcome) -> Findings:
     return Findings(digest_of(b"p"), tuple(told))
 
 
+def nothing(_: frozenset[str]) -> set[str]:
+    return set()
+
+
 def fine() -> Health:
     return Health(ok=True)
 
@@ -218,7 +222,7 @@ def test_a_step_that_stops_the_essential_function_is_undone_and_the_rest_goes_on
         return Health(ok=not stopped, detail="No process named camera runs." if stopped else "")
 
     after = findings(AA_01=Outcome.PASS, AA_02=Outcome.FAIL, AA_03=Outcome.PASS, BB_01=Outcome.PASS)
-    made = carry_out(tree, CHANGES, look=Looks(BEFORE, after), ask=ask)
+    made = carry_out(tree, CHANGES, look=Looks(BEFORE, after), ask=ask, settle=nothing)
     assert made.steps == ("AA-01", "AA-03")
     assert [dropped.control for dropped in made.dropped] == ["AA-02"]
     assert "No process named camera runs. The step was undone." in made.dropped[0].why
@@ -228,7 +232,7 @@ def test_a_step_that_stops_the_essential_function_is_undone_and_the_rest_goes_on
 
 def test_a_device_that_is_not_well_is_not_hardened(tree: Path) -> None:
     with pytest.raises(WorldError) as raised:
-        carry_out(tree, CHANGES, look=Looks(), ask=lambda: Health(ok=False, detail="Nothing answers."))
+        carry_out(tree, CHANGES, look=Looks(), ask=lambda: Health(ok=False, detail="Nothing answers."), settle=nothing)
     assert raised.value.code == "harden.unwell"
     assert modes(tree) == (0o644, 0o666)
 
@@ -246,7 +250,7 @@ def test_a_device_that_is_not_well_is_not_hardened(tree: Path) -> None:
 )
 def test_what_the_second_audit_does_not_praise_is_undone_as_a_whole(tree: Path, after: Findings) -> None:
     with pytest.raises(WorldError) as raised:
-        carry_out(tree, CHANGES, look=Looks(BEFORE, after), ask=fine)
+        carry_out(tree, CHANGES, look=Looks(BEFORE, after), ask=fine, settle=nothing)
     assert raised.value.code == "harden.not_met"
     assert modes(tree) == (0o644, 0o666)
     assert (tree / "etc/group").read_text() == "root:x:0:\n"
@@ -255,11 +259,26 @@ def test_what_the_second_audit_does_not_praise_is_undone_as_a_whole(tree: Path, 
 @needs_root
 def test_an_error_in_the_middle_undoes_everything(tree: Path) -> None:
     with pytest.raises(IndexError):
-        carry_out(tree, CHANGES, look=Looks(BEFORE), ask=fine)
+        carry_out(tree, CHANGES, look=Looks(BEFORE), ask=fine, settle=nothing)
     assert modes(tree) == (0o644, 0o666)
 
 
 @needs_root
 def test_all_that_was_well_stays(tree: Path) -> None:
-    made = carry_out(tree, CHANGES, look=Looks(BEFORE, AFTER), ask=fine)
+    made = carry_out(tree, CHANGES, look=Looks(BEFORE, AFTER), ask=fine, settle=nothing)
     assert (made.steps, made.dropped, made.asked_health) == (("AA-01", "AA-02", "AA-03"), (), True)
+
+
+@needs_root
+def test_what_only_a_new_start_brings_into_force_stays_and_is_told(tree: Path) -> None:
+    after = findings(AA_01=Outcome.PASS, AA_02=Outcome.FAIL, AA_03=Outcome.PASS, BB_01=Outcome.PASS)
+    asked: list[frozenset[str]] = []
+
+    def by_files(names: frozenset[str]) -> set[str]:
+        asked.append(names)
+        return set(names)
+
+    made = carry_out(tree, CHANGES, look=Looks(BEFORE, after), ask=fine, settle=by_files)
+    assert asked == [frozenset({"AA-02"})]
+    assert made.later == ("AA-02",)
+    assert modes(tree) == (0o640, 0o664)

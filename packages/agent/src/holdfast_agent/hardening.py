@@ -4,7 +4,8 @@
    for a model stands in no plan. What could brick is never done from afar, what takes a reboot only where it may.
 2. The probes and mends are the shipped ones, also where a plan brings probes of its own.
 3. Nothing is begun on a device whose essential function does not go on, or that cannot tell.
-4. A change counts only if the control then passes and the function still goes on; then the trial begins (`confirm`).
+4. A change counts only if the control then passes, or will once everything was started anew, and the function still
+   goes on; then the trial begins (`confirm`).
 5. Nothing is restarted: programs that run read a changed setting at their next start, and the report says so.
 """
 
@@ -92,12 +93,10 @@ def make(trial: confirm.Trial, plan: Plan | None, config: Config, clock: Clock) 
         apply(Path(config.root), trial.changes)
         plan = _require_well(plan, config, clock)
         control = _known(trial.control)
-        seen = _look(control, plan, config) if control is not None else None
+        met = control is not None and _met(control, plan, config)
     except (ChangeRefused, Refusal) as error:
         return confirm.ApplyFailed(error.sentence)
-    if seen is None or seen.outcome is not Outcome.PASS:
-        return confirm.ApplyFailed(f"{trial.control} was not met by the change.")
-    return confirm.Applied()
+    return confirm.Applied() if met else confirm.ApplyFailed(f"{trial.control} was not met by the change.")
 
 
 def take_back(changes: tuple[Change, ...], config: Config) -> confirm.Undone:
@@ -138,6 +137,15 @@ def _known(name: ControlId) -> Control | None:
     from holdfast_probe.catalogue import shipped_catalogue  # noqa: PLC0415  (only a change pays for it)
 
     return next((entry for entry in shipped_catalogue().controls if entry.id == name), None)
+
+
+def _met(control: Control, plan: Plan, config: Config) -> bool:
+    """Whether the control passes, or will once everything that runs was started anew."""
+    from holdfast_probe.settling import settled  # noqa: PLC0415  (only a change pays for it)
+
+    if _look(control, plan, config).outcome is Outcome.PASS:
+        return True
+    return control.id in settled(Path(config.root), [control], plan)
 
 
 def _look(control: Control, plan: Plan, config: Config) -> Finding:

@@ -5,8 +5,8 @@
 2. A journal beside the change set is there from before the first touch until all is well or all is undone. Where it is
    found, a run was killed in the middle: only ``--undo`` goes on from there.
 3. On a running system the essential function is asked before, and after every step; a step that stops it is undone.
-4. Afterwards the tree is audited again: every control of a step must pass, and none that passed may do worse. Otherwise
-   everything is undone.
+4. Afterwards the tree is audited again: every control of a step must pass, on a running system at least by what its
+   files say, and none that passed may do worse. Otherwise everything is undone.
 """
 
 from __future__ import annotations
@@ -53,12 +53,15 @@ class Made(msgspec.Struct, frozen=True):
 
     steps: tuple[ControlId, ...]
     dropped: tuple[Dropped, ...]
+    later: tuple[ControlId, ...]
+    """Those of `steps` that are met once everything that runs was started anew."""
     asked_health: bool
     """Whether the essential function was asked before and after every step."""
 
 
 Look = Callable[[], Findings]
 Ask = Callable[[], Health | None]
+Settle = Callable[[frozenset[ControlId]], set[ControlId]]
 
 
 def applied(session: Session, tree: Path, file: Path) -> Exit:
@@ -84,7 +87,7 @@ def applied(session: Session, tree: Path, file: Path) -> Exit:
             return look(root, changes.plan, catalogue)
 
     with _journalled(file, digest_of(data), tree):
-        made = carry_out(tree, changes, look=again, ask=_asking(tree, changes))
+        made = carry_out(tree, changes, look=again, ask=_asking(tree, changes), settle=_settling(tree, changes))
     show_made(session, made, str(file), str(tree))
     return Exit.FINDINGS if made.dropped else Exit.FINE
 
@@ -110,7 +113,7 @@ def undone(session: Session, tree: Path, file: Path) -> Exit:
     return Exit.FINDINGS if left else Exit.FINE
 
 
-def carry_out(tree: Path, changes: ChangeSet, *, look: Look, ask: Ask) -> Made:
+def carry_out(tree: Path, changes: ChangeSet, *, look: Look, ask: Ask, settle: Settle) -> Made:
     """Make `changes` on `tree` (rules 1, 3 and 4).
 
     Args:
@@ -118,6 +121,7 @@ def carry_out(tree: Path, changes: ChangeSet, *, look: Look, ask: Ask) -> Made:
         changes: what to make.
         look: audits the tree by the change set's plan.
         ask: whether the essential function goes on; `None` where nobody can say.
+        settle: which of these controls the files meet, whatever runs.
 
     Raises:
         WorldError: ``harden.changed_meanwhile``, ``harden.already``, ``harden.essential``, ``harden.unwell``,
@@ -140,14 +144,17 @@ def carry_out(tree: Path, changes: ChangeSet, *, look: Look, ask: Ask) -> Made:
                 dropped.append(Dropped(step.control, why))
             else:
                 made.append(step)
-        faults = worse(before, look(), frozenset(step.control for step in made))
+        after = look()
+        met = {each.control for each in after.findings if each.outcome is Outcome.PASS}
+        later = settle(frozenset(step.control for step in made) - met)
+        faults = worse(before, after, frozenset(step.control for step in made) - later)
     except BaseException:
         changing.undo(tree, changes.changes)
         raise
     if faults:
         left = changing.undo(tree, changes.changes)
         raise _not_met(faults, left)
-    return Made(tuple(step.control for step in made), tuple(dropped), well is not None)
+    return Made(tuple(step.control for step in made), tuple(dropped), tuple(sorted(later)), well is not None)
 
 
 def require_as_planned(tree: Path, changes: ChangeSet) -> None:
@@ -222,6 +229,18 @@ def _not_met(faults: list[Finding], left: tuple[str, ...]) -> WorldError:
         f"After the changes it was worse or not yet good, so all of them were undone ({told}).{kept}",
         remedy="Leave the named control out (plan with --control), or meet it by hand.",
     )
+
+
+def _settling(tree: Path, changes: ChangeSet) -> Settle:
+    """How controls are settled by files: on the running system only, for a folder has been judged by them already."""
+    if tree.resolve() != Path("/"):
+        return lambda _: set()
+    from holdfast.adapters.system import SystemClock  # noqa: PLC0415  (rule 3 of the package)
+    from holdfast_probe.catalogue import shipped_catalogue  # noqa: PLC0415
+    from holdfast_probe.settling import settled  # noqa: PLC0415
+
+    known, now = shipped_catalogue().controls, SystemClock().now()
+    return lambda names: settled(tree, [each for each in known if each.id in names], changes.plan, now=now)
 
 
 def _asking(tree: Path, changes: ChangeSet) -> Ask:

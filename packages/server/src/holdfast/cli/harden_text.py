@@ -82,7 +82,8 @@ def show_made(session: Session, made: Made, file: str, tree: str) -> None:
         emit(made)
         return
     for control in made.steps:
-        words(("✓ ", "green"), f"{control} is met.")
+        when = "will be met once what runs was started anew" if control in made.later else "is met"
+        words(("✓ ", "green"), f"{control} {when}.")
     for dropped in made.dropped:
         words(("✗ ", "red"), f"{dropped.control} was not changed: {dropped.why}")
     asked = "The essential function worked before and after every step." if made.asked_health else ""
