@@ -68,8 +68,8 @@ class WebAdministration(Probe, frozen=True, tag="web_administration"):
 class Broker(Probe, frozen=True, tag="broker"):
     """No message broker that is started lets anybody in without a password, a certificate or a plugin that decides.
 
-    mosquitto is read; of another broker it is unknown; none started: not applicable. Before its version 2, mosquitto let
-    anybody in unless it was told otherwise: a port that says nothing of it leaves it unknown.
+    mosquitto is read; of another broker it is unknown; none started: not applicable. Before version 2, mosquitto
+    let anybody in unless it was told otherwise: a port that says nothing of it leaves it unknown.
     """
 
 
