@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -238,3 +239,26 @@ def mended(tree: Path, spec: Any) -> None:
     editor = Editor(root)
     mend(Case(root, a_plan()), editor, spec)
     apply(tree, editor.changes())
+
+
+@pytest.mark.parametrize("how", ["fifo", "loop", "huge", "folder", "noise"])
+def test_hostile_settings_hang_nothing_raise_nothing_and_pass_nothing(tmp_path: Path, how: str) -> None:
+    files = [LIST, STANZA, CONF, "/etc/opkg.conf", "/etc/apk/repositories", RAUC, "/etc/swupdate.cfg"]
+    files += ["/etc/mender/mender.conf", "/ostree/repo/config", "/etc/crontabs/root"]
+    for name in files:
+        path = tmp_path / name[1:]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if how == "fifo":
+            os.mkfifo(path)
+        elif how == "loop":
+            path.symlink_to(path.name)
+        elif how == "huge":
+            path.write_bytes(b"")
+            os.truncate(path, 1 << 33)
+        elif how == "folder":
+            path.mkdir()
+        else:
+            path.write_bytes(b'deb [trusted=\xff http://"{{{[[\n' * 9000)
+    for check in UpdateCheck:
+        assert ask(tmp_path, Updater(check=check)).outcome in (UNKNOWN, FAIL)
+    assert ask(tmp_path, FEEDS).outcome in (UNKNOWN, FAIL)

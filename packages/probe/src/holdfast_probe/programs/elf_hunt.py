@@ -45,6 +45,20 @@ class _Crew:
         self.loose = LoosePaths(root)
 
 
+class _Reading:
+    """Reads one file and counts the bytes, which the walk's budget is charged with."""
+
+    def __init__(self, file: Opened) -> None:
+        self._file = file
+        self.count = 0
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """At most `size` bytes from `offset`."""
+        data = self._file.read_at(offset, size)
+        self.count += len(data)
+        return data
+
+
 class ElfFactsHunt(Hunt):
     """Programs and libraries without a property; the first of an audit reads for the others."""
 
@@ -90,11 +104,12 @@ class ElfFactsHunt(Hunt):
         """Read one file for every hunt; what is no ELF, or is a module, object or core, is not asked."""
         if bytes(file.head[:4]) != b"\x7fELF":
             return 0
-        facts = read_elf(bytes(file.head[:_HEAD]), file.read_at)
+        reading = _Reading(file)
+        facts = read_elf(bytes(file.head[:_HEAD]), reading.read_at)
         if facts is None or facts.kind in (ET_EXEC, ET_DYN):
             for hunt in self._crew.hunts:
                 hunt.judge(path, facts)
-        return 0
+        return reading.count
 
     def judge(self, path: str, facts: ElfFacts | None) -> None:
         """Judge one file; `None` where its headers are broken."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import msgspec
 
 from holdfast_probe.programs.stanzas import stanzas
-from holdfast_probe.roots import Missing, Root, Unreadable
+from holdfast_probe.roots import FILE_BYTES, Missing, Root, Unreadable
 from holdfast_probe.services.texts import fitting
 
 _DATABASE_BYTES = 24 * 1024 * 1024
@@ -38,10 +38,10 @@ def installed(root: Root) -> tuple[Package, ...]:
 
 def _from_status(root: Root) -> Iterator[Package]:
     """The databases of dpkg and opkg, which are written alike."""
-    for path in fitting(root, *_STATUS, _DISTROLESS):
-        if path.endswith(".md5sums"):
-            continue
-        for entry in stanzas(root.read(path, limit=_DATABASE_BYTES), "Package", "Version", "Status"):
+    small = [path for path in fitting(root, _DISTROLESS) if not path.endswith(".md5sums")]
+    for path in (*fitting(root, *_STATUS), *small):
+        limit = _DATABASE_BYTES if path in _STATUS else FILE_BYTES
+        for entry in stanzas(root.read(path, limit=limit), "Package", "Version", "Status"):
             state = entry.get("Status", "install ok installed").split()
             if "Package" in entry and state[-1:] == ["installed"]:
                 yield Package(entry["Package"], entry.get("Version", ""))

@@ -20,7 +20,8 @@ from holdfast_probe.sight import Sight, failed, judged, not_applicable, passed, 
 
 LIST_PATHS = ("/usr/share/sbom/*", "/usr/lib/sbom/*", "/etc/sbom/*", "/usr/share/doc/sbom/*")
 """Where builds leave their parts list."""
-_LIST_BYTES = 16 * 1024 * 1024
+_LIST_BYTES = 8 * 1024 * 1024
+_MOST_LISTS = 8
 _MOST_PARTS = 100_000
 _MOST_DEPTH = 16
 _TOOLS = (
@@ -90,7 +91,7 @@ def _difference(package: Package, parts: dict[str, set[str]], path: str) -> str:
 
 def _first_list(root: Root, paths: list[str]) -> tuple[dict[str, set[str]], str]:
     """The versions by name of the first file that is a parts list. Raises `Unreadable` where none is."""
-    for path in paths:
+    for path in paths[:_MOST_LISTS]:
         try:
             found = msgspec.json.decode(root.read(path, limit=_LIST_BYTES), type=_List)
         except (msgspec.MsgspecError, RecursionError):

@@ -17,7 +17,7 @@ from holdfast_probe.statements import build_manifest, see_manifest
 
 FILE_FACT = "file:"
 """Facts of this name give the digest of a file."""
-_BUILT_BYTES = 64 * 1024 * 1024
+_BUILT_BYTES = 16 * 1024 * 1024
 
 
 def stated(case: Case, fact: str, why: str) -> Sight:

@@ -21,7 +21,7 @@ from holdfast_probe.roots import Root
 from holdfast_probe.services.texts import fitting
 from holdfast_probe.sight import Sight, judged, not_applicable
 
-_CLEAR = re.compile(r"\b(http|ftp|tftp)://(?:[^\s/@\"']{0,256}@)?([^\s/:\"'\];]{1,256})", re.IGNORECASE)
+_CLEAR = re.compile(r"\b(http|ftp|tftp)://(?:[^\s/@\"']{0,256}@)?([^\s/:\"'\];]{0,256})", re.IGNORECASE)
 _LOCAL = re.compile(r"localhost|127\.[0-9.]+|\[?::1\]?", re.IGNORECASE)
 _BLIND = (
     (re.compile(r"(verify-peer\"?\s+\"?)(false|0|no)\b", re.IGNORECASE), "true"),
@@ -89,7 +89,11 @@ def _faults(path: str, text: str) -> Iterator[Found]:
             continue
         for match in _CLEAR.finditer(plain):
             if not _LOCAL.fullmatch(match.group(2)):
-                yield Found(path, number, f"fetches over {match.group(1).lower()} from {match.group(2)[:80]}")
+                yield Found(
+                    path,
+                    number,
+                    f"fetches over {match.group(1).lower()} from {match.group(2)[:80] or 'no host that can be read'}",
+                )
         if any(pattern.search(plain) for pattern, _ in _BLIND):
             yield Found(path, number, "lets the server go unproven")
 
