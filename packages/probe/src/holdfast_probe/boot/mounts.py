@@ -49,9 +49,8 @@ def see_mount(case: Case, spec: Mount) -> Sight:
     mounts = case.once(mounts_at_boot)
     if mounts is None:
         return unknown(f"There is no {_RUNNING if case.root.live else FSTAB}.")
-    path = case.root.real(spec.path)
-    mounted = _under(mounts, path)
-    if mounted is None or (mounted.path == "/" and path != "/"):
+    mounted = _own(mounts, case.root.real(spec.path))
+    if mounted is None:
         why = f"{spec.path} is not a mount of its own"
         return failed([why]) if spec.own else not_applicable(f"{why}.")
     absent = [option for option in spec.options if not _has(mounted, option)]
@@ -67,14 +66,15 @@ def _has(mounted: Mounted, option: str) -> bool:
     return option in mounted.options
 
 
-def _under(mounts: list[Mounted], path: str) -> Mounted | None:
-    """The mount that `path` lies on: the deepest, and of several at one place the last."""
+def _own(mounts: list[Mounted], path: str) -> Mounted | None:
+    """The deepest mount that `path` lies on, of several at one place the last; `None` if that is the root's."""
     best: Mounted | None = None
     for mounted in mounts:
         inside = mounted.path in ("/", path) or path.startswith(mounted.path + "/")
         if inside and (best is None or len(mounted.path) >= len(best.path)):
             best = mounted
-    return best
+    on_root = best is not None and best.path == "/"
+    return None if on_root and path != "/" else best
 
 
 def mounts_at_boot(root: Root) -> list[Mounted] | None:
@@ -124,8 +124,8 @@ def mend_mount(case: Case, editor: Editor, spec: Mount) -> None:
     """Add the missing options to the line of ``/etc/fstab`` that mounts the path."""
     if see_mount(case, spec).outcome in {Outcome.PASS, Outcome.NOT_APPLICABLE}:
         return
-    path, mounts = case.root.real(spec.path), case.once(mounts_at_boot)
-    mounted = _under(mounts or [], path)
+    mounts = case.once(mounts_at_boot)
+    mounted = _own(mounts or [], case.root.real(spec.path))
     if any(option.endswith("=") for option in spec.options):
         raise CannotMend(FSTAB, "how much room a mount may take is for a person to say")
     text = (editor.read(FSTAB) or b"").decode("utf-8", "surrogateescape")
