@@ -76,7 +76,7 @@ def test_everything_that_was_given_is_on_the_page() -> None:
         earlier=as_earlier(audit_of(findings(["FS-01"], ["FS-02"]), target=FOLDER)),
     )
     text = page(made)
-    for told in ("Two questions first", "Can it prove its integrity?", "jffs2", "not understood", "0x2000", "idle"):
+    for told in ("Two questions first", "Can it prove its integrity?", "jffs2", "not understood", "4,096", "idle"):
         assert told in text
     assert "The earlier audit looked at /srv/root." in text
     assert re.search(r"<b>2</b> new", text)

@@ -39,6 +39,7 @@ class Seen(msgspec.Struct, frozen=True):
     """One part of what was audited: a file system, a kernel, a header."""
 
     name: str
+    """Where it is: ``gzip at 0x40 > squashfs at 0x120000``."""
     kind: str
     offset: int
     size: int
@@ -52,7 +53,7 @@ class Target(msgspec.Struct, frozen=True):
     name: str
     kind: Literal["system", "folder", "image", "manifest"]
     parts: tuple[Seen, ...] = ()
-    """What an image is made of, in the order of its offsets."""
+    """What an image is made of, in the order in which it was found."""
     trouble: str = ""
     """Why nothing of it could be looked at, where that is so."""
 

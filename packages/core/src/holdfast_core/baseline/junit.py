@@ -92,7 +92,7 @@ def _told(document: Document) -> str:
         f"coverage {document.coverage:.0%}: {document.decided} of {document.asked} controls were decided",
         *([document.target.trouble] if document.target.trouble else []),
         *(
-            f"not understood: {part.name} ({part.kind}) at byte {part.offset}. {part.sentence}"
+            f"not understood: {part.name} ({part.kind}). {part.sentence}"
             for part in document.target.parts
             if not part.understood
         ),

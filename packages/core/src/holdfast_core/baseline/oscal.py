@@ -97,7 +97,7 @@ class _Writer:
             _prop("asked", str(document.asked)),
             _prop("decided", str(document.decided)),
             _prop("catalogue-digest", document.catalogue.digest),
-            *(_prop("not-understood", f"{part.name} ({part.kind}) at byte {part.offset}") for part in gaps),
+            *(_prop("not-understood", f"{part.name} ({part.kind})") for part in gaps),
         ]
 
     def _component(self) -> dict[str, Any]:

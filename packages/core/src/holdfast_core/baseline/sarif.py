@@ -78,7 +78,7 @@ def sarif(document: Document, *, root_uri: str) -> dict[str, Any]:
 def _invocation(document: Document) -> dict[str, Any]:
     """How the audit went (SARIF §3.20)."""
     gaps = [
-        f"{part.name} ({part.kind}, at byte {part.offset}) was not understood. {part.sentence}".rstrip()
+        f"{part.name} ({part.kind}) was not understood. {part.sentence}".rstrip()
         for part in document.target.parts
         if not part.understood
     ]

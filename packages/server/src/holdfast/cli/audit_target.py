@@ -44,7 +44,4 @@ def opened(path: Path) -> Iterator[Opened]:
 
 
 def _seen(parts: tuple[Part, ...]) -> tuple[Seen, ...]:
-    return tuple(
-        Seen(part.name, part.kind, part.offset, part.size, part.understood, part.sentence)
-        for part in sorted(parts, key=lambda part: part.offset)
-    )
+    return tuple(Seen(part.name, part.kind, part.offset, part.size, part.understood, part.sentence) for part in parts)

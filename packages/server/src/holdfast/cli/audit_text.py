@@ -81,15 +81,14 @@ def _parts(document: Document) -> None:
     heading("What it is made of")
     rows: list[Sequence[Piece]] = [
         (
-            f"{part.offset:#x}",
-            f"{part.size:,}" if part.size else "",
             part.kind,
+            f"{part.size:,}" if part.size else "",
             "" if part.understood else ("not understood", "yellow"),
-            f"{part.name} {part.sentence}".strip(),
+            f"{part.name}: {part.sentence}" if part.sentence else part.name,
         )
         for part in document.target.parts
     ]
-    table(("at", "bytes", "kind", "", "what it is"), rows, fold=("what it is",))
+    table(("kind", "bytes", "", "where, and what"), rows, fold=("where, and what",))
 
 
 def _questions(document: Document) -> None:
