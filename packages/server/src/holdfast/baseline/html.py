@@ -84,7 +84,7 @@ def page(document: Document) -> str:
 def verdict(document: Document) -> tuple[str, str]:
     """How it stands, as a tone (``bad``, ``warn``, ``blind``, ``good``) and a sentence."""
     if document.target.trouble:
-        return "blind", f"Nothing of it could be looked at. {document.target.trouble}"
+        return "blind", "Nothing of it could be looked at."
     if not document.decided:
         return "blind", "Not one control could be decided, so nothing is known of its hardening."
     failed, unknown = document.failed(), document.undecided()

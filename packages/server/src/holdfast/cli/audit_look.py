@@ -60,7 +60,7 @@ def _answers(model: DeviceModel, now: Instant) -> tuple[Answer, ...]:
 
 def _look(what: Opened, plan: Plan, given: Given, now: Instant) -> Findings:
     if what.root is None:
-        blind = (Finding(name, Outcome.UNKNOWN, reason=what.target.trouble) for name in plan.controls)
+        blind = (Finding(name, Outcome.UNKNOWN, reason=_NO_LOOK) for name in plan.controls)
         return Findings(digest_of(canonical(plan)), tuple(blind))
     probes = {control.id: control.probe for control in shipped_catalogue().controls}
     asked = [(name, probe) for name in plan.controls if (probe := probes[name]) is not None]
@@ -74,3 +74,6 @@ def _look(what: Opened, plan: Plan, given: Given, now: Instant) -> Findings:
             now=now,
             progress=lambda stage, done: advance(done) if stage == "files" else None,
         )
+
+
+_NO_LOOK = "Nothing of the target could be looked at."

@@ -40,7 +40,8 @@ def show_audit(document: Document, *, everything: bool) -> None:
         rows = [(word(e.severity.value), e.control, e.reason) for e in failed[WORST:]]
         table(("severity", "control", "what is wrong"), rows, fold=("what is wrong",))
     _waivers(document)
-    _undecided(document.undecided(), everything=everything)
+    if not document.target.trouble:
+        _undecided(document.undecided(), everything=everything)
     if everything:
         _rest(document)
 
