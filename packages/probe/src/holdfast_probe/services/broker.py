@@ -79,10 +79,15 @@ def _doors(root: Root) -> tuple[_Door, list[_Door], bool]:
             written = f"{parts[1]}:{parts[0]}" if parts[1] else parts[0]
             doors.append(_Door(where, local=at("mosquitto", "tcp", written, 1883, where).local))
         elif key == "per_listener_settings":
-            apart = truthy(value)
+            apart = yes(value)
         elif key == "allow_anonymous":
             mine = door if apart else every
-            mine.anonymous, mine.anonymous_at = truthy(value), where
+            mine.anonymous, mine.anonymous_at = yes(value), where
         elif key == "require_certificate":
-            door.certified = truthy(value)
+            door.certified = yes(value)
     return every, doors, apart
+
+
+def yes(value: str) -> bool:
+    """Whether a setting is on: its first word counts, as mosquitto has it."""
+    return truthy(value.partition(" ")[0])

@@ -20,7 +20,6 @@ from holdfast_probe.services.filters import Chain
 from holdfast_probe.services.firewall import loaded
 from holdfast_probe.services.listen_common import settings
 from holdfast_probe.services.log_files import WRONG_BITS, open_files
-from holdfast_probe.services.texts import truthy
 from holdfast_probe.services.uci import sections
 from holdfast_probe.services.verbosity import chatty_lines
 from holdfast_probe.services.zones import PATH as UCI_FIREWALL
@@ -83,7 +82,7 @@ def _uci_policy(editor: Editor) -> None:
 def mend_broker(case: Case, editor: Editor, _spec: Broker) -> None:
     """Let mosquitto ask everybody who they are."""
     found = settings(case.root, *broker.FILES)
-    open_at = [where for key, value, where in found if key == "allow_anonymous" and truthy(value)]
+    open_at = [where for key, value, where in found if key == "allow_anonymous" and broker.yes(value)]
     if not open_at:
         raise CannotMend("/etc/mosquitto/mosquitto.conf", "nothing in it lets anybody in")
     for where in open_at:

@@ -158,7 +158,7 @@ def _rsyslog(root: Root, item: Started, rotated: Rotation) -> Logger:
 
 def _action(statement: str, where: str, *, secured: bool) -> tuple[Remote | None, str]:
     """Where a statement of rsyslog sends lines: another host, or a file."""
-    last = statement.split()[-1]
+    last = statement.rsplit(maxsplit=1)[-1]
     plain = "".join(statement.lower().split())
     if 'type="omfwd"' in plain or 'type="omrelp"' in plain:
         tls = 'streamdrivermode="1"' in plain or 'tls="on"' in plain or secured
@@ -170,8 +170,8 @@ def _action(statement: str, where: str, *, secured: bool) -> tuple[Remote | None
 
 def _takes_security(statement: str) -> bool:
     """Whether a selector takes the facilities of logins; a statement without a selector takes everything."""
-    takes = "." not in statement.split()[0] or statement.startswith("action(")
-    for part in statement.split()[0].split(";"):
+    takes = "." not in statement.split(maxsplit=1)[0] or statement.startswith("action(")
+    for part in statement.split(maxsplit=1)[0].split(";"):
         facilities, _, level = part.partition(".")
         if {"*", "auth", "authpriv"} & set(facilities.split(",")):
             takes = level != "none"
