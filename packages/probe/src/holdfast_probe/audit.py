@@ -15,6 +15,8 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
+import msgspec
+
 from holdfast_core.baseline.model import BuildManifest, ControlId, Findings, Plan
 from holdfast_core.baseline.probes import Either, Every, If, ProbeSpec, Simple, Unowned, parts
 from holdfast_core.kernel.digests import canonical, digest_of
@@ -22,13 +24,14 @@ from holdfast_core.kernel.errors import Bug, HoldfastError
 from holdfast_core.kernel.instants import Instant
 from holdfast_core.kernel.limits import LIMITS
 from holdfast_probe import boot, credentials, files, programs, services, statements
+from holdfast_probe.bookmark import Mark
 from holdfast_probe.budget import Budget
 from holdfast_probe.case import Case, Looks
 from holdfast_probe.hunt import Hunt, Hunts
 from holdfast_probe.roots import Root
 from holdfast_probe.sight import Sight, conditional, either, every, unknown
 from holdfast_probe.walk import Walked
-from holdfast_probe.whole import known_owners, whole_walk
+from holdfast_probe.whole import Sitting, known_owners, whole_walk
 
 Progress = Callable[[str, int], None]
 """Told a stage (``controls``, ``files``) and how many of it are done."""
@@ -78,6 +81,25 @@ def audit(
     Raises:
         Bug: ``audit.controls`` when a control is asked twice, or more than `LIMITS.findings` are asked.
     """
+    return sit(root, controls, plan, None, clock=clock, budget=budget, manifest=manifest, now=now, progress=progress)[0]
+
+
+def sit(
+    root: Root,
+    controls: Sequence[tuple[ControlId, ProbeSpec]],
+    plan: Plan,
+    sitting: Sitting | None,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    budget: Budget = Budget(),  # noqa: B008  (frozen)
+    manifest: BuildManifest | None = None,
+    now: Instant | None = None,
+    progress: Progress | None = None,
+) -> tuple[Findings, Mark | None]:
+    """As `audit`, but in sittings: its walk may be put down, and then the mark says where.
+
+    A control that the walk has not decided is `unknown` until the walk has ended.
+    """
     asked = sorted(controls, key=lambda pair: pair[0])
     if len({control for control, _ in asked}) != len(asked) or len(asked) > LIMITS.findings:
         raise Bug("audit.controls", "A control was asked twice, or too many were.", remedy="Report this.")
@@ -85,10 +107,12 @@ def audit(
     case = Case(root, plan, budget=budget, manifest=manifest, now=now)
     sights = _look(case, (part for part in simple if type(part) not in HUNTS), progress)
     walking = [part for part in simple if type(part) in HUNTS]
+    mark = None
     if walking:
-        sights.update(_walk(case, walking, clock=clock, progress=progress))
+        seen, mark = _walk(case, walking, sitting, clock=clock, progress=progress)
+        sights.update(seen)
     findings = tuple(_folded(spec, sights).finding(control) for control, spec in asked)
-    return Findings(plan=digest_of(canonical(plan)), findings=findings)
+    return Findings(plan=digest_of(canonical(plan)), findings=findings), mark
 
 
 def _folded(spec: ProbeSpec, sights: Mapping[Simple, Sight]) -> Sight:
@@ -127,9 +151,14 @@ def why(error: Exception) -> str:
 
 
 def _walk(
-    case: Case, walking: Sequence[Simple], *, clock: Callable[[], float], progress: Progress | None
-) -> dict[Simple, Sight]:
-    """The results of the probes that walk."""
+    case: Case,
+    walking: Sequence[Simple],
+    sitting: Sitting | None,
+    *,
+    clock: Callable[[], float],
+    progress: Progress | None,
+) -> tuple[dict[Simple, Sight], Mark | None]:
+    """The results of the probes that walk, and where the walk was put down."""
     root = case.root
     known, gap = known_owners(root)
     sights: dict[Simple, Sight] = {}
@@ -148,10 +177,25 @@ def _walk(
         clock=clock,
         known=known,
         progress=None if progress is None else partial(progress, "files"),
+        sitting=sitting,
     )
     try:
+        _take_up(sitting, hunts)
         walked = walk.run()
     except TROUBLE as error:
         walked = Walked(0, why(error), 0)
     sights.update((spec, hunt.result(walked)) for spec, hunt in hunts.items())
-    return sights
+    mark = walk.mark
+    if mark is not None:
+        mark = msgspec.structs.replace(mark, hunts={_named(spec): hunt.put_down() for spec, hunt in hunts.items()})
+    return sights, mark
+
+
+def _take_up(sitting: Sitting | None, hunts: Mapping[Simple, Hunt]) -> None:
+    if sitting is not None and sitting.mark is not None:
+        for spec, hunt in hunts.items():
+            hunt.take_up(sitting.mark.hunts[_named(spec)])
+
+
+def _named(spec: Simple) -> str:
+    return digest_of(canonical(spec))

@@ -50,16 +50,24 @@ class Descent:
         self._noatime = os.O_NOATIME if os.geteuid() == 0 else 0
 
     def run(self) -> None:
-        """Depth first, one open directory a level; recursion would put its depth in the hands of the tree."""
+        """Depth first, one open directory a level; recursion would put its depth in the hands of the tree.
+
+        Where the gaze keeps a bookmark, it may be put down after any unit.
+        """
+        book = self._gaze.book
         levels: list[tuple[int, str, Generator[str, None, None]]] = []
         try:
             self._push(levels, os.dup(self._top), "/")
-            while levels and not self._gaze.cut:
+            while levels and not self._gaze.stops:
                 fd, prefix, directories = levels[-1]
                 name = next(directories, None)
                 if name is None:
                     os.close(fd)
                     levels.pop()
+                    if levels and book is not None and not self._gaze.cut and book.finished(prefix):
+                        self._gaze.rest()
+                elif book is not None and f"{prefix}{name}/" in book.done:
+                    continue
                 elif not self._gaze.too_deep(len(levels)) and (child := self._enter(name, fd)) is not None:
                     self._push(levels, child, f"{prefix}{name}/")
         finally:
@@ -68,7 +76,14 @@ class Descent:
                 os.close(fd)
 
     def _push(self, levels: list[tuple[int, str, Generator[str, None, None]]], fd: int, prefix: str) -> None:
-        levels.append((fd, prefix, self._directory(fd, prefix)))
+        book = self._gaze.book
+        if book is None or not book.above_units(prefix):
+            levels.append((fd, prefix, self._directory(fd, prefix)))
+            return
+        look = self._subdirectories if prefix in book.shown else self._directory
+        names = tuple(look(fd, prefix))
+        book.shown.add(prefix)
+        levels.append((fd, prefix, (name for name in names)))
 
     def _enter(self, name: str, parent: int) -> int | None:
         try:
@@ -78,6 +93,18 @@ class Descent:
         except OSError:
             self._gaze.unread += 1
             return None
+
+    def _subdirectories(self, fd: int, prefix: str) -> Generator[str, None, None]:
+        """The names of the directories to enter, of one whose entries were shown before."""
+        with os.scandir(fd) as entries:
+            for entry in entries:
+                status = None if entry.is_symlink() else self._status(entry)
+                if (
+                    status is not None
+                    and stat.S_ISDIR(status.st_mode)
+                    and self._belongs(status.st_dev, entry.name, prefix)
+                ):
+                    yield entry.name
 
     def _directory(self, fd: int, prefix: str) -> Generator[str, None, None]:
         """Look at every entry of one directory; yield the names of the directories to enter, as they come."""

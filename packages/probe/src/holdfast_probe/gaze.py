@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from holdfast_probe.bookmark import Bookmark, Mark
 from holdfast_probe.budget import Budget
 
 WINDOW = 64 * 1024
@@ -76,6 +77,8 @@ class Gaze:
         clock: rising seconds.
         known: uids and gids that have a name; `None` when nobody asks.
         progress: told the number of entries now and then.
+        breath: asked often; it may sleep, and says whether it is time to put the walk down.
+        mark: where an earlier walk was put down; `None` starts anew.
     """
 
     def __init__(
@@ -86,7 +89,16 @@ class Gaze:
         clock: Callable[[], float],
         known: tuple[frozenset[int], frozenset[int]] | None = None,
         progress: Callable[[int], None] | None = None,
+        breath: Callable[[], bool] | None = None,
+        mark: Mark | None = None,
     ) -> None:
+        self._breath = breath
+        self.paused = False
+        """Whether the walk was put down."""
+        self.book: Bookmark | None = None
+        """Kept only where the walk may be put down."""
+        if breath is not None:
+            self.book = Bookmark(mark.done, mark.shown) if mark is not None else Bookmark()
         self._collectors = tuple(collectors)
         self._budget = budget
         self._clock = clock
@@ -104,12 +116,22 @@ class Gaze:
         self.reads = bool(self._readers)
         self.buffer = bytearray(WINDOW)
         self.window = memoryview(self.buffer)
-        self.entries = 0
-        self.unread = 0
+        self.entries = mark.entries if mark is not None else 0
+        self.unread = mark.unread if mark is not None else 0
         self.cut = ""
         """Why the walk has to stop; empty while it may go on."""
-        self._bytes = 0
+        self.bytes = mark.bytes if mark is not None else 0
         self._deadline = self._clock() + budget.seconds
+
+    @property
+    def stops(self) -> bool:
+        """Whether the walk ends here, cut short or put down."""
+        return self.paused or bool(self.cut)
+
+    def rest(self) -> None:
+        """Between two units: put the walk down if it is time."""
+        if self._breath is not None and self._breath():
+            self.paused = True
 
     def is_strange(self, status: os.stat_result) -> bool:
         """Whether somebody wants to see it for its owner."""
@@ -134,21 +156,25 @@ class Gaze:
 
     def give(self, path: str, file: Opened, readers: Sequence[Collector]) -> None:
         """Give an opened file to its readers. Raises OSError."""
-        self._bytes += len(file.head)
+        self.bytes += len(file.head)
         for reader in readers:
-            self._bytes += reader.content(path, file)
+            self.bytes += reader.content(path, file)
 
     def spent(self) -> None:
         """Look at time and bytes: after every file, since one can take long, while entries alone are cheap."""
         if self._clock() > self._deadline:
             self.cut = self._too_long()
-        if self._bytes > self._budget.content_bytes:
+        if self._breath is not None:
+            self._breath()
+        if self.bytes > self._budget.content_bytes:
             self.cut = f"More than {self._budget.content_bytes} bytes of content."
 
     def tick(self) -> bool:
         """Whether the walk has to stop here; also reports progress. Asked every `TICK` entries."""
         if self._progress is not None:
             self._progress(self.entries)
+        if self._breath is not None:
+            self._breath()
         if self.entries > self._budget.files:
             self.cut = f"The tree has more than {self._budget.files} entries."
         elif self._clock() > self._deadline:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from holdfast_core.baseline.probes import Simple
+from holdfast_probe.bookmark import Carried
 from holdfast_probe.case import Case
 from holdfast_probe.roots import Root
 from holdfast_probe.sight import Sight, Tally, failed_by, passed, unknown
@@ -23,9 +24,22 @@ class Hunt(Collector):
     """A collector that looks for offenders; none on a whole walk passes."""
 
     praise = "nothing found"
+    carried: tuple[str, ...] = ("found",)
+    """The attributes in which it keeps what it saw: tallies, numbers, texts, truth values."""
 
     def __init__(self) -> None:
         self.found = Tally()
+
+    def put_down(self) -> dict[str, Carried | bool | int | str]:
+        """What it saw so far."""
+        kept = {name: getattr(self, name) for name in self.carried}
+        return {name: value.put_down() if isinstance(value, Tally) else value for name, value in kept.items()}
+
+    def take_up(self, kept: Mapping[str, Carried | bool | int | str]) -> None:
+        """Go on from what it saw before."""
+        for name in self.carried:
+            value = kept[name]
+            setattr(self, name, Tally.taken_up(value) if isinstance(value, Carried) else value)
 
     def result(self, walked: Walked) -> Sight:
         """The outcome after the walk."""

@@ -13,6 +13,7 @@ import msgspec
 
 from holdfast_core.baseline.model import ControlId, Finding, Outcome
 from holdfast_core.kernel.limits import LIMITS
+from holdfast_probe.bookmark import Carried
 from holdfast_probe.roots import shown
 
 
@@ -105,6 +106,18 @@ class Tally:
         if len(self._smallest) < self._kept or item < self._smallest[-1]:
             bisect.insort(self._smallest, item)
             del self._smallest[self._kept :]
+
+    def put_down(self) -> Carried:
+        """What it holds, for a walk that is put down."""
+        return Carried(self.count, tuple(self._smallest))
+
+    @classmethod
+    def taken_up(cls, carried: Carried) -> Tally:
+        """A tally that goes on from what another one held."""
+        tally = cls()
+        tally.count = carried.count
+        tally._smallest = list(carried.smallest)
+        return tally
 
     def items(self) -> tuple[str, ...]:
         """The kept items; the last place tells how many more there are."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from holdfast_probe.bookmark import Mark
 from holdfast_probe.budget import Budget
 from holdfast_probe.gaze import OVERLAP, WINDOW, Collector, Gaze, Opened, Wants
 from holdfast_probe.roots import Root
@@ -43,6 +44,8 @@ class Walk:
         devices: device numbers of further file systems that may be entered beside the root's own.
         clock: rising seconds, for the budget.
         progress: told the number of entries now and then.
+        breath: asked often; it may sleep, and says whether it is time to put the walk down.
+        mark: where an earlier walk was put down.
     """
 
     def __init__(
@@ -56,14 +59,29 @@ class Walk:
         skip: frozenset[str] = frozenset(),
         devices: frozenset[int] = frozenset(),
         progress: Callable[[int], None] | None = None,
+        breath: Callable[[], bool] | None = None,
+        mark: Mark | None = None,
     ) -> None:
         self._root = root
         self._skip = skip
         self._devices = devices
-        self._gaze = Gaze(collectors, budget=budget, clock=clock, known=known, progress=progress)
+        self._gaze = Gaze(
+            collectors, budget=budget, clock=clock, known=known, progress=progress, breath=breath, mark=mark
+        )
+
+    @property
+    def mark(self) -> Mark | None:
+        """Where the walk was put down, without what its hunts saw; `None` where it ended by itself."""
+        gaze, book = self._gaze, self._gaze.book
+        if not gaze.paused or book is None:
+            return None
+        done, shown = tuple(sorted(book.done)), tuple(sorted(book.shown))
+        return Mark(done, shown, gaze.entries, gaze.unread, gaze.bytes, {})
 
     def run(self) -> Walked:
         """Walk the tree once. Raises `Unreadable` when not even its top opens."""
         gaze = self._gaze
         self._root.walk(gaze, skip=self._skip, devices=self._devices)
+        if gaze.paused:
+            return Walked(gaze.entries, "The walk goes on at the next sitting.", gaze.unread)
         return Walked(gaze.entries, gaze.cut or " ".join(self._root.told.gaps), gaze.unread)

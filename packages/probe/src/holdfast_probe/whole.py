@@ -9,10 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+import msgspec
+
+from holdfast_probe.bookmark import Mark
 from holdfast_probe.boot.mounts import local_devices
 from holdfast_probe.case import Case
 from holdfast_probe.roots import Missing, Root, Unreadable
 from holdfast_probe.walk import Collector, Walk
+
+
+class Sitting(msgspec.Struct, frozen=True):
+    """One of several sittings in which a walk may be made."""
+
+    breath: Callable[[], bool]
+    """Asked often; it may sleep, and says whether the sitting is over."""
+    mark: Mark | None = None
+    """Where the last one put the walk down."""
+
 
 Known = tuple[frozenset[int], frozenset[int]]
 """The uids and the gids that have a name."""
@@ -27,6 +40,7 @@ def whole_walk(
     clock: Callable[[], float],
     known: Known | None = None,
     progress: Callable[[int], None] | None = None,
+    sitting: Sitting | None = None,
 ) -> Walk:
     """A walk over everything of the case's root that is its own."""
     return Walk(
@@ -38,6 +52,8 @@ def whole_walk(
         skip=_SKIPPED_LIVE if case.root.live else frozenset(),
         devices=local_devices(case.root),
         progress=progress,
+        breath=sitting.breath if sitting else None,
+        mark=sitting.mark if sitting else None,
     )
 
 
