@@ -73,6 +73,16 @@ debian_packages() {
         need busybox command -v busybox
         need strace command -v strace
         need systemd command -v systemd-analyze
+        # What images of root file systems are made with.
+        need squashfs-tools command -v mksquashfs
+        need e2fsprogs command -v mke2fs
+        need util-linux-extra command -v mkfs.cramfs
+        need genromfs command -v genromfs
+        need cpio command -v cpio
+        need u-boot-tools command -v mkimage
+        need device-tree-compiler command -v dtc
+        need dosfstools command -v mkfs.fat
+        need mtools command -v mcopy
     fi
     if [ "$goal" = bench ]; then need lynis command -v lynis; fi
     [ -n "$missing" ] || return 0
