@@ -27,6 +27,7 @@ GOOD: Files = {
 PLAN: dict[str, tuple[Any, ...]] = {
     "autostart": ("rauc-hawkbit-updater", "watchdogd"),
     "components": ("function", "libfunction*"),
+    "root_daemons": ("watchdogd",),
 }
 FACTS: dict[str, Any] = {
     "mpu": True,

@@ -200,6 +200,9 @@ RELEASES: dict[str, tuple[str, Outcome]] = {
     "alpine of old": ("ID=alpine\nVERSION_ID=3.12.0\n", FAIL),
     "a branch nobody has heard of": ("ID=openwrt\nVERSION_ID=99.01\n", UNKNOWN),
     "a system nobody has heard of": ("ID=mine\nVERSION_ID=1\n", UNKNOWN),
+    "yocto by its codename": ("ID=mine\nVERSION_ID=7\nDISTRO_CODENAME=scarthgap\n", PASS),
+    "an old yocto by its codename": ("ID=mine\nVERSION_ID=7\nDISTRO_CODENAME=dunfell\n", FAIL),
+    "raspbian": ('ID=raspbian\nVERSION_ID="10"\n', FAIL),
     "a maker's own day": ("ID=mine\nVERSION_ID=1\nSUPPORT_END=2030-01-31\n", PASS),
     "a maker's day before our table": ("ID=debian\nVERSION_ID=12\nSUPPORT_END=2026-11-20\n", FAIL),
     "the last day itself": ("ID=mine\nSUPPORT_END=2026-11-21\n", PASS),
@@ -215,6 +218,14 @@ def test_a_release_is_supported_until_its_branch_ends(tmp_path: Path, case: tupl
     finding = ask(tmp_path, ReleaseAge(), now=NOW)
     assert finding.outcome is outcome, finding
     assert ask(tmp_path, ReleaseAge()).outcome is UNKNOWN, "without a clock nothing is old, and nothing is new"
+
+
+def test_a_renamed_openwrt_is_known_by_what_its_maker_left(tmp_path: Path) -> None:
+    grow(tmp_path, {"etc/os-release": "ID=superrouter\nVERSION_ID=4\n"})
+    grow(tmp_path, {"etc/openwrt_release": "DISTRIB_ID='OpenWrt'\nDISTRIB_RELEASE='18.06.2'\n"})
+    finding = ask(tmp_path, ReleaseAge(), now=NOW)
+    assert finding.outcome is FAIL
+    assert "since 2020-12-31" in finding.proof[0]
 
 
 @pytest.mark.parametrize(

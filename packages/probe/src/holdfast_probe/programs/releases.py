@@ -1,7 +1,9 @@
 """Until when the release in ``os-release`` gets security fixes.
 
 1. The maker's own SUPPORT_END counts before our table: who builds a product knows its branch best.
-2. A branch that the table does not know leaves it open: no release is old because we have never heard of it.
+2. A maker's own name for a distribution says nothing; the branch it was made from may stand beside it (Yocto's
+   DISTRO_CODENAME, OpenWrt's ``openwrt_release``).
+3. A branch that the table does not know leaves it open: no release is old because we have never heard of it.
 
 The days are those that the projects publish: Debian with LTS, Ubuntu's standard support, Alpine, OpenWrt, Yocto (as its
 reference distribution poky), Buildroot's long-term branches.
@@ -18,6 +20,7 @@ from holdfast_probe.services.texts import lines, unquoted
 from holdfast_probe.sight import Sight, failed, passed, unknown
 
 _OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")
+_OPENWRT = "/etc/openwrt_release"
 _ENDS: dict[str, dict[str, str]] = {
     "debian": {
         "7": "2018-05-31", "8": "2020-06-30", "9": "2022-06-30", "10": "2024-06-30", "11": "2026-08-31",
@@ -46,15 +49,24 @@ _ENDS: dict[str, dict[str, str]] = {
         "2019.02": "2020-03-31", "2020.02": "2021-04-30", "2021.02": "2022-03-31", "2022.02": "2023-03-31",
         "2023.02": "2024-03-31", "2024.02": "2025-03-31",
     },
+    "yocto": {
+        "sumo": "2019-11-30", "thud": "2020-10-31", "warrior": "2020-11-30", "zeus": "2021-02-28",
+        "dunfell": "2024-04-30", "gatesgarth": "2021-06-30", "hardknott": "2022-04-30", "honister": "2022-07-31",
+        "kirkstone": "2026-04-30", "langdale": "2023-05-31", "mickledore": "2023-11-30", "nanbield": "2024-05-31",
+        "scarthgap": "2028-04-30", "styhead": "2025-05-31",
+    },
 }  # fmt: skip
+_SAME = {"raspbian": "debian"}
+"""Distributions that follow another's branches."""
 
 
 def see_release_age(case: Case, _spec: ReleaseAge) -> Sight:
     """Judge one `ReleaseAge` probe."""
     given = case.once(os_release)
-    name = f"{given.get('ID', 'an unnamed system')} {given.get('VERSION_ID', '')}".strip()
+    branches = _branches(given, case.once(openwrt_release))
+    name = " ".join(filter(None, branches[0])) or "an unnamed system"
     own = given.get("SUPPORT_END", "")
-    day = own or _ends(given.get("ID", ""), given.get("VERSION_ID", ""))
+    day = own or next(filter(None, (_ends(*branch) for branch in branches)), "")
     if not day:
         return unknown(f"Nothing says until when {name} gets security fixes.")
     if case.now is None:
@@ -70,16 +82,30 @@ def see_release_age(case: Case, _spec: ReleaseAge) -> Sight:
 
 def os_release(root: Root) -> dict[str, str]:
     """The fields of ``os-release``; none where there is no such file."""
-    for path in _OS_RELEASE:
-        found = lines(root, path)
-        if found is not None:
-            pairs = (line.partition("=") for line in found)
-            return {key: unquoted(value) for key, sign, value in pairs if sign}
-    return {}
+    return next((found for path in _OS_RELEASE if (found := _fields(root, path))), {})
+
+
+def openwrt_release(root: Root) -> dict[str, str]:
+    """The fields of ``openwrt_release``, which a maker who renames the system often leaves as they were."""
+    return _fields(root, _OPENWRT)
+
+
+def _fields(root: Root, path: str) -> dict[str, str]:
+    pairs = (line.partition("=") for line in lines(root, path) or ())
+    return {key: unquoted(value) for key, sign, value in pairs if sign}
+
+
+def _branches(given: dict[str, str], openwrt: dict[str, str]) -> list[tuple[str, str]]:
+    """The names and versions to look up, the system's own first."""
+    return [
+        (given.get("ID", ""), given.get("VERSION_ID", "")),
+        ("yocto", given.get("DISTRO_CODENAME", "")),
+        (openwrt.get("DISTRIB_ID", "").lower(), openwrt.get("DISTRIB_RELEASE", "")),
+    ]
 
 
 def _ends(name: str, version: str) -> str:
     """The last day of the branch that a version belongs to: ``23.05.3`` is of ``23.05``."""
-    table = _ENDS.get(name, {})
+    table = _ENDS.get(_SAME.get(name, name), {})
     parts = version.split(".")
     return next((table[b] for b in (".".join(parts[:n]) for n in range(len(parts), 0, -1)) if b in table), "")

@@ -18,8 +18,13 @@ RAUC = ("/etc/rauc/system.conf", "/usr/lib/rauc/system.conf")
 SWUPDATE = ("/etc/swupdate.cfg", "/etc/swupdate/swupdate.cfg", "/etc/swupdate/conf.d/*", "/usr/lib/swupdate/conf.d/*")
 _SWUPDATE_ARGUMENTS = ("/etc/default/swupdate", "/etc/swupdate/conf.d/*", "/usr/lib/swupdate/conf.d/*")
 MENDER = "/etc/mender/mender.conf"
+_MENDER_PERSISTENT = ("/var/lib/mender/mender.conf", "/data/mender/mender.conf")
+"""What the installation itself wrote, such as the partitions; the settings in /etc count before it."""
 _OSTREE = ("/ostree/repo/config", "/sysroot/ostree/repo/config")
+_ARGUMENTS = 65_536
+"""Characters of a file of arguments that are searched."""
 _SLOT = re.compile(r"slot\.[\w-]+\.\d+")
+_CHOICE_FLAG = re.compile(r"(?:-e|--select)[ =]?[\"']?\w{1,64},\w{1,64}", re.ASCII)
 _KEY_FLAG = re.compile(r"(?:^|\s|\")(?:-k|--key)[ =]?\"?(/[^\s\"']+)")
 
 
@@ -91,7 +96,7 @@ def swupdate_keys(root: Root) -> list[str]:
     """The files of the keys that SWUpdate checks with."""
     named = [*swupdate_values(root, "public-key-file"), *swupdate_values(root, "ca-path")]
     for path in fitting(root, *_SWUPDATE_ARGUMENTS):
-        named += _KEY_FLAG.findall(text(root, path)[:65_536])
+        named += _KEY_FLAG.findall(text(root, path)[:_ARGUMENTS])
     return fitting(root, *(path for path in named if path.startswith("/")))
 
 
@@ -113,20 +118,25 @@ def swupdate_forward(root: Root) -> Iterator[Word]:
 
 
 def swupdate_fallback(root: Root) -> Iterator[Word]:
-    """Slots are chosen by what each image carries, which is not here."""
+    """One of two copies is chosen on the command line, or else by what each image carries, which is not here."""
     if fitting(root, *SWUPDATE):
-        yield Word(good=None, said="SWUpdate's slots are named in the images, not here")
+        chosen = any(_CHOICE_FLAG.search(text(root, path)[:_ARGUMENTS]) for path in fitting(root, *_SWUPDATE_ARGUMENTS))
+        said = "SWUpdate chooses between two copies" if chosen else "SWUpdate's slots are named in the images, not here"
+        yield Word(good=chosen or None, said=said)
 
 
 def mender_settings(root: Root) -> dict[str, object]:
     """Mender's settings; empty where there are none. Raises `Unreadable`."""
-    try:
-        found = msgspec.json.decode(root.read(MENDER))
-    except Missing:
-        return {}
-    except (msgspec.MsgspecError, RecursionError):
-        raise Unreadable(MENDER, "it is not JSON") from None
-    return found if isinstance(found, dict) else {}
+    given: dict[str, object] = {}
+    for path in (*_MENDER_PERSISTENT, MENDER):
+        try:
+            found = msgspec.json.decode(root.read(path))
+        except Missing:
+            continue
+        except (msgspec.MsgspecError, RecursionError):
+            raise Unreadable(path, "it is not JSON") from None
+        given.update(found if isinstance(found, dict) else {})
+    return given
 
 
 def mender_keys(root: Root) -> list[str]:
@@ -166,3 +176,10 @@ def ostree_signed(root: Root) -> Iterator[Word]:
         for name, keys in remotes.items():
             blind = keys.get("gpg-verify", "true") == "false" and keys.get("sign-verify", "false") == "false"
             yield Word(good=not blind, said=f"{path}: {name} is {'not ' if blind else ''}checked")
+
+
+def verified(root: Root) -> Iterator[Word]:
+    """With a key, these check an image before anything of it is started."""
+    for name, keys in (("RAUC", rauc_keyring), ("SWUpdate", swupdate_keys), ("Mender", mender_keys)):
+        if keys(root):
+            yield Word(good=True, said=f"{name} checks an image before it is started")

@@ -20,7 +20,9 @@ _READERS: Mapping[UpdateCheck, tuple[Reader, ...]] = {
         apt.signed, packages.opkg_signed, packages.apk_signed,
         images.rauc_signed, images.swupdate_signed, images.mender_signed, images.ostree_signed,
     ),
-    UpdateCheck.VERIFIED: (apt.verified, packages.opkg_verified, packages.apk_verified, scripts_verified),
+    UpdateCheck.VERIFIED: (
+        apt.verified, packages.opkg_verified, packages.apk_verified, images.verified, scripts_verified,
+    ),
     UpdateCheck.FORWARD: (
         apt.forward, packages.opkg_forward, packages.apk_forward, images.rauc_forward, images.swupdate_forward,
     ),
