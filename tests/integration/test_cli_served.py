@@ -157,6 +157,9 @@ def test_an_audit_and_a_mending_become_directives(trusted: Site) -> None:
     shown = trusted.run("device", "show", "cam-1").stdout
     assert "audit-now" in shown
     assert "os-user:" in shown
+    trusted.run("harden", "--device", "cam-1", "--control", "FS-08")
+    asked = [d["args"]["control"] for d in trusted.check_in()[1]["directives"] if d["kind"] == "harden"]
+    assert asked == ["FS-08"], "the newest wish counts"
     refused = trusted.run("device", "harden", "cam-1", "NOPE-99", code=1)
     assert "[" in refused.stderr
 

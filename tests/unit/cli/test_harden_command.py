@@ -117,6 +117,7 @@ def test_what_cannot_be_planned_says_why(tree: Path, model: Path, arguments: lis
         ["--apply", "x"],
         ["TREE", "--apply", "x", "--undo", "x"],
         ["--device", "cam-1"],
+        ["--device", "cam-1", "--control", "FS-06", "--control", "FS-08"],
     ],
     ids=" ".join,
 )

@@ -37,7 +37,7 @@ class GuideFormat(StrEnum):
 TargetArgument = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[TARGET]", help="A root file tree, / for this machine, an image; or a model file for --guide."
+        metavar="TARGET", help="A root file tree, / for this machine, an image; or a model file for --guide."
     ),
 ]
 ModelOption = Annotated[
@@ -273,18 +273,9 @@ def _document(changes: ChangeSet) -> dict[str, Any]:
 
 
 def _ask_device(session: Session, device: str, controls: tuple[str, ...]) -> None:
-    if not controls:
-        usage("Say which controls the device is to mend: --control ID, once for each.")
-    from holdfast.cli.connection import connected, part  # noqa: PLC0415  (rule 3 of the package)
-    from holdfast.cli.terminal import emit, words  # noqa: PLC0415
+    if len(controls) != 1:
+        # A newer wish takes the place of an older one that is open, and a trial has to end before the next.
+        usage("Say which one control the device is to mend: --control ID. The next one when that is kept.")
+    from holdfast.cli.device_actions import harden  # noqa: PLC0415  (rule 3 of the package)
 
-    with connected(session.folder) as api:
-        told = [api.post(f"/devices/{part(device)}/harden", {"control": control}) for control in controls]
-    if session.json:
-        emit({"items": told})
-        return
-    for control in controls:
-        words(
-            ("✓ ", "green"),
-            f"{device} will mend {control} at its next check-in, and take it back unless it stays healthy.",
-        )
+    harden(session, device=device, control=controls[0])
