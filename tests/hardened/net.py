@@ -32,7 +32,15 @@ table ip{0} filter {{
 """
 FOUR = TABLE.format("", IN.format("", "192.0.2.0/24"), OUT)
 SIX = TABLE.format("6", IN.format("6", "2001:db8::/64"), OUT)
-SSHD = f"ListenAddress {ADDRESS}\nPermitRootLogin no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
+SSHD = f"""\
+ListenAddress {ADDRESS}
+PermitRootLogin no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+MaxAuthTries 4
+Ciphers chacha20-poly1305@openssh.com,aes256-gcm@openssh.com,aes256-ctr
+MACs hmac-sha2-512-etm@openssh.com,hmac-sha2-256-etm@openssh.com
+"""
 PARAMETERS = "".join(
     f"net.{key} = {value}\n"
     for key, value in {

@@ -9,7 +9,13 @@ from probe_builders import Files
 
 ADDRESS = "192.0.2.10"
 """The device's own, on the management network."""
-MOSQUITTO = "listener 8883\ncafile /etc/mosquitto/ca.crt\nrequire_certificate true\nallow_anonymous false\n"
+MOSQUITTO = """\
+listener 8883
+cafile /etc/mosquitto/ca.crt
+crlfile /etc/mosquitto/revoked.pem
+require_certificate true
+allow_anonymous false
+"""
 LIGHTTPD = f"""\
 server.port = 443
 server.bind = "{ADDRESS}"

@@ -18,7 +18,7 @@ _SUFFIXES = (".vcf", ".ics", ".mbox", ".kdbx", ".pst", ".eml", ".psk", ".nmconne
 _PHOTOS = (".jpg", ".jpeg", ".JPG", ".JPEG", ".heic", ".HEIC")
 _PLACE = re.compile(rb"\x88\x25\x00\x04|\x25\x88\x04\x00")
 """Exif's tag 0x8825 (GPS), a number of four bytes, in both byte orders."""
-_NETWORK = re.compile(rb"^\s{0,16}ssid\s{0,4}=", re.MULTILINE)
+_NETWORK = re.compile(rb"^\s{0,16}(?:psk|password|wep_key[0-3])\s{0,4}=", re.MULTILINE)
 _SKELETON = frozenset(
     {".bashrc", ".profile", ".bash_logout", ".bash_profile", ".cshrc", ".mkshrc", ".zshrc", ".hushlogin"}
 )
@@ -50,7 +50,7 @@ class PersonalHunt(Hunt):
             self.found.add(f"{path} (a file in a home)")
         elif name == "wpa_supplicant.conf":
             if _NETWORK.search(bytes(file.head)):
-                self.found.add(f"{path} (a known network)")
+                self.found.add(f"{path} (a network and its password)")
         elif name in _NAMES or name.endswith(_SUFFIXES):
             self.found.add(f"{path} (a person's data, by its name)")
         elif name.endswith(_PHOTOS) and _has_place(bytes(file.head)):
