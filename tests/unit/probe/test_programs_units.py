@@ -60,6 +60,14 @@ CASES: dict[str, tuple[Files, Outcome]] = {
         },
         FAIL,
     ),
+    "one that starts by itself and by a socket of the network": (
+        {
+            **unit(after="sysinit.target"),
+            f"{UNITS}/web.socket": "[Socket]\nListenStream=80\n",
+            f"{UNITS}/sockets.target.wants/web.socket": "-> ../web.socket",
+        },
+        FAIL,
+    ),
     "one that a socket of this device starts": (
         {
             f"{UNITS}/web.socket": "[Socket]\nListenStream=/run/web\n",

@@ -111,9 +111,15 @@ def services(root: Root) -> tuple[Unit, ...]:
         for name in names:
             given = unit_settings(root, name, units)
             if given and not any(pair == ("Type", "oneshot") for pair in given):
-                networked = listens or any(k in _ORDERS and _NETWORK & set(v.split()) for k, v in given)
+                # A service may be started by its socket and by itself: what either says of the network holds.
+                networked = listens or (name in found and found[name].networked) or _ordered(given)
                 found[name] = Unit(item.name, name, _in_force(given), networked)
     return tuple(found[name] for name in sorted(found))
+
+
+def _ordered(given: list[tuple[str, str]]) -> bool:
+    """Whether a service waits for the network."""
+    return any(key in _ORDERS and _NETWORK & set(value.split()) for key, value in given)
 
 
 def _listens(given: list[tuple[str, str]]) -> bool:
