@@ -19,12 +19,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from holdfast_core.baseline.compare import Change
 from holdfast_core.baseline.document import Document, Entry
 from holdfast_core.baseline.model import Demand, Outcome
+from holdfast_core.baseline.survival import NOUNS
 from holdfast_core.baseline.waivers import Standing
 from holdfast_core.kernel.instants import parse_rfc3339, to_datetime
 from holdfast_core.kernel.severity import Severity
 
-AT_LENGTH = 24
-"""Findings told whole. Of the others, why they matter stands with what is asked, and the page stays small."""
+AT_LENGTH = 20
+"""Findings told whole; of the others neither way back nor mappings, so that the page stays small."""
 
 _CATALOGUES = {
     "etsi": "EN 303 645",
@@ -34,13 +35,6 @@ _CATALOGUES = {
     "isvs": "ISVS",
     "nhi": "NHI",
     "iec62443": "IEC 62443-4-2",
-}
-_NOUNS = {
-    "server": "server",
-    "gateway": "gateway",
-    "linux-iot": "Linux IoT device",
-    "ot": "OT device",
-    "mcu": "microcontroller",
 }
 _RADIUS = 54.0
 
@@ -61,7 +55,7 @@ def page(document: Document) -> str:
     text: str = template.render(
         doc=document,
         when=to_datetime(parse_rfc3339(document.at)).strftime("%-d %B %Y, %H:%M UTC"),
-        noun=_NOUNS[document.device.device_class.value],
+        noun=NOUNS[document.device.device_class],
         verdict=verdict(document),
         arcs=tuple(_arcs(document)),
         radius=_RADIUS,
@@ -70,9 +64,9 @@ def page(document: Document) -> str:
         waived=document.failed(waived=True),
         void=[each for each in document.waivers if each.standing is not Standing.IN_FORCE],
         undecided=document.undecided(),
-        told_above={entry.control for entry in (*document.failed()[:AT_LENGTH], *document.undecided())},
+        told_above={entry.control for entry in (*document.failed(), *document.undecided())},
         moved=_moved(document),
-        demands={demand.value: [e for e in document.judged if e.asked.demand is demand] for demand in Demand},
+        asked={demand.value: _asked(document, demand) for demand in Demand},
         catalogues=_CATALOGUES,
         at_length=AT_LENGTH,
         again=_again(document),
@@ -135,6 +129,15 @@ def _moved(document: Document) -> list[tuple[str, list[Entry]]]:
     order = (Change.NEW, Change.CHANGED, Change.LOST, Change.EXCUSED, Change.FIXED)
     groups = ((c.value, [e for e in document.judged if e.shift is not None and e.shift.change is c]) for c in order)
     return [(name, entries) for name, entries in groups if entries]
+
+
+def _asked(document: Document, demand: Demand) -> list[tuple[str, list[Entry]]]:
+    """The controls of one demand, those with the same reason together, and the reason."""
+    same: dict[str, list[Entry]] = {}
+    for entry in document.judged:
+        if entry.asked.demand is demand:
+            same.setdefault(entry.asked.because, []).append(entry)
+    return list(same.items())
 
 
 def _lead(entry: Entry) -> str:
