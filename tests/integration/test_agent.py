@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from agent_builders import CLAIM, Answer, FakeServer, a_plan, device_root, plan_directive, problem, serving
-from holdfast_agent import hardening, state, transport
+from holdfast_agent import hardening, loop, state, transport
 from holdfast_agent.__main__ import main
 from holdfast_core.baseline.control import Fix
 from holdfast_core.baseline.delta import FindingsDelta, applied
@@ -238,6 +238,25 @@ def test_only_what_changed_travels(device: Bench) -> None:
     assert len(msgspec.json.encode(change)) < 2048 < len(msgspec.json.encode(whole))
     assert "0666" in device.findings()["FS-08"].proof[0]
     assert device.findings().keys() == set(everything)
+
+
+def test_what_is_costly_is_looked_at_in_sittings_and_what_is_cheap_first(
+    device: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "Pace", lambda _budget: lambda: True)
+    (device.root / "usr/lib/open").mkdir(parents=True)
+    (device.root / "usr/lib/open/file").write_text("x")
+    (device.root / "usr/lib/open/file").chmod(0o666)
+    (device.root / "etc/shadow").chmod(0o600)
+    device.server.directives = [plan_directive(1, a_plan("FS-06", "FS-08", health=device.health))]
+    device.check_in()
+    assert device.findings().keys() == {"FS-08"}, "the walk was put down, the cheap control is known"
+    assert (device.state / "walk.json").exists()
+    for _ in range(20):
+        device.check_in()
+    assert device.findings()["FS-06"].proof == ("/usr/lib/open/file (0666)",)
+    assert not (device.state / "walk.json").exists()
+    assert device.run("status") == FINE
 
 
 def test_a_server_that_lost_what_changes_lean_on_is_sent_the_whole(device: Bench) -> None:

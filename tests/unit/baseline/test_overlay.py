@@ -72,7 +72,8 @@ def test_an_agent_that_never_heard_of_it_looks_at_it(tmp_path: Path) -> None:
     (root / "etc").mkdir(parents=True)
     (root / "etc" / "resolv.conf").write_text("nameserver 8.8.8.8\n")
     alone = msgspec.structs.replace(plan, controls=("NET-51",))
-    found = look(Extent.LIGHT, alone, None, Config("https://x", "cam-1", root=str(root)))
+    config = Config("https://x", "cam-1", root=str(root))
+    found = look(Extent.LIGHT, alone, None, config, wall_s=0).findings
     assert [(entry.control, entry.outcome) for entry in found.findings] == [("NET-51", Outcome.FAIL)]
 
 

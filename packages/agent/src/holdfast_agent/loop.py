@@ -20,6 +20,7 @@ import msgspec
 from holdfast_agent import directives, hardening, sections, transport
 from holdfast_agent.audit import Extent, extent_due, look, marked
 from holdfast_agent.clock import Clock
+from holdfast_agent.pace import Pace, lowest_priority
 from holdfast_agent.state import FINDINGS, IDENTITY, PLAN, ROOT, AuditMark, Config, Folder, Stored
 from holdfast_core.baseline.model import Findings, Plan
 from holdfast_core.kernel.digests import Digest, canonical, digest_of
@@ -142,9 +143,12 @@ class Agent:
             self._load()
             raise
         finally:
-            if self._channel is not None:
-                self._channel.close()
-                self._channel = None
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
 
     def give_up_trial(self) -> None:
         """Take back a change that no healthy check-in has confirmed: a one-shot run will not see its time run out."""
@@ -172,7 +176,8 @@ class Agent:
             self._feed(CheckInDue(now, parts, healthy))
             if self._state.trouble is not None:
                 return False
-            if not self._state.owes_more and self._extent() is not Extent.FULL:
+            resting = self._mark is not None and self._mark.resting
+            if not self._state.owes_more and (resting or self._extent() is not Extent.FULL):
                 break
         return True
 
@@ -304,17 +309,31 @@ class Agent:
         )
 
     def _audit(self, extent: Extent, plan: Plan) -> None:
-        begun = self._clock.now()
-        before = self._findings()
-        self._known = look(extent, plan, before, self._config)
+        begun, before = self._clock.now(), self._findings()
+        if extent is Extent.FULL:
+            self._hang_up()  # it may take minutes, and a connection that says nothing is closed at the other end
+        walk = self._walk_of(plan) if extent is Extent.FULL else b""
+        with lowest_priority():
+            pace, wall = Pace(plan.budget), self._clock.wall_s()
+            seen = look(extent, plan, before, self._config, wall_s=wall, breath=pace, walk=walk)
+        self._known = seen.findings
         if before is not None and before != self._known and self._is_held(before):
             self._folder.keep_sent()
         self._folder.write_if_changed(FINDINGS, msgspec.json.encode(self._known))
-        self._mark = marked(extent, _digest(plan), self._mark, begun)
-        if extent is Extent.FULL:
+        if walk or seen.walk:
+            self._folder.keep_walk(seen.walk)
+        self._mark = marked(extent, _digest(plan), self._mark, begun, resting=bool(seen.walk))
+        if extent is Extent.FULL and not seen.walk:
             for order in self._state.orders.open:
                 if order.kind == "audit-now":
                     self._feed(Carried(directives.done(order)))
+
+    def _walk_of(self, plan: Plan) -> bytes:
+        """Where the look under way was put down; nothing where it was another plan's, or another boot's."""
+        mark = self._mark
+        if mark is None or not mark.resting or mark.plan != _digest(plan) or self._clock.now().since(mark.full) is None:
+            return b""
+        return self._folder.walk()
 
     def _findings(self) -> Findings | None:
         if self._known is None:

@@ -9,6 +9,7 @@
     plan.json      what the server asks to be audited; written when it changes
     findings.json  what the last audit found; written when it changes
     sent.json      what the server holds, while that is an earlier audit: only the changes are sent then
+    walk.json      where a costly look was put down, for the next sitting; there only in between
     lock           held by the one agent that may use the folder
 
 1. The folder is 0700 and belongs to the agent's user, files are 0600.
@@ -42,6 +43,7 @@ CONFIG, ROOT, IDENTITY = "config.json", "root.pem", "identity.pem"
 ENROLLMENT = "enrollment.json"
 """There only while an enrollment is being put in force."""
 STATE, PLAN, FINDINGS, SENT, LOCK = "state.json", "plan.json", "findings.json", "sent.json", "lock"
+WALK = "walk.json"
 _TEMPORARY = ".new"
 
 _T = TypeVar("_T")
@@ -74,6 +76,8 @@ class AuditMark(msgspec.Struct, frozen=True):
     plan: Digest
     full: Moment
     light: Moment
+    resting: bool = False
+    """Whether the costly part was put down unfinished; then `full` is when it began."""
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -178,6 +182,17 @@ class Folder:
     def sent(self) -> Findings | None:
         """The earlier audit that the server holds, if it was kept."""
         return self._load(SENT, Findings)
+
+    def walk(self) -> bytes:
+        """Where the last look was put down; empty when it was finished."""
+        return self._read(WALK) or b""
+
+    def keep_walk(self, data: bytes) -> None:
+        """Keep where a look was put down, or nothing. Raises WorldError ``agent.disk``."""
+        if data:
+            self.write(WALK, data)
+        else:
+            self.remove(WALK)
 
     def keep_sent(self) -> None:
         """Keep the last audit, which the server holds, as the earlier one; a new one is written next.

@@ -1,4 +1,4 @@
-"""How far a walk has come, so that it can be put down and gone on with, also after a reboot.
+"""How far a walk has come, so that it can be put down and gone on with later, also by another process.
 
 1. A unit is a directory of at most `DEPTH` components with everything below it; a walk is put down between units only,
    so that each entry is shown once. A directory above the units is shown whole before anything below it.
