@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from holdfast_core.baseline.probes.network import ManagementBound
 from holdfast_probe.case import Case
-from holdfast_probe.services.listen_daemons import DROPBEAR, SSHD
-from holdfast_probe.services.listen_web import WEB_SERVERS
+from holdfast_probe.services.listen_web import MANAGEMENT
 from holdfast_probe.services.listeners import derived
 from holdfast_probe.services.starts import NOTHING_STARTS, started
 from holdfast_probe.sight import Sight, failed, judged, not_applicable, unknown
-
-_MANAGEMENT = (*SSHD, *DROPBEAR, *WEB_SERVERS)
 
 
 def see_management_bound(case: Case, _spec: ManagementBound) -> Sight:
@@ -18,7 +15,7 @@ def see_management_bound(case: Case, _spec: ManagementBound) -> Sight:
     items, sources = case.once(started)
     if not sources:
         return unknown(NOTHING_STARTS)
-    names = {item.name for item in items if item.answers_to(_MANAGEMENT)}
+    names = {item.name for item in items if item.answers_to(MANAGEMENT)}
     if not names:
         return not_applicable("Nothing that starts administers the device over the network.")
     found = case.once(derived)

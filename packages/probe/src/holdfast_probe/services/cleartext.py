@@ -13,8 +13,9 @@ import stat
 from holdfast_core.baseline.probes.network import CleartextClients
 from holdfast_probe.case import Case
 from holdfast_probe.roots import Root
+from holdfast_probe.services.entries import Way
 from holdfast_probe.services.starts import started
-from holdfast_probe.services.texts import exists, fitting, numbered
+from holdfast_probe.services.texts import exists, fitting
 from holdfast_probe.sight import Sight, judged, unknown
 
 _SCHEDULES = (
@@ -24,17 +25,21 @@ _SCHEDULES = (
 _SETTINGS = (
     "/etc/*.conf", "/etc/default/*", "/etc/conf.d/*", "/etc/rc.local", "/etc/init.d/rcS", "/etc/network/if-up.d/*",
     "/etc/udhcpc/*", "/etc/mosquitto/*.conf", "/etc/mosquitto/conf.d/*.conf", "/etc/collectd/*.conf",
-    "/etc/hotplug.d/*/*", "/etc/telegraf/*.conf",
+    "/etc/systemd/system/*.service", "/etc/hotplug.d/*/*", "/etc/telegraf/*.conf",
 )  # fmt: skip
 _FEEDS = ("/etc/opkg", "/etc/apt", "/etc/apk")
 _BINARY = b"\0"
-# Each word is looked for on its own; none is followed by a pattern that could look back.
-_URL = re.compile(r"\b(http|ftp|mqtt|ws|ldap|telnet|tftp)://(?:[^/@\s\"']{0,256}@)?([^/\s\"':;]{1,255})")
-_UNCHECKED = re.compile(r"--no-check-certificate|\bcurl\b[^|;&]{0,400}\s(?:-[a-zA-Z]*k\b|--insecure\b)")
+_URL = re.compile(r"\b(http|ftp|mqtt|ws|ldap|telnet|tftp)://([^/\s\"';]{1,255})")
 _PLAIN = re.compile(r"(?:^|[\s;&|/(`])(telnet|tftp|ftpget|ftpput|rsh|rcp)\s+[^\s|&;>-]")
-_PORT_1883 = re.compile(r"\bmosquitto_(?:pub|sub)\b")
-_OWN = frozenset({"localhost", "127.0.0.1", "[", "0.0.0.0", "www.w3.org", "example.com", "schemas.xmlsoap.org"})  # noqa: S104  (compared, not bound)
+_MQTT = frozenset({"mosquitto_pub", "mosquitto_sub"})
+_TLS = ("--cafile", "--capath", "--tls", "--psk", "8883", "localhost", "127.0.0.1")
+_SAID = ("echo ", "printf ", "logger ")
+"""What starts a line that only shows something."""
+_OWN = ("localhost", "127.", "[::1]", "www.w3.org", "schemas.")
+"""The device itself, and names that are only names."""
 _LONGEST = 4096
+_MOST_BYTES = 8 * 1024 * 1024
+"""Read of all files together."""
 
 
 def see_cleartext_clients(case: Case, _spec: CleartextClients) -> Sight:
@@ -43,39 +48,52 @@ def see_cleartext_clients(case: Case, _spec: CleartextClients) -> Sight:
     if not exists(root, "/etc"):
         return unknown("There is no /etc whose schedules and settings could be read.")
     items, _ = case.once(started)
-    scripts = [item.command for item in items if item.command.startswith("/")]
+    scripts = [item.command for item in items if item.way in (Way.LINK, Way.SCRIPT)]
     paths = dict.fromkeys([*scripts, *fitting(root, *_SCHEDULES), *fitting(root, *_SETTINGS)])
-    bad = [said for path in paths if not path.startswith(_FEEDS) for said in _clear(root, path)]
+    bad: list[str] = []
+    left = _MOST_BYTES
+    for path in paths:
+        if not path.startswith(_FEEDS):
+            found, size = _clear(root, path)
+            bad += found
+            left -= size
+        if left < 0 and not bad:
+            return unknown(f"Schedules and settings hold more than {_MOST_BYTES} bytes.")
     return judged(bad, "nothing that is scheduled, started or set calls out in the clear")
 
 
-def _clear(root: Root, path: str) -> list[str]:
-    real = root.real(path)
-    if not exists(root, real) or not _plain_file(root, real):
-        return []
+def _clear(root: Root, path: str) -> tuple[list[str], int]:
+    """What calls out in the clear in one file, and how much was read."""
+    if not exists(root, path) or not stat.S_ISREG(root.status(path).st_mode):
+        return [], 0
+    content = root.read(path)
+    if _BINARY in content[:512]:
+        return [], len(content)
     found = []
-    for number, line in numbered(root, real, "#;") or ():
-        what = _fault(line[:_LONGEST])
+    for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), 1):
+        plain = line[:_LONGEST].strip()
+        what = "" if plain.startswith(("#", ";", *_SAID)) else _fault(plain.partition(" #")[0])
         if what:
             found.append(f"{path}:{number} {what}")
-    return found
-
-
-def _plain_file(root: Root, path: str) -> bool:
-
-    return stat.S_ISREG(root.status(path).st_mode) and _BINARY not in root.read(path)[:512]
+    return found, len(content)
 
 
 def _fault(line: str) -> str:
-    for scheme, host in _URL.findall(line):
-        if host.lower() not in _OWN and not host.startswith("127."):
+    for scheme, authority in _URL.findall(line):
+        host = authority.rpartition("@")[2].lower()
+        if not host.startswith(_OWN):
             return f"calls {scheme}:// in the clear"
-    if _UNCHECKED.search(line):
-        return "calls out without looking at the certificate"
     if match := _PLAIN.search(line):
         return f"calls {match.group(1)}"
-    if _PORT_1883.search(line) and not re.search(
-        r"--cafile|--capath|--tls|-p\s*8883|--psk|localhost|127\.0\.0\.1", line
-    ):
+    found = line.split()
+    programs = [word.rsplit("/", 1)[-1] for word in found]
+    if "--no-check-certificate" in found or ("curl" in programs and any(map(_insecure, found))):
+        return "calls out without looking at the certificate"
+    if _MQTT & set(programs) and not any(word in line for word in _TLS):
         return "speaks MQTT in the clear"
     return ""
+
+
+def _insecure(word: str) -> bool:
+    """Whether an option of curl is ``-k``, alone or among others."""
+    return word == "--insecure" or (word[:1] == "-" and word[1:2] != "-" and word[1:].isalpha() and "k" in word)

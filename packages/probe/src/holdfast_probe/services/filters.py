@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from holdfast_probe.roots import Unreadable
+
 MOST_RULES = 4096
 """Rules kept of one filter; a longer one is not judged."""
 _DEEPEST = 4
@@ -84,13 +86,26 @@ class Filter(msgspec.Struct, frozen=True):
         return [chain for chain in self.chains if chain.hook == hook and family in chain.families]
 
 
-def inlined(rules: Sequence[Rule], chains: Mapping[str, Sequence[Rule]], depth: int = 0) -> Iterator[Rule]:
-    """`rules`, with those of a chain that one jumps to in the place of the jump; limits of the jump are kept."""
+def inlined(rules: Sequence[Rule], chains: Mapping[str, Sequence[Rule]]) -> tuple[Rule, ...]:
+    """`rules`, with those of a chain that one jumps to in the place of the jump; limits of the jump are kept.
+
+    Raises:
+        Unreadable: chains jump to chains so often that more than `MOST_RULES` come of it.
+    """
+    steps = iter(range(MOST_RULES))
+    return tuple(_inlined(rules, chains, steps, 0))
+
+
+def _inlined(
+    rules: Sequence[Rule], chains: Mapping[str, Sequence[Rule]], steps: Iterator[int], depth: int
+) -> Iterator[Rule]:
     for rule in rules:
+        if next(steps, None) is None:
+            raise Unreadable(rule.where or "/", f"its chains come to more than {MOST_RULES} rules")
         if not rule.verdict.startswith("jump ") or depth == _DEEPEST:
             yield rule
             continue
-        for inner in inlined(chains.get(rule.verdict.removeprefix("jump "), ()), chains, depth + 1):
+        for inner in _inlined(chains.get(rule.verdict.removeprefix("jump "), ()), chains, steps, depth + 1):
             yield _both(rule, inner)
 
 

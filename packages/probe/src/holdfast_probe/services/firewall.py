@@ -17,11 +17,12 @@ from holdfast_probe.case import Case
 from holdfast_probe.roots import Root
 from holdfast_probe.services.filters import Chain, Filter, Rule
 from holdfast_probe.services.iptables import firewalld_filter, iptables_filter, ufw_filter
+from holdfast_probe.services.listen_web import MANAGEMENT
 from holdfast_probe.services.nft import nft_filter
 from holdfast_probe.services.starts import started
 from holdfast_probe.services.texts import fitting, lines, text
 from holdfast_probe.services.zones import WIDE, uci_filter, wide_zone_accepting
-from holdfast_probe.sight import Sight, every, failed, judged, passed, unknown
+from holdfast_probe.sight import Sight, every, failed, judged, not_applicable, passed, unknown
 
 _LOADERS = {
     "nftables": ("nftables*", "nft", "*firewall*"),
@@ -40,10 +41,16 @@ _NONE = "no rules of a packet filter are here that something loads, so everythin
 
 def see_firewall(case: Case, spec: Firewall) -> Sight:
     """Judge one `Firewall` probe."""
+    if spec.check is FirewallCheck.IPV6 and case.once(_ipv6_off):
+        return passed("IPv6 is switched off")
     filters, gap = case.once(loaded)
-    if not filters:
-        return unknown(gap) if gap else failed([_NONE])
-    return _CHECKS[spec.check](case, filters)
+    if gap:
+        return unknown(gap)
+    if filters:
+        return _CHECKS[spec.check](case, filters)
+    if spec.check is FirewallCheck.WAN_ADMIN and not any(item.answers_to(MANAGEMENT) for item in case.once(started)[0]):
+        return not_applicable("Nothing that starts administers the device over the network.")
+    return failed([_NONE])
 
 
 def loaded(root: Root) -> tuple[tuple[Filter, ...], str]:
@@ -88,9 +95,7 @@ def _denied(filters: Iterable[Filter], hook: str, family: int, named: str) -> Si
     return failed(f"what no rule mentions is accepted ({chain.where or hook})" for chain in chains)
 
 
-def _ipv6(case: Case, filters: Iterable[Filter]) -> Sight:
-    if case.once(_ipv6_off):
-        return passed("IPv6 is switched off")
+def _ipv6(_case: Case, filters: Iterable[Filter]) -> Sight:
     found = tuple(filters)
     denied = _denied(found, "input", _SIX, "IPv6")
     more = _ports(found, _SIX) - _ports(found, _FOUR)

@@ -122,7 +122,7 @@ class _Table:
         for name, hook in _HOOKS.items():
             if name in self._policies or name in self.rules:
                 policy, where = self._policies.get(name, ("accept", ""))
-                rules = tuple(inlined(self.rules.get(name, ()), self.rules))
+                rules = inlined(self.rules.get(name, ()), self.rules)
                 where = where or (rules[0].where if rules else "")
                 families = frozenset({family})
                 found.append(Chain(hook=hook, families=families, policy=policy, rules=rules, where=where))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from holdfast_probe.roots import Root
 from holdfast_probe.services.entries import Started
 from holdfast_probe.services.listen_common import Listener, Readers, arguments, at, fixed, options, settings
-from holdfast_probe.services.texts import exists, fitting, numbered, text, truthy, words
+from holdfast_probe.services.texts import exists, fitting, numbered, text, truthy, unquoted, words
 from holdfast_probe.services.uci import sections
 
 SSHD = ("ssh", "sshd", "openssh", "openssh-server", "ssh@", "sshd@*")
@@ -154,6 +154,15 @@ def _redis(root: Root, item: Started) -> list[Listener]:
     return [at(item.name, "tcp", f"{address.lstrip('-')}:{port}", 6379, item.source) for address in bound]
 
 
+def _postgresql(root: Root, item: Started) -> list[Listener]:
+    bound, port = "127.0.0.1", "5432"
+    for key, value, _ in settings(root, "/etc/postgresql/*/*/postgresql.conf", sign="="):
+        plain = unquoted(value.partition("#")[0])
+        bound = plain if key == "listen_addresses" else bound
+        port = plain if key == "port" else port
+    return [at(item.name, "tcp", f"{each.strip()}:{port}", 5432, item.source) for each in bound.split(",") if each]
+
+
 DAEMONS: Readers = {
     SSHD: _sshd,
     DROPBEAR: _dropbear,
@@ -168,6 +177,7 @@ DAEMONS: Readers = {
     ("telnet", "telnetd", "utelnetd", "in.telnetd"): _telnetd,
     ("vsftpd",): _vsftpd,
     ("redis", "redis-server"): _redis,
+    ("postgresql*",): _postgresql,
     ("odhcpd",): fixed([("udp", 547)]),
     ("avahi-daemon", "avahi", "umdns"): fixed([("udp", 5353)]),
     ("miniupnpd", "upnpd", "minidlna"): fixed([("udp", 1900)]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from holdfast_probe.roots import Root
 from holdfast_probe.services.entries import Started
 from holdfast_probe.services.listen_common import Listener, Readers, arguments, at, options, settings
+from holdfast_probe.services.listen_daemons import DROPBEAR, SSHD
 from holdfast_probe.services.texts import fitting, numbered, words
 from holdfast_probe.services.uci import sections
 
@@ -16,6 +17,8 @@ BOA = ("boa",)
 GOAHEAD = ("goahead",)
 SMALL = ("mini_httpd", "mini-httpd", "thttpd")
 WEB_SERVERS = (*UHTTPD, *LIGHTTPD, *NGINX, *BUSYBOX_HTTPD, *BOA, *GOAHEAD, *SMALL)
+MANAGEMENT = (*SSHD, *DROPBEAR, *WEB_SERVERS)
+"""What administers a device over the network."""
 LIGHTTPD_FILES = ("/etc/lighttpd/lighttpd.conf", "/etc/lighttpd/conf-enabled/*.conf", "/etc/lighttpd/conf.d/*.conf")
 NGINX_FILES = (
     "/etc/nginx/nginx.conf",

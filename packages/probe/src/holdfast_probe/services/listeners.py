@@ -45,7 +45,7 @@ QUIET = frozenset({
     # what guards
     "nftables*", "nft", "iptables*", "ip6tables*", "netfilter*", "firewall*", "ufw", "firewalld", "fail2ban", "auditd",
     "aide*", "apparmor*", "selinux*", "ima*", "tcsd", "tpm2-abrmd", "tee-supplicant", "usbguard*", "rauc*", "swupdate",
-    "mender*", "ostree*", "osqueryd", "holdfast*",
+    "mender*", "ostree*", "osqueryd", "holdfast*", "packagekit*",
     # what ships logs
     "fluent-bit", "vector", "promtail", "filebeat", "systemd-journal-upload",
 })  # fmt: skip

@@ -16,8 +16,8 @@ from holdfast_probe.services.texts import exists, names
 from holdfast_probe.sight import Sight, judged, unknown
 
 FOLDER = "/var/log"
-WRONG_BITS = 0o027
-"""Nobody but the owner and one group reads, and only the owner writes."""
+WRONG_BITS = 0o007
+"""What everybody may do; a group is how several programs share a log."""
 _MOST = 4096
 _DEEPEST = 3
 _PUBLIC = PathPattern([
@@ -32,7 +32,7 @@ def see_private_logs(case: Case) -> Sight:
     root = case.root
     if not exists(root, FOLDER):
         return unknown(f"There is no {FOLDER} to look at.")
-    bad = [f"{path} has mode {mode:04o}, wanted at most 0640" for path, mode in open_files(root)]
+    bad = [f"{path} has mode {mode:04o}, wanted nothing for everyone" for path, mode in open_files(root)]
     bad += [
         f"{path} belongs to uid {uid} and can be replaced by it, wanted root" for path, uid in _foreign_folders(root)
     ]
@@ -40,7 +40,7 @@ def see_private_logs(case: Case) -> Sight:
 
 
 def open_files(root: Root) -> list[tuple[str, int]]:
-    """The log files that everyone can read, or others write, with their modes."""
+    """The log files that everyone can read or write, with their modes."""
     found = []
     for path in _files(root, FOLDER, 1):
         status = root.status(path)

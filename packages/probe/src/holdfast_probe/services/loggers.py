@@ -12,13 +12,13 @@ from collections.abc import Iterator
 
 import msgspec
 
-from holdfast_probe.roots import Root
+from holdfast_probe.roots import Root, Unreadable
 from holdfast_probe.services.entries import Started
 from holdfast_probe.services.ini import values
 from holdfast_probe.services.listen_common import arguments, options, settings
 from holdfast_probe.services.rotation import Rotation, rotation
 from holdfast_probe.services.starts import built_in, started
-from holdfast_probe.services.texts import exists, fitting, lines, numbered
+from holdfast_probe.services.texts import MOST_FILES, exists, fitting, lines, numbered
 from holdfast_probe.services.uci import sections
 
 JOURNALD = "/etc/systemd/journald.conf"
@@ -209,7 +209,9 @@ def _syslog_ng(root: Root, item: Started, rotated: Rotation) -> Logger:
 
 def _filed(root: Root, item: Started, remotes: list[Remote], files: list[str], rotated: Rotation) -> Logger:
     """A logger that writes files, which something else must rotate."""
-    kept = [path for path in files if path.startswith("/") and not path.startswith("/dev/")]
+    kept = list(dict.fromkeys(path for path in files if path.startswith("/") and not path.startswith("/dev/")))
+    if len(kept) > MOST_FILES:
+        raise Unreadable(item.source, f"it writes to more than {MOST_FILES} files")
     loose = [path for path in kept if not rotated.covers(path)]
     bound = "it only sends" if not kept else f"logrotate rotates {kept[0]}" if not loose else ""
     stored = _kept(root, *kept)

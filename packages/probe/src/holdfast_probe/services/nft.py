@@ -68,7 +68,7 @@ class _Reader:
             if family not in _FAMILIES:
                 continue
             mine = {other: rules for (owner, other), rules in self._rules.items() if owner == table}
-            rules = tuple(inlined(self._rules.get((table, name), ()), mine))
+            rules = inlined(self._rules.get((table, name), ()), mine)
             found.append(Chain(hook=hook, families=_FAMILIES[family], policy=policy, rules=rules, where=where))
         return tuple(found)
 
@@ -165,10 +165,10 @@ def _skip(tokens: Iterator[Token]) -> None:
 def _rule(words: list[str], where: str) -> Rule:
     """One rule from its words; a comment's words are in one token with their quotes."""
     parts = " ".join(words).replace("{", " { ").replace(",", " ").replace("}", " } ").split()
-    draft = _Draft()
+    draft = _Draft(parts)
     index = 0
     while index < len(parts) and not draft.verdict:
-        index = draft.take(parts, index)
+        index = draft.take(index)
     return Rule(
         verdict=draft.verdict,
         ports=tuple(draft.ports),
@@ -181,16 +181,18 @@ def _rule(words: list[str], where: str) -> Rule:
 class _Draft:
     """A rule while it is read, word by word until its verdict."""
 
-    def __init__(self) -> None:
+    def __init__(self, parts: list[str]) -> None:
+        self._parts = parts
+        self._closes = _closes(parts)
         self.verdict = ""
         self.ports: list[Port] = []
         self.interfaces: list[str] = []
         self.facts: set[str] = set()
 
-    def take(self, parts: list[str], index: int) -> int:
+    def take(self, index: int) -> int:
         """Read the word at `index` and what belongs to it; returns where to go on."""
+        parts = self._parts
         word = parts[index]
-        values, after = _values(parts, index + 1)
         if word in _VERDICTS:
             self.verdict = word
         elif word in ("jump", "goto"):
@@ -198,6 +200,7 @@ class _Draft:
         elif word in ("limit", "meter", "count"):
             self.facts.add("limited")
         elif word in _MATCHES:
+            values, after = self._values(index + 1)
             self._match(word, parts[index - 1] if index else "", values)
             return after
         elif word not in _SILENT and not word.startswith('"') and word not in _LEADING:
@@ -216,12 +219,22 @@ class _Draft:
         else:
             self.interfaces += [value.strip('"') for value in values]
 
+    def _values(self, index: int) -> tuple[list[str], int]:
+        """The value or the set at `index`, and what follows it."""
+        parts = self._parts
+        if index < len(parts) and parts[index] in ("!=", "==", "eq"):
+            index += 1
+        if index < len(parts) and parts[index] == "{":
+            end = self._closes[index]
+            return parts[index + 1 : end], end + 1
+        return parts[index : index + 1], index + 1
 
-def _values(parts: list[str], index: int) -> tuple[list[str], int]:
-    """The value or the set at `index`, and what follows it."""
-    if index < len(parts) and parts[index] in ("!=", "==", "eq"):
-        index += 1
-    if index < len(parts) and parts[index] == "{":
-        end = next((i for i in range(index, len(parts)) if parts[i] == "}"), len(parts))
-        return parts[index + 1 : end], end + 1
-    return parts[index : index + 1], index + 1
+
+def _closes(parts: list[str]) -> list[int]:
+    """For every place, where the next brace closes: found once, so that open ones cost nothing each."""
+    found = [len(parts)] * len(parts)
+    close = len(parts)
+    for index in range(len(parts) - 1, -1, -1):
+        close = index if parts[index] == "}" else close
+        found[index] = close
+    return found

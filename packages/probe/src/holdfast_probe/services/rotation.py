@@ -11,11 +11,12 @@ from __future__ import annotations
 import msgspec
 
 from holdfast_probe.patterns import PathPattern
-from holdfast_probe.roots import Root
+from holdfast_probe.roots import Root, Unreadable
 from holdfast_probe.services.starts import started
 from holdfast_probe.services.texts import exists, fitting, lines, words
 
 _PERIODS = {"hourly": 0, "daily": 1, "weekly": 7, "monthly": 30, "yearly": 365}
+_MOST_BLOCKS = 512
 _RUNNERS = ("/etc/cron.daily/logrotate", "/etc/cron.hourly/logrotate", "/etc/periodic/daily/logrotate")
 _SCHEDULES = ("/etc/crontab", "/etc/crontabs/root", "/var/spool/cron/crontabs/root", "/etc/cron.d/*")
 
@@ -64,6 +65,8 @@ def _read(found: list[str] | tuple[()], general: dict[str, int], blocks: list[Ro
     inside: dict[str, int] | None = None
     for line in found:
         if line.startswith("}") and inside is not None:
+            if len(blocks) == _MOST_BLOCKS:
+                raise Unreadable("/etc/logrotate.d", f"it holds more than {_MOST_BLOCKS} blocks")
             blocks.append(Rotated(tuple(patterns), inside["rotate"] * inside["period"]))
             patterns, inside = [], None
             continue

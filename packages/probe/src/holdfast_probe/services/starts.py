@@ -23,6 +23,8 @@ STOCK = frozenset({
     "console-getty", "quotaon", "rcS", "rcK", "rc", "mount", "mkdir", "hostname", "ln", "swapon", "openrc", "umount",
 })  # fmt: skip
 """What belongs to any system."""
+_SHOWN = 6
+"""Names of a probe that a finding repeats."""
 _READERS = (
     from_units, from_runlevels, from_rc_folders, from_openrc,
     from_startup_scripts, from_inittab, from_inetd, from_xinetd,
@@ -62,7 +64,7 @@ def see_service(case: Case, spec: Service) -> Sight:
     if not sources:
         return unknown(NOTHING_STARTS)
     bad = [f"{item.name} is started by {item.source}" for item in items if item.answers_to(spec.names)]
-    return judged(bad, f"nothing that starts is {' or '.join(spec.names)}")
+    return judged(bad, f"nothing that starts is {_some(spec.names)}")
 
 
 def see_runs(case: Case, spec: Runs) -> Sight:
@@ -73,7 +75,7 @@ def see_runs(case: Case, spec: Runs) -> Sight:
     good = [i for i in (*items, *case.once(built_in)) if i.answers_to(spec.names)]
     if good:
         return passed(*(f"{item.name} is started by {item.source}" for item in good[:3]))
-    return failed([f"nothing starts {' or '.join(spec.names)}"])
+    return failed([f"nothing starts {_some(spec.names)}"])
 
 
 def see_autostart(case: Case, _spec: Autostart) -> Sight:
@@ -88,3 +90,8 @@ def see_autostart(case: Case, _spec: Autostart) -> Sight:
         if item.name not in STOCK and not expected & {item.name, item.name.partition("@")[0], *item.aliases}
     ]
     return judged(extra, "everything that starts is expected")
+
+
+def _some(names: tuple[str, ...]) -> str:
+    more = f" or {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return " or ".join(names[:_SHOWN]) + more

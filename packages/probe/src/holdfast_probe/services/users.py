@@ -18,7 +18,7 @@ from holdfast_probe.roots import Root
 from holdfast_probe.services.entries import Started, Way
 from holdfast_probe.services.listen_common import settings
 from holdfast_probe.services.starts import NOTHING_STARTS, STOCK, started
-from holdfast_probe.services.texts import fitting, lines, truthy, unquoted, words
+from holdfast_probe.services.texts import lines, truthy, unquoted, words
 from holdfast_probe.services.units import Units, unit_folders, unit_settings
 from holdfast_probe.sight import Sight, judged, unknown
 
@@ -27,7 +27,9 @@ _INIT = (
     "*getty*", "login*", "sh", "ash", "bash", "init", "rc*", "sysctl", "swapoff", "modprobe", "openrc", "umount",
     "reboot",
 )  # fmt: skip
-"""What an inittab runs that is no daemon."""
+"""What init runs that is no daemon, or is there to become another user."""
+_DROPPING = ("dnsmasq", "mosquitto", "nginx", "avahi-daemon", "dbus*", "rpcbind")
+"""What gives up root by itself, unless its settings say otherwise."""
 _STARTING = re.compile(r"\b(?:start-stop-daemon|procd_open_instance|start_daemon|daemonize|daemon|supervise-daemon)\b")
 _GIVEN = re.compile(r"(?:--chuid|--user|--setuid|-c|-u)[= ]+[\"']?([A-Za-z_][\w-]{0,31})")
 _PROCD = re.compile(r"procd_set_param\s+user\s+[\"']?([A-Za-z_][\w-]{0,31})")
@@ -64,6 +66,8 @@ def see_daemon_users(case: Case, _spec: DaemonUsers) -> Sight:
 
 
 def _as_root(root: Root, item: Started, units: Units) -> bool:
+    if any(fnmatch.fnmatchcase(item.name, pattern) for pattern in _INIT):
+        return False
     user = _user(root, item, units)
     return user is not None and user in _ROOT and _own_user(root, item) in _ROOT
 
@@ -95,8 +99,6 @@ def _unit_user(root: Root, unit: str, units: Units) -> str | None:
 
 
 def _line_user(item: Started) -> str | None:
-    if any(fnmatch.fnmatchcase(item.name, pattern) for pattern in _INIT):
-        return None
     match = _GIVEN.search(item.command) if "start-stop-daemon" in item.command else _WRAPPED.search(item.command)
     return match.group(1) if match else ""
 
@@ -125,8 +127,10 @@ def _options(starting: list[str]) -> list[str]:
 
 
 def _own_user(root: Root, item: Started) -> str:
+    """The user that a daemon changes to by itself."""
+    own = "its own" if item.answers_to(_DROPPING) else ""
     for names, paths, key, sign in _OWN:
-        if item.answers_to(names) and fitting(root, *paths):
+        if item.answers_to(names):
             found = [unquoted(value.rstrip(";")) for mine, value, _ in settings(root, *paths, sign=sign) if mine == key]
-            return (words(found[-1]) or [""])[0] if found else ""
-    return ""
+            return (words(found[-1]) or [""])[0] if found else own
+    return own

@@ -42,7 +42,11 @@ _TABLE: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
         _DEBUG,
     ),
     (("/etc/nginx/*.conf", "/etc/nginx/conf.d/*"), re.compile(r"error_log\s+\S+\s+debug\b"), _DEBUG),
-    (("/etc/pam.d/*",), re.compile(r"pam_tty_audit\.so\b.{0,200}\blog_passwd\b"), "logs passwords that are typed"),
+    (
+        ("/etc/pam.d/*",),
+        re.compile(r"\w+\s.{0,200}pam_tty_audit\.so\b.{0,200}\blog_passwd\b"),
+        "logs passwords that are typed",
+    ),
     (("/etc/sudoers", "/etc/sudoers.d/*"), re.compile(r"Defaults\b.{0,200}\b(?<!!)log_input\b"), "logs what is typed"),
     (("/etc/ppp/options", "/etc/ppp/peers/*"), re.compile(r"show-password\b"), "logs passwords"),
     (("/etc/openvpn/*.conf", "/etc/openvpn/*/*.conf"), re.compile(r"verb\s+(?:[6-9]|1[01])\b"), "logs packets"),

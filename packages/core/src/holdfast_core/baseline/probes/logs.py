@@ -30,7 +30,7 @@ class LogCheck(StrEnum):
     BOOTS = "boots"
     """It can be told afterwards how often the device started, and why."""
     PRIVATE = "private"
-    """No log file can be read by everyone, or written by anybody but root and its owner."""
+    """No log file can be read or written by everyone, and their folder belongs to root."""
 
 
 class Logs(Probe, frozen=True, tag="logs"):
