@@ -6,7 +6,6 @@ from pathlib import Path
 
 import msgspec
 
-from holdfast import strict_yaml
 from holdfast.cli.files import read_bounded, read_model
 from holdfast.cli.minimal import minimal
 from holdfast_core.baseline.compare import MAX_EARLIER_BYTES, Earlier, read_earlier
@@ -49,6 +48,8 @@ class Given(msgspec.Struct, frozen=True):
         """The waivers; ``waivers.*`` where the file cannot be."""
         if self.waivers_file is None:
             return ()
+        from holdfast import strict_yaml  # noqa: PLC0415  (PyYAML only where such a file is read)
+
         data = read_bounded(self.waivers_file, LIMITS.model_bytes)
         read: tuple[Waiver, ...] = strict_yaml.read(data, "waivers", Waivers)
         return checked_waivers(read)
@@ -57,6 +58,8 @@ class Given(msgspec.Struct, frozen=True):
         """The inspections; ``inspections.*`` where the file cannot be."""
         if self.inspections_file is None:
             return ()
+        from holdfast import strict_yaml  # noqa: PLC0415  (same)
+
         data = read_bounded(self.inspections_file, LIMITS.model_bytes)
         read: tuple[InspectionRecord, ...] = strict_yaml.read(data, "inspections", InspectionRecords)
         check_inspections(read, now)
