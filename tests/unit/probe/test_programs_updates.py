@@ -71,6 +71,15 @@ CHECKS: dict[str, tuple[UpdateCheck, Files, Outcome]] = {
     "mender in a hurry": (S, {"/etc/mender/mender.conf": "{"}, UNKNOWN),
     "ostree that checks": (S, {"/ostree/repo/config": '[remote "a"]\ngpg-verify=true\n'}, PASS),
     "ostree that does not": (S, {"/ostree/repo/config": '[remote "a"]\ngpg-verify=false\n'}, FAIL),
+    "dnf that checks": (S, {"/etc/yum.repos.d/a.repo": "[a]\nbaseurl=https://a\ngpgcheck=1\n"}, PASS),
+    "dnf that checks everything": (
+        S,
+        {"/etc/dnf/dnf.conf": "[main]\ngpgcheck=1\n", "/etc/yum.repos.d/a.repo": "[a]\nbaseurl=https://a\n"},
+        PASS,
+    ),
+    "dnf that does not": (S, {"/etc/yum.repos.d/a.repo": "[a]\nbaseurl=https://a\ngpgcheck=0\n"}, FAIL),
+    "dnf that is not told": (S, {"/etc/yum.repos.d/a.repo": "[a]\nbaseurl=https://a\n"}, FAIL),
+    "dnf whose repository is off": (S, {"/etc/yum.repos.d/a.repo": "[a]\nenabled=0\n"}, UNKNOWN),
     "one of two that does not": (S, {LIST: DEB, **KEY, "/etc/opkg.conf": OPKG}, FAIL),
     "apt as it comes": (V, {LIST: DEB}, PASS),
     "apt that trusts a source": (V, {LIST: DEB.replace("deb", "deb [arch=all trusted=yes]")}, FAIL),
@@ -156,6 +165,7 @@ ADDRESSES: dict[str, tuple[Files, Outcome]] = {
     "a stanza that is on": ({STANZA: "URIs: https://a.example\nEnabled: no\n\nURIs: http://b.example\n"}, FAIL),
     "a server that need not prove itself": ({CONF: 'Acquire::https::Verify-Peer "false";\n'}, FAIL),
     "opkg that asks for no certificate": ({"/etc/opkg.conf": OPKG + "option no_check_certificate 1\n"}, FAIL),
+    "dnf that does not look": ({"/m.conf": "[a]\nbaseurl=https://a\nsslverify=0\n"}, FAIL),
     "mender that skips": ({"/m.conf": '{"HttpsClient": {"SkipVerify": true}}'}, FAIL),
     "none": ({}, NA),
 }
@@ -230,6 +240,13 @@ def test_keys_are_compared_with_those_that_are_declared(tmp_path: Path) -> None:
     finding = ask(tmp_path, FeedKeys(), a_plan(feed_keys=(digest,)))
     assert finding.outcome is FAIL
     assert [item.split()[0] for item in finding.proof] == ["/etc/apk/keys/bench.rsa.pub"]
+
+
+def test_a_key_inside_a_source_is_a_key_that_nobody_declared(tmp_path: Path) -> None:
+    grow(tmp_path, {**KEY, STANZA: "Types: deb\nSigned-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n"})
+    finding = ask(tmp_path, FeedKeys(), a_plan(feed_keys=(hashlib.sha256(b"key").hexdigest(),)))
+    assert finding.outcome is FAIL
+    assert finding.proof[0].startswith(f"{STANZA}:1 ")
 
 
 @given(st.text(st.sampled_from('ab:"{};/# \n'), max_size=400))

@@ -98,7 +98,7 @@ class UpdateCheck(StrEnum):
 
 
 class Updater(Probe, frozen=True, tag="updater"):
-    """Every updater that is set up here (apt, opkg, apk, RAUC, SWUpdate, Mender, OSTree) passes `check`.
+    """Every updater that is set up here (apt, dnf, opkg, apk, RAUC, SWUpdate, Mender, OSTree) passes `check`.
 
     Where none is set up, or one leaves it open, the manifest's fact `stated` decides.
     """

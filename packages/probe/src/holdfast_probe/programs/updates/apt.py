@@ -116,14 +116,19 @@ def trusted_keys(root: Root) -> list[str]:
     return fitting(root, *_TRUSTED, *sorted(named))
 
 
+def inline_keys(root: Root) -> list[str]:
+    """Where a source carries its key in itself, rather than naming a file or a fingerprint."""
+    named = ((each.where, each.options.get("signed-by")) for each in sources(root))
+    return [where for where, key in named if key is not None and (not key or key.startswith("-----"))]
+
+
 def signed(root: Root) -> Iterator[Word]:
     """That apt checks by itself; without a key it can check nothing."""
     listed = sources(root)
     if not listed:
         return
     keys = trusted_keys(root)
-    inline = any("signed-by" in each.options and "/" not in each.options["signed-by"][:1] for each in listed)
-    if keys or inline:
+    if keys or inline_keys(root):
         yield Word(good=True, said=f"apt checks with {keys[0] if keys else 'a key in its sources'}")
     else:
         yield Word(good=False, said="apt has sources and no key to check them with")

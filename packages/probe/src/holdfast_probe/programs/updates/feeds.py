@@ -27,7 +27,7 @@ _BLIND = (
     (re.compile(r"(verify-peer\"?\s+\"?)(false|0|no)\b", re.IGNORECASE), "true"),
     (re.compile(r"(verify-host\"?\s+\"?)(false|0|no)\b", re.IGNORECASE), "true"),
     (re.compile(r"(\"SkipVerify\"\s*:\s*)(true)\b"), "false"),
-    (re.compile(r"(ssl_verify\s*=\s*)(false|0|no)\b", re.IGNORECASE), "true"),
+    (re.compile(r"(ssl_?verify\s*=\s*)(false|0|no)\b", re.IGNORECASE), "true"),
     (re.compile(r"(option\s+no_check_certificate\s+['\"]?)(1|true|yes)\b"), "0"),
 )
 """Settings with which a server need not prove itself, and what to write instead."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from holdfast_probe.programs.updates.sections import sectioned
 from holdfast_probe.programs.updates.words import Word
 from holdfast_probe.roots import Missing, Root, Unreadable
 from holdfast_probe.services.texts import exists, fitting, lines, text, unquoted
@@ -26,19 +27,6 @@ _ARGUMENTS = 65_536
 _SLOT = re.compile(r"slot\.[\w-]+\.\d+")
 _CHOICE_FLAG = re.compile(r"(?:-e|--select)[ =]?[\"']?\w{1,64},\w{1,64}", re.ASCII)
 _KEY_FLAG = re.compile(r"(?:^|\s|\")(?:-k|--key)[ =]?\"?(/[^\s\"']+)")
-
-
-def sectioned(root: Root, path: str) -> dict[str, dict[str, str]]:
-    """A file of ``[section]`` and ``key=value``; empty where there is none."""
-    found: dict[str, dict[str, str]] = {}
-    for line in lines(root, path) or ():
-        if line.startswith("[") and line.endswith("]"):
-            found.setdefault(line[1:-1].strip(), {})
-        elif found:
-            key, sign, value = line.partition("=")
-            if sign:
-                found[list(found)[-1]][key.strip()] = value.strip()
-    return found
 
 
 def rauc_keyring(root: Root) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from holdfast_core.baseline.probes.programs import FeedKeys, UpdateCheck, Updater
 from holdfast_probe.case import Case
 from holdfast_probe.programs.stated import stated
-from holdfast_probe.programs.updates import apt, images, packages
+from holdfast_probe.programs.updates import apt, dnf, images, packages
 from holdfast_probe.programs.updates.scripts import scripts_verified
 from holdfast_probe.programs.updates.words import Reader
 from holdfast_probe.roots import Root
@@ -17,7 +17,7 @@ from holdfast_probe.sight import Sight, failed, judged, not_applicable, passed, 
 
 _READERS: Mapping[UpdateCheck, tuple[Reader, ...]] = {
     UpdateCheck.SIGNED: (
-        apt.signed, packages.opkg_signed, packages.apk_signed,
+        apt.signed, dnf.signed, packages.opkg_signed, packages.apk_signed,
         images.rauc_signed, images.swupdate_signed, images.mender_signed, images.ostree_signed,
     ),
     UpdateCheck.VERIFIED: (
@@ -62,9 +62,10 @@ def see_feed_keys(case: Case, _spec: FeedKeys) -> Sight:
     declared = {digest.lower().removeprefix("sha256:") for digest in case.plan.feed_keys}
     if not declared:
         return not_applicable("The model declares no keys that updates are checked with.")
-    found = case.once(keys)
-    if not found:
+    found, inline = case.once(keys), apt.inline_keys(case.root)
+    if not found and not inline:
         return unknown("No key that an updater checks with was found.")
     digests = {path: hashlib.sha256(case.root.read(path)).hexdigest() for path in found}
-    strange = (f"{path} (sha256 {digest})" for path, digest in digests.items() if digest not in declared)
+    strange = [f"{path} (sha256 {digest})" for path, digest in digests.items() if digest not in declared]
+    strange += [f"{where} carries a key in itself, which no list of files can declare" for where in inline]
     return judged(strange, f"all {len(found)} keys that updates are checked with are declared")
