@@ -22,7 +22,7 @@ from holdfast.inventory import model_file
 from holdfast_core.baseline.control import Control, Effect, Fix
 from holdfast_core.baseline.hardening import ChangeSet, Step, parse, render
 from holdfast_core.baseline.model import Demand
-from holdfast_core.baseline.probes import Absent, Setting
+from holdfast_core.baseline.probes import Absent, Service
 from holdfast_core.baseline.tailoring import compile_plan, tailor
 from holdfast_core.inventory.model import DeviceClass, HealthProbe
 from holdfast_core.kernel.digests import digest_of
@@ -32,7 +32,7 @@ from holdfast_probe.case import Case
 from holdfast_probe.catalogue import shipped_catalogue
 from holdfast_probe.planning import work_out
 from holdfast_probe.roots import FolderRoot
-from probe_builders import a_plan, grow
+from probe_builders import Files, a_plan, grow
 
 runner = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "200"})
 PRECIOUS = "precious\n"
@@ -245,7 +245,7 @@ def case_of(tree: Path, **plan: Any) -> Case:
     return Case(FolderRoot(tree, owners_kept=True), msgspec.structs.replace(a_plan(), **plan))
 
 
-def a_control(probe: Absent | Setting, **changed: Any) -> Control:
+def a_control(probe: Absent | Service, **changed: Any) -> Control:
     base = next(each for each in shipped_catalogue().controls if each.id == "FS-08")
     remedy = msgspec.structs.replace(base.remedy, fix=Fix.PLANNED)
     return msgspec.structs.replace(base, probe=probe, remedy=remedy, **changed)
@@ -258,10 +258,40 @@ def test_the_start_of_the_essential_function_is_never_removed(tree: Path) -> Non
     for plan in ({"health": HealthProbe("process", process="camera")}, {"autostart": ("camera",)}):
         steps, left = work_out(case_of(tree, **plan), [control])
         assert steps == ()
-        assert "left as it was" in left[0].why or "left as it is" in left[0].why
+        assert left[0].why == "camera has to start, and /etc/rc.d/S50camera starts it."
         assert left[0].steps == control.remedy.steps
     steps, _ = work_out(case_of(tree), [control])
     assert len(steps) == 1, "the control: without that declaration it would have been planned"
+
+
+STARTS: dict[str, Files] = {
+    "a unit of another name": {
+        "/etc/systemd/system/video.service": "[Service]\nExecStart=/opt/bin/camera --all\n",
+        "/etc/systemd/system/multi-user.target.wants/video.service": "-> ../video.service",
+    },
+    "a vendor's unit": {
+        "/usr/lib/systemd/system/video.service": "[Service]\nExecStart=/opt/bin/camera --all\n",
+        "/usr/lib/systemd/system/multi-user.target.wants/video.service": "-> ../video.service",
+    },
+    "a start link": {
+        "/etc/rc.d/S50video": "-> ../init.d/video",
+        "/etc/init.d/video": ("#!/bin/sh /etc/rc.common\nPROG=/opt/bin/camera\n/opt/bin/camera &\n", 0o755),
+    },
+    "a line of inittab": {"/etc/inittab": "::sysinit:/bin/true\n::respawn:/opt/bin/camera --all\n"},
+    "a line of inetd": {"/etc/inetd.conf": "8554 stream tcp nowait root /opt/bin/camera camera\n"},
+    "a start-up script": {"/etc/rc.local": ("#!/bin/sh\n/opt/bin/camera --all &\n", 0o755)},
+}
+
+
+@pytest.mark.parametrize("way", STARTS)
+def test_not_even_a_ban_on_the_essential_program_keeps_it_from_starting(tree: Path, way: str) -> None:
+    grow(tree, STARTS[way])
+    ban = a_control(Service(("camera", "video")))
+    steps, _ = work_out(case_of(tree), [ban])
+    assert steps, "the control: nobody needs it here, so it is stopped"
+    steps, left = work_out(case_of(tree, health=HealthProbe("process", process="camera")), [ban])
+    assert steps == ()
+    assert left[0].why.startswith("camera has to start, and /")
 
 
 @pytest.mark.parametrize("name", ["door-camera", "site-gateway", "pump-controller"])

@@ -203,6 +203,8 @@ FRESH = HealthProbe("file-fresh", path="/var/lib/camera/last.jpg", max_age_s=60)
         (LinkChange("/etc/systemd/system/multi-user.target.wants/camera.service", "../camera.service", None), PROCESS),
         (ContentChange("/etc/init.d/camera", b"x", None), PROCESS),
         (ModeChange("/usr/bin/camera", 0o755, 0o700), PROCESS),
+        (ContentChange("/etc/systemd/system/camera.service.d/hard.conf", None, b"[Service]\n"), PROCESS),
+        (ContentChange("/etc/rc.local", b"/usr/bin/camera &\n", b": # /usr/bin/camera &\n"), PROCESS),
         (OwnerChange("/opt/bin/camera", (0, 0), (7, 7)), PROCESS),
         (
             ContentChange("/etc/inittab", b"::respawn:/usr/bin/camera -d\n", b"# ::respawn:/usr/bin/camera -d\n"),
@@ -245,6 +247,8 @@ def test_what_the_model_says_must_start_is_never_kept_from_starting() -> None:
         ContentChange("/etc/init.d/dropbear", b"x", None),
         ModeChange("/etc/init.d/dropbear", 0o755, 0o644),
         LinkChange("/etc/systemd/system/getty.target.wants/getty@tty1.service", "/x", None),
+        ContentChange("/etc/systemd/system/dropbear.service", None, b""),
+        LinkChange("/etc/systemd/system/dropbear.service", None, "/dev/null"),
     ):
         assert danger(change, plan)
     assert not danger(ModeChange("/etc/init.d/dropbear", 0o775, 0o755), plan)
@@ -269,8 +273,31 @@ def test_a_file_system_that_a_device_boots_from_is_never_disabled(line: str) -> 
         ("/etc/rc3.d/K01sshd", "sshd"),
         ("/etc/init.d/dropbear", "dropbear"),
         ("/etc/systemd/system/multi-user.target.wants/camera.service", "camera"),
+        ("/etc/systemd/system/camera.service.d/10-hard.conf", "camera"),
         ("/etc/ssh/sshd_config", ""),
     ],
 )
 def test_what_a_path_starts(path: str, name: str) -> None:
     assert start_name(path) == name
+
+
+OPEN = b"chain input { type filter hook input priority 0; policy accept;\n tcp dport { 22, 8554 } accept\n }\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "listening", "shut_out"),
+    [
+        (OPEN, (("tcp", 8554),), False),
+        (OPEN, (("tcp", 8554), ("tcp", 22)), False),
+        (OPEN, (("tcp", 8555),), True),
+        (OPEN.replace(b" tcp", b" # tcp"), (("tcp", 8554),), True),
+        (OPEN, (), False),
+    ],
+    ids=["spoken of", "both", "another port", "in a comment", "nobody calls"],
+)
+def test_a_filter_never_denies_what_others_call_without_a_rule_about_it(
+    before: bytes, listening: tuple[tuple[str, int], ...], *, shut_out: bool
+) -> None:
+    change = ContentChange("/etc/nftables.conf", before, before.replace(b"policy accept", b"policy drop"))
+    assert bool(danger(change, a_plan(listening=listening))) is shut_out
+    assert not danger(ContentChange("/etc/nftables.conf", before, before + b"\n"), a_plan(listening=listening))

@@ -7,12 +7,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from holdfast_core.baseline.control import Control, Fix
 from holdfast_core.baseline.essential import danger
 from holdfast_core.baseline.hardening import MAX_STEP_CHANGES, ByHand, Step, rank
-from holdfast_core.baseline.model import Plan
 from holdfast_core.kernel.errors import WorldError
 from holdfast_core.wire.changes import Change
 from holdfast_probe.audit import TROUBLE, why
@@ -20,6 +19,7 @@ from holdfast_probe.case import Case
 from holdfast_probe.editor import Editor
 from holdfast_probe.mending import mend
 from holdfast_probe.roots import shown
+from holdfast_probe.starting import stopped
 
 _NOT_WORKED_OUT = "No change is worked out for it; a person follows its steps."
 _NOTHING = "No change was found that would meet it; if the steps above do not, a person follows its steps."
@@ -63,13 +63,15 @@ def changes_for(case: Case, editor: Editor, control: Control) -> tuple[Change, .
         raise LeftToPerson(_NOTHING)
     if len(changes) > MAX_STEP_CHANGES:
         raise LeftToPerson(f"More than {MAX_STEP_CHANGES} paths would change; that needs a person's eye.")
-    _require_harmless(changes, case.plan)
+    _require_harmless(changes, case)
     return changes
 
 
-def _require_harmless(changes: Iterable[Change], plan: Plan) -> None:
+def _require_harmless(changes: Sequence[Change], case: Case) -> None:
+    if reason := stopped(case, changes):
+        raise LeftToPerson(reason, code="harden.essential")
     for change in changes:
-        if reason := danger(change, plan):
+        if reason := danger(change, case.plan):
             raise LeftToPerson(f"{shown(change.path)} was left as it is: {reason}.", code="harden.essential")
 
 

@@ -4,6 +4,8 @@
    So what would visibly stop the function is refused before it is made, wherever it is planned.
 2. It is refused too often rather than too seldom: what is refused is done by a person, who can look.
 3. A file system that the device boots from is never disabled, whoever asks for it and whatever the catalogue says.
+4. A packet filter is never told to deny what the model says others call, unless its rules speak of it: a health probe
+   on the device itself would not notice.
 """
 
 from __future__ import annotations
@@ -19,17 +21,21 @@ _START_FOLDERS = (
     "/etc/rc4.d/", "/etc/rc5.d/", "/etc/rc6.d/", "/etc/runlevels/", "/etc/sv/", "/etc/service/", "/etc/init/",
     "/etc/systemd/system/", "/usr/lib/systemd/system/", "/lib/systemd/system/", "/usr/local/lib/systemd/system/",
 )  # fmt: skip
+_DROP_INS = (".service.d", ".socket.d", ".timer.d", ".path.d")
 _UNIT_ENDS = (".service", ".socket", ".timer", ".path", ".conf")
 _ROOT_DRIVERS = frozenset({"cramfs", "erofs", "f2fs", "jffs2", "overlay", "overlayfs", "squashfs", "ubifs", "vfat"})
 """What gateways, Linux IoT and OT devices boot from, declared or not."""
 _EMBEDDED = frozenset({DeviceClass.GATEWAY, DeviceClass.LINUX_IOT, DeviceClass.OT})
 _EXECUTE = 0o111
 _DISABLING = frozenset({"install", "blacklist"})
+_DENYING = frozenset({"DROP", "REJECT"})
 
 
 def danger(change: Change, plan: Plan) -> str:
     """Why `change` must not be made to a device of `plan`, as the middle of a sentence; nothing when it may be."""
-    return _kills_root(change, plan) or _stops_health(change, plan) or _unstarts(change, plan)
+    return (
+        _kills_root(change, plan) or _stops_health(change, plan) or _unstarts(change, plan) or _shuts_out(change, plan)
+    )
 
 
 def _kills_root(change: Change, plan: Plan) -> str:
@@ -57,7 +63,7 @@ def _stops_health(change: Change, plan: Plan) -> str:
     if not isinstance(change, ContentChange):
         return ""
     for word, what in ((health.process, "the essential function"), (str(health.port or ""), "its port")):
-        if word and _mentions(change.after, word) < _mentions(change.before, word):
+        if word and mentions(change.after, word) < mentions(change.before, word):
             return f"a line about {word}, {what}, would go"
     return ""
 
@@ -66,18 +72,39 @@ def _unstarts(change: Change, plan: Plan) -> str:
     """Nothing that the model says must start is kept from starting."""
     name = start_name(change.path)
     expected = {name, name.partition("@")[0]} & frozenset(plan.autostart)
-    gone = isinstance(change, ContentChange | LinkChange) and change.after is None
     lame = isinstance(change, ModeChange) and bool(change.before & ~change.after & _EXECUTE)
-    if expected and (gone or lame):
+    if expected and (is_gone(change) or lame):
         return f"the model says that {name} starts by itself"
     return ""
 
 
+def is_gone(change: Change) -> bool:
+    """Whether `change` takes a start link, a script or a unit out: it is removed, or masked."""
+    masked = isinstance(change, ContentChange) and start_name(change.path) and not change.after
+    return bool(masked) or (isinstance(change, ContentChange | LinkChange) and change.after in {None, "/dev/null"})
+
+
+def _shuts_out(change: Change, plan: Plan) -> str:
+    if not isinstance(change, ContentChange) or _denials(change.after) <= _denials(change.before):
+        return ""
+    silent = sorted({port for _, port in plan.listening if not mentions(change.after, str(port))})
+    if silent:
+        return f"it would deny by default, and no rule speaks of port {silent[0]}, which others call"
+    return ""
+
+
+def _denials(content: bytes | None) -> int:
+    """How often a packet filter is told to deny."""
+    return sum(1 for line in _lines(content) for word in _words(line) if word.upper() in _DENYING)
+
+
 def start_name(path: str) -> str:
-    """The plain name of what a start link, script or unit starts; nothing where `path` is none."""
+    """The plain name of what a start link, script, unit or its drop-in starts; nothing where `path` is none."""
     if not path.startswith(_START_FOLDERS):
         return ""
-    name = path.rpartition("/")[2]
+    folder, _, name = path.rpartition("/")
+    if folder.endswith(_DROP_INS):
+        name = folder.rpartition("/")[2].removesuffix(".d")
     if name[:1] in {"S", "K"} and name[1:3].isdigit() and name[3:]:
         return name[3:]
     for end in _UNIT_ENDS:
@@ -85,14 +112,15 @@ def start_name(path: str) -> str:
     return name
 
 
-def _mentions(content: bytes | None, word: str) -> int:
-    """How many lines that are no comments hold `word` as a word of its own."""
+def mentions(content: bytes | None, word: str) -> int:
+    """How many lines hold `word` as a word of its own."""
     return sum(1 for line in _lines(content) if word in line and word in _words(line))
 
 
 def _lines(content: bytes | None) -> Iterable[str]:
+    """The lines without what is a comment in one of the usual ways."""
     text = (content or b"").decode("utf-8", "replace")
-    return (line for line in text.splitlines() if not line.lstrip().startswith(("#", ";")))
+    return (line.partition("#")[0] for line in text.splitlines() if not line.lstrip().startswith(";"))
 
 
 def _words(line: str) -> list[str]:
