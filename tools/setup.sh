@@ -76,7 +76,7 @@ debian_packages() {
         # What images of root file systems are made with.
         need squashfs-tools command -v mksquashfs
         need e2fsprogs command -v mke2fs
-        need util-linux-extra command -v mkfs.cramfs
+        need util-linux command -v mkfs.cramfs
         need genromfs command -v genromfs
         need cpio command -v cpio
         need u-boot-tools command -v mkimage

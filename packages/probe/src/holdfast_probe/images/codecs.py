@@ -1,11 +1,11 @@
 """Unpacking one block of a file system, bounded by what a block may hold.
 
 1. Whatever is wrong with a block is `Damaged`; no library's own error leaves this module.
-2. Output is bounded while it is made, never only measured afterwards. The one library that cannot (LZO) is given no more
-   than `LZO_BYTES`, which bounds what it can make.
+2. Output is bounded while it is made, never only measured afterwards. The one library that cannot (LZO) is given no
+   more than `LZO_BYTES`, which bounds what it can make.
 3. zstd, LZ4 and LZO are optional libraries: without one, the block is `Damaged` and the sentence names it.
 
-Routers use LZMA without saying so, in several shapes; `vendor_codecs` are all of them, and a reader tries which one fits.
+Routers use LZMA without saying so, in several shapes; `vendor_codecs` are all of them, and a reader tries which fits.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def library(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError:
         raise NoLibrary(
-            f"It is packed with {_LIBRARIES[name]}, which needs the Python package {name.split('.')[0]}"
+            f"It is packed with {_LIBRARIES[name]}, which needs the Python package {name.partition('.')[0]}"
         ) from None
 
 

@@ -52,7 +52,7 @@ def _read(source: Source, tree: Archive) -> None:
         if name == _TRAILER:
             tree.size = position
             return
-        _plant(tree, source, fields, name, start, linked)
+        _plant(tree, source, fields, name, start=start, linked=linked)
 
 
 def _plant(
@@ -60,6 +60,7 @@ def _plant(
     source: Source,
     fields: list[int],
     name: bytes,
+    *,
     start: int,
     linked: dict[tuple[int, int, int], Node],
 ) -> None:

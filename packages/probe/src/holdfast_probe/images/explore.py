@@ -3,7 +3,7 @@
 1. What begins at the first byte and is a container of its own (archive, disk) is read as that; everything else is
    searched from end to end, since vendors put their headers in front and their signatures behind.
 2. Containers in containers are followed to a bounded depth, through a bounded number of unpacked bytes and seconds.
-3. A part that does not read stays named, with its place; what goes wrong in one does not keep the others from being read.
+3. A part that does not read stays named, with its place; what goes wrong in one leaves the others to be read.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from holdfast_probe.images.unknown import ENCRYPTED, NAMED, looks_random, only_p
 from holdfast_probe.images.zipped import MAGIC as ZIP
 from holdfast_probe.images.zipped import read_zip
 
-_MEMBER_BYTES = 32 * 1024
+_MEMBER_BYTES = 4 * 1024
 """Members of an archive smaller than this are no images."""
 _MEMBERS = 64
 _GAP_BYTES = 4096
@@ -87,10 +87,11 @@ class Explorer(Finds):
         for kind, offset in search.suspects():
             if offset < self.position:
                 continue
+            self.began = offset
             end = self._try(kind, offset)
             if end > offset:
-                if offset > self.position:
-                    loose.append((self.position, offset))
+                if self.began > self.position:
+                    loose.append((self.position, self.began))
                 self.position = search.position = end
             if len(self.survey.parts) >= self._meter.limits.parts or len(self.survey.trees) >= _TREES:
                 raise Exceeded("It has more parts than are looked at.")
@@ -166,6 +167,7 @@ class Explorer(Finds):
             self.survey.trees.remove(next(found for found in self.survey.trees if found.tree is tree))
 
     def read_squashfs(self, offset: int) -> int:
+        """A squashfs of any version."""
         source = Slice(self.source, offset)
         major = {struct.unpack(order + "H", source.whole(28, 2))[0] for order in "<>"}
         if not major & {2, 3, 4}:
@@ -181,6 +183,7 @@ class Explorer(Finds):
         return offset + max(96, volume.size)
 
     def read_volume(self, make: Callable[[Source], Volume[Any]], kind: str, offset: int) -> int:
+        """A file system that says how long it is."""
         source = Slice(self.source, offset)
         volume = make(source)
         self.too_long(kind, offset, offset + volume.size)
@@ -194,6 +197,7 @@ class Explorer(Finds):
         return offset + volume.size
 
     def read_ext(self, offset: int) -> int:
+        """Ext2, ext3 or ext4."""
         if offset < 0:
             return offset
         volume = ext.Volume(Slice(self.source, offset))
@@ -202,6 +206,7 @@ class Explorer(Finds):
         return self.read_volume(ext.Volume, volume.kind, offset)
 
     def read_cpio(self, offset: int) -> int:
+        """A cpio archive."""
         tree = read_cpio(Slice(self.source, offset), self._meter)
         if not tree.count and tree.damage:
             return offset
@@ -209,6 +214,7 @@ class Explorer(Finds):
         return offset + tree.size
 
     def read_tar(self, offset: int) -> int:
+        """A tar archive."""
         source = Slice(self.source, offset)
         if offset < 0 or not is_tar(source.read_at(0, 512)):
             return offset
@@ -225,6 +231,7 @@ class Explorer(Finds):
             self._found(tree, 0)
 
     def read_ubi(self, offset: int) -> int:
+        """A flash of volumes."""
         volumes, end = read_ubi(self.source, offset, self._meter)
         self.say("UBI", offset, end - offset, f"{len(volumes)} volumes on flash.")
         place = self.place.inside(f"UBI at {offset:#x}")
@@ -235,6 +242,7 @@ class Explorer(Finds):
     # -------------------------------------------------------------------------------------------------- streams
 
     def read_stream(self, kind: str, offset: int) -> int:
+        """A compressed stream."""
         stream = Stream(kind, self.source, offset)
         kept: list[FileSource] = []
         broken: Damaged | None = None

@@ -21,6 +21,7 @@ from holdfast_probe.images.tree import Node, Tree
 
 SUPERBLOCK = 1024
 MAGIC = 0xEF53
+_SMALLEST_INODE = 128
 _EXTENTS, _INLINE, _ENCRYPTED = 0x80000, 0x10000000, 0x800
 _RECOVER, _META_BG, _WIDE = 0x4, 0x10, 0x80
 _KNOWN = 0x3F7D6
@@ -66,7 +67,7 @@ def superblock(source: Source) -> Super:
     compatible, incompatible = struct.unpack("<2I", raw[92:100]) if revision else (0, 0)
     if magic != MAGIC or log > 6 or not per_group or not group_blocks:  # noqa: PLR2004  (64 KiB is the largest block)
         raise Damaged("Its superblock makes no sense")
-    if not 128 <= inode_size <= 1024 << log or inode_size & (inode_size - 1):
+    if not _SMALLEST_INODE <= inode_size <= 1024 << log or inode_size & (inode_size - 1):
         raise Damaged("Its superblock makes no sense")
     if incompatible & ~_KNOWN:
         raise Damaged(f"It uses features that are not known ({incompatible & ~_KNOWN:#x})")

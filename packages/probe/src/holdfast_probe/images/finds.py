@@ -40,6 +40,8 @@ class Finds:
         self.place = place
         self.position = 0
         """What lies before it is settled."""
+        self.began = 0
+        """Where the part being read begins, if that is before what it was found by."""
         self.named = ""
         """What was last seen that is known by name only; empty when something else came after it."""
         self.kernel = False

@@ -63,14 +63,16 @@ def config(finds: Finds, offset: int) -> int:
     """A kernel's own configuration."""
     reader = zlib.decompressobj(31)
     try:
-        text = reader.decompress(finds.source.read_at(offset + 8, 1024 * 1024), _CONFIG_BYTES)
+        packed = finds.source.read_at(offset + 8, 1024 * 1024)
+        text = reader.decompress(packed, _CONFIG_BYTES)
     except zlib.error:
         return offset
     if not reader.eof or b"CONFIG_" not in text:
         return offset
     finds.survey.config(text.decode("ascii", "replace"))
-    finds.say("kernel configuration", offset, 0, "The configuration that the kernel carries.")
-    return offset + 8
+    size = 8 + len(packed) - len(reader.unused_data)
+    finds.say("kernel configuration", offset, size, "The configuration that the kernel carries.")
+    return offset + size
 
 
 def banner(finds: Finds, offset: int) -> int:
@@ -93,6 +95,7 @@ def environment(finds: Finds, offset: int) -> int:
     if found is None or found.offset < finds.position:
         finds.no_environment_before = offset + 1024
         return offset
+    finds.began = found.offset
     finds.survey.environment(found)
     finds.say("boot environment", found.offset, found.size, f"{len(found.variables)} variables of U-Boot.")
     return found.offset + found.size

@@ -36,6 +36,8 @@ ORDERS = {
 _SAME_GROUP = 255
 _CHECKED = 1 << 2
 _KINDS_KNOWN = 9
+_CHECKED_ENTRIES = 16
+_SMALLEST_BLOCK = 4096
 
 
 def opened(source: Source) -> Volume4 | OldVolume:
@@ -54,13 +56,13 @@ def opened(source: Source) -> Volume4 | OldVolume:
 def _newer(source: Source) -> Volume4:
     try:
         volume = Volume4(source)
-        volume.entries(volume.inode(volume.root))
+        _check(volume)
     except Damaged as error:
         # What the superblock says may be a vendor's lie; what does not read with any codec is damaged as it said.
         for codec in vendor_codecs():
             try:
                 volume = Volume4(source, codec)
-                volume.entries(volume.inode(volume.root))
+                _check(volume)
             except Damaged:
                 continue
             volume.packing = "a vendor's LZMA"
@@ -73,11 +75,17 @@ def _older(source: Source, order: str, major: int) -> OldVolume:
     for codec in vendor_codecs():
         try:
             volume = OldVolume(source, order, major, codec)
-            volume.entries(volume.inode(volume.root))
+            _check(volume)
         except Damaged:
             continue
         return volume
     raise Damaged("It is a squashfs whose packing is not known")
+
+
+def _check(volume: Volume4 | OldVolume) -> None:
+    """Read the root directory and what is in it: a wrong packing gives nonsense. Raises `Damaged`."""
+    for _, reference in volume.entries(volume.inode(volume.root))[:_CHECKED_ENTRIES]:
+        volume.inode(reference)
 
 
 class OldVolume(Volume):
@@ -97,7 +105,7 @@ class OldVolume(Volume):
         block_size, self._fragments, fragments = struct.unpack(order + "3I", head[51:63])
         if major == 3:  # noqa: PLR2004  (the version)
             size, users, groups, inodes, directories, fragments = struct.unpack(order + "6Q", head[63:111])
-        if not 4096 <= block_size <= MAX_BLOCK or block_size & (block_size - 1):
+        if not _SMALLEST_BLOCK <= block_size <= MAX_BLOCK or block_size & (block_size - 1):
             raise Damaged("Its superblock makes no sense")
         self.size, self._inodes, self._directories, self._fragment_table = size, inodes, directories, fragments
         super().__init__(Blocks(source, codec, order=order, checked=bool(flags & _CHECKED)), block_size)

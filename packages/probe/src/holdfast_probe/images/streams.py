@@ -148,13 +148,12 @@ def _lz4_frame(stream: Stream) -> Iterator[bytes]:
 
 def _lzop(stream: Stream) -> Iterator[bytes]:
     stream.take(9)
-    version, _, wanted = (int.from_bytes(stream.take(2), "big") for _ in range(3))
+    version, _, _ = (int.from_bytes(stream.take(2), "big") for _ in range(3))
     stream.take(1 + (version >= 0x940) * 1)  # noqa: PLR2004  (the version that added a level)
-    _ = wanted
     flags = int.from_bytes(stream.take(4), "big")
     stream.take(4 * bool(flags & 0x800) + 12 - 4 * (version < 0x940))  # noqa: PLR2004  (filter; mode and times)
     stream.take(stream.take(1)[0] + 4)
-    sums = bin(flags & 0x101).count("1"), bin(flags & 0x202).count("1")
+    sums = (flags & 0x101).bit_count(), (flags & 0x202).bit_count()
     while size := int.from_bytes(stream.take(4), "big"):
         packed_size = int.from_bytes(stream.take(4), "big")
         stream.take(4 * sums[0] + 4 * sums[1] * (packed_size < size))

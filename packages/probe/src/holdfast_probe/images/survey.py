@@ -19,6 +19,8 @@ from holdfast_probe.roots import Told
 
 FEW = 16
 """A tree without ``/etc`` and with no more entries than this is a kernel's built-in stub, or boot files; no gap."""
+_ROOT = 2
+"""The rank of what has ``/etc``."""
 _COMPARED = 1024 * 1024
 _KINDS_OF_ROOT = ("bin", "sbin", "usr", "lib", "init")
 
@@ -159,9 +161,10 @@ def choose(survey: Survey) -> Found | None:
     for other in others:
         if _same(root, other, survey.meter):
             continue
-        if (where := _where(other, points)) and _mount(root.tree, where, other.tree):
+        # What is a root itself is another slot, whatever number its partition has.
+        if other.rank[0] < _ROOT and (where := _where(other, points)) and _mount(root.tree, where, other.tree):
             continue
-        if other.rank[0] >= 2 or other.tree.count > FEW or other.tree.damage:  # noqa: PLR2004  (it has /etc)
+        if other.rank[0] >= _ROOT or other.tree.count > FEW or other.tree.damage:
             survey.gap(f"{other.name}: it holds {other.tree.count} files and directories beside the root; unjudged.")
     return root
 

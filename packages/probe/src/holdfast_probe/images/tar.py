@@ -74,12 +74,12 @@ def _read(source: Source, tree: Archive) -> int:
             size = extra.size if extra.size >= 0 and kind not in b"123456" else size
             if kind == b"S":
                 position = _past_sparse_map(source, head, position)
-            _plant(tree, source, head, position, size, extra)
+            _plant(tree, source, head, extra, position=position, size=size)
             extra = _Extra()
         position += -(-size // BLOCK) * BLOCK
 
 
-def _plant(tree: Archive, source: Source, head: bytes, position: int, size: int, extra: _Extra) -> None:
+def _plant(tree: Archive, source: Source, head: bytes, extra: _Extra, *, position: int, size: int) -> None:
     kind = head[156:157]
     name = extra.name or _name(head)
     target = extra.link or head[157:257].split(b"\0")[0]

@@ -53,7 +53,7 @@ def read_ubi(source: Source, start: int, meter: Meter) -> tuple[dict[int, Volume
     while source.read_at(at, 4) == MAGIC:
         meter.look()
         _, _, _, header_at, data = _HEADER.unpack(source.whole(at, _HEADER.size))
-        if not 64 <= header_at < data < size:
+        if not _HEADER.size <= header_at < data < size:
             raise Damaged("A block of its flash makes no sense")
         raw = source.read_at(at + header_at, _BLOCK.size)
         if len(raw) == _BLOCK.size and raw[:4] == b"UBI!":

@@ -23,6 +23,8 @@ NAMED: Mapping[str, tuple[str, str]] = {
 ENCRYPTED = ("luks", "openssl")
 _SAMPLE = 64 * 1024
 _SAMPLES = 4
+_PIECE = 4096
+"""A sample shorter than this says nothing of how it was packed."""
 _RANDOM = 64 * 1024
 """Fewer bytes than this may look random and be nothing: a signature, a table."""
 
@@ -33,11 +35,12 @@ def only_padding(source: Source, start: int, end: int) -> bool:
 
 
 def looks_random(source: Source, start: int, end: int) -> bool:
-    """Whether a stretch looks packed or encrypted: it does not get shorter."""
+    """Whether a stretch looks packed or encrypted: most of it does not get shorter."""
     if end - start < _RANDOM:
         return False
-    pieces = [piece for piece in _samples(source, start, end) if not _is_padding(piece)]
-    return bool(pieces) and all(len(zlib.compress(piece, 1)) > 0.97 * len(piece) for piece in pieces)
+    pieces = [piece for piece in _samples(source, start, end) if len(piece) >= _PIECE and not _is_padding(piece)]
+    random = sum(len(zlib.compress(piece, 1)) > 0.97 * len(piece) for piece in pieces)
+    return bool(pieces) and 2 * random >= len(pieces)
 
 
 def _samples(source: Source, start: int, end: int) -> list[bytes]:
@@ -46,4 +49,4 @@ def _samples(source: Source, start: int, end: int) -> list[bytes]:
 
 
 def _is_padding(piece: bytes) -> bool:
-    return not piece or piece.count(piece[:1]) == len(piece)
+    return piece.count(0) + piece.count(0xFF) == len(piece)
