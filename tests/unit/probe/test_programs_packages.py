@@ -152,6 +152,11 @@ def test_any_two_texts_can_be_compared(left: str, right: str) -> None:
     assert older(left, right) in (True, False)
 
 
+def test_a_field_is_its_first_line_and_a_field_without_end_costs_nothing() -> None:
+    data = b"Package: a\nDescription: b\n Version: 9\n# Version: 8\nVersion: 1\n" + b" more\n" * 200_000
+    assert list(stanzas(data, "Package", "Version")) == [{"Package": "a", "Version": "1"}]
+
+
 @given(st.binary(max_size=400))
 def test_stanzas_are_read_whatever_they_hold(data: bytes) -> None:
     for entry in stanzas(data, "P", "Version"):

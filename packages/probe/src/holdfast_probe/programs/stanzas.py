@@ -11,22 +11,17 @@ from io import BytesIO
 
 
 def stanzas(data: bytes, *fields: str) -> Iterator[dict[str, str]]:
-    """Every stanza with those of `fields` that it has, by their names as given; later lines of a field are joined."""
+    """Every stanza with those of `fields` that it has, by their names as given; of a field its first line."""
     wanted = {field.lower().encode(): field for field in fields}
     found: dict[str, str] = {}
-    current = ""
     for line in BytesIO(data):  # line by line: a list of all lines would take several times the file
         if not line.strip():
             if found:
                 yield found
-            found, current = {}, ""
-        elif line[:1] in b" \t":
-            if current:
-                found[current] += "\n" + line.strip().decode("utf-8", "replace")
-        elif not line.startswith(b"#"):
+            found = {}
+        elif line[:1] not in b"# \t":
             name, _, value = line.partition(b":")
-            current = wanted.get(name.strip().lower(), "")
-            if current:
-                found[current] = value.strip().decode("utf-8", "replace")
+            if field := wanted.get(name.strip().lower()):
+                found[field] = value.strip().decode("utf-8", "replace")
     if found:
         yield found

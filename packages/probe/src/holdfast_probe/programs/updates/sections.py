@@ -7,7 +7,7 @@ from holdfast_probe.services.texts import lines
 
 
 def sectioned(root: Root, path: str) -> dict[str, dict[str, str]]:
-    """A file of ``[section]`` and ``key=value``; empty where there is none. What stands before a section is left out."""
+    """The keys and values by section; empty where there is no file. What stands before a section is left out."""
     found: dict[str, dict[str, str]] = {}
     inside: dict[str, str] = {}
     for line in lines(root, path) or ():
