@@ -13,7 +13,7 @@ import msgspec
 from holdfast_core.baseline.probes.services import Broker
 from holdfast_probe.case import Case
 from holdfast_probe.roots import Root
-from holdfast_probe.services.listen_common import at, settings
+from holdfast_probe.services.listen_common import at, joined, settings
 from holdfast_probe.services.listen_daemons import MOSQUITTO
 from holdfast_probe.services.starts import NOTHING_STARTS, started
 from holdfast_probe.services.texts import truthy
@@ -76,8 +76,7 @@ def _doors(root: Root) -> tuple[_Door, list[_Door], bool]:
         door = doors[-1] if doors else every
         if key in ("listener", "port"):
             parts = [*value.split(), ""]
-            written = f"{parts[1]}:{parts[0]}" if parts[1] else parts[0]
-            doors.append(_Door(where, local=at("mosquitto", "tcp", written, 1883, where).local))
+            doors.append(_Door(where, local=at("mosquitto", "tcp", joined(parts[1], parts[0]), 1883, where).local))
         elif key == "per_listener_settings":
             apart = yes(value)
         elif key == "allow_anonymous":

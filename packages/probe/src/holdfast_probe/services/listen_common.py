@@ -50,6 +50,12 @@ def at(program: str, transport: str, written: str, default: int, where: str) -> 
     return Listener(program, transport, int(port[:6]), "" if address in _EVERYWHERE else address, where)
 
 
+def joined(address: str, port: str) -> str:
+    """An address and a port as one word; an IPv6 address gets its brackets; no address, the port alone."""
+    plain = f"[{address}]" if ":" in address and not address.startswith("[") else address
+    return f"{plain}:{port}" if address else port
+
+
 def fixed(transport_ports: Iterable[tuple[str, int]]) -> Reader:
     """The reader of a program that always opens the same ports."""
     ports = tuple(transport_ports)

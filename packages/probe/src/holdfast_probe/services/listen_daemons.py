@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from holdfast_probe.roots import Root
 from holdfast_probe.services.entries import Started
-from holdfast_probe.services.listen_common import Listener, Readers, arguments, at, fixed, options, settings
+from holdfast_probe.services.listen_common import Listener, Readers, arguments, at, fixed, joined, options, settings
 from holdfast_probe.services.texts import exists, fitting, numbered, text, truthy, unquoted, words
 from holdfast_probe.services.uci import sections
 
@@ -34,7 +34,7 @@ def _dropbear(root: Root, item: Started) -> list[Listener]:
         if section.kind == "dropbear" and truthy(section.last("enable", "1")):
             address = section.last("DirectInterface", section.last("Interface"))
             port = section.last("Port", "22")
-            found.append(at(item.name, "tcp", f"{address}:{port}" if address else port, 22, section.where))
+            found.append(at(item.name, "tcp", joined(address, port), 22, section.where))
     if found or exists(root, "/etc/config/dropbear"):
         return found
     written = options(arguments(root, item, "dropbear"), "-p")
@@ -52,9 +52,9 @@ def mosquitto_listeners(root: Root, name: str) -> list[Listener]:
             bind = value
         elif key == "listener" and parts and parts[0] != "0":
             address = parts[1] if len(parts) > 1 else ""
-            found.append(at(name, "tcp", f"{address}:{parts[0]}" if address else parts[0], 1883, where))
+            found.append(at(name, "tcp", joined(address, parts[0]), 1883, where))
         elif key == "port" and parts:
-            found.append(at(name, "tcp", f"{bind}:{parts[0]}" if bind else parts[0], 1883, where))
+            found.append(at(name, "tcp", joined(bind, parts[0]), 1883, where))
     return found
 
 
@@ -151,7 +151,7 @@ def _redis(root: Root, item: Started) -> list[Listener]:
     for key, value, _ in settings(root, "/etc/redis/redis.conf", "/etc/redis.conf"):
         bound = words(value) if key == "bind" else bound
         port = value if key == "port" else port
-    return [at(item.name, "tcp", f"{address.lstrip('-')}:{port}", 6379, item.source) for address in bound]
+    return [at(item.name, "tcp", joined(address.lstrip("-"), port), 6379, item.source) for address in bound]
 
 
 def _postgresql(root: Root, item: Started) -> list[Listener]:
@@ -160,7 +160,7 @@ def _postgresql(root: Root, item: Started) -> list[Listener]:
         plain = unquoted(value.partition("#")[0])
         bound = plain if key == "listen_addresses" else bound
         port = plain if key == "port" else port
-    return [at(item.name, "tcp", f"{each.strip()}:{port}", 5432, item.source) for each in bound.split(",") if each]
+    return [at(item.name, "tcp", joined(each.strip(), port), 5432, item.source) for each in bound.split(",") if each]
 
 
 DAEMONS: Readers = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from holdfast_probe.roots import Root
 from holdfast_probe.services.entries import Started
-from holdfast_probe.services.listen_common import Listener, Readers, arguments, at, options, settings
+from holdfast_probe.services.listen_common import Listener, Readers, arguments, at, joined, options, settings
 from holdfast_probe.services.listen_daemons import DROPBEAR, SSHD
 from holdfast_probe.services.texts import fitting, numbered, words
 from holdfast_probe.services.uci import sections
@@ -51,7 +51,7 @@ def _lighttpd(root: Root, item: Started) -> list[Listener]:
                 bind = plain
             elif line.startswith('$SERVER["socket"]'):
                 found.append(at(item.name, "tcp", plain, 80, f"{path}:{number}"))
-    return [at(item.name, "tcp", f"{bind}:{port}" if bind else port, 80, where), *found]
+    return [at(item.name, "tcp", joined(bind, port), 80, where), *found]
 
 
 def _nginx(root: Root, item: Started) -> list[Listener]:
@@ -74,7 +74,7 @@ def _busybox_httpd(root: Root, item: Started) -> list[Listener]:
 def _boa(root: Root, item: Started) -> list[Listener]:
     found = {key.lower(): value for key, value, _ in settings(root, "/etc/boa/boa.conf", "/etc/boa.conf")}
     port, bind = found.get("port", "80"), found.get("listen", "")
-    return [at(item.name, "tcp", f"{bind}:{port}" if bind else port, 80, item.source)]
+    return [at(item.name, "tcp", joined(bind, port), 80, item.source)]
 
 
 def _goahead(root: Root, item: Started) -> list[Listener] | None:
@@ -87,7 +87,7 @@ def _small(root: Root, item: Started) -> list[Listener]:
     given = arguments(root, item, item.name)
     port = (options(given, "-p") or [found.get("port", "80")])[0]
     host = (options(given, "-h") or [found.get("host", "")])[0]
-    return [at(item.name, "tcp", f"{host}:{port}" if host else port, 80, item.source)]
+    return [at(item.name, "tcp", joined(host, port), 80, item.source)]
 
 
 def _apache(root: Root, item: Started) -> list[Listener]:
