@@ -50,7 +50,10 @@ DATABASES: dict[str, tuple[Files, tuple[Package, ...]]] = {
         {"/usr/lib/opkg/status": "Package: a\nVersion: 1\nDepends: libc\nStatus: install user installed\n"},
         (Package("a", "1"),),
     ),
-    "apk": ({"/lib/apk/db/installed": "C:Q1\nP:a\nV:1-r0\n\nP:b\nV:2\n"}, (Package("a", "1-r0"), Package("b", "2"))),
+    "apk": (
+        {"/lib/apk/db/installed": "C:Q1\nP:a\nV:1-r0\np:so:x=1\n\nP:b\nV:2\n"},
+        (Package("a", "1-r0"), Package("b", "2")),
+    ),
     "none": ({}, ()),
 }
 
