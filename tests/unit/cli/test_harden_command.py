@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,19 @@ def test_it_is_made_checked_and_undone(tree: Path, model: Path, tmp_path: Path) 
     assert harden("--undo", file, tree).exit_code == 0
     assert modes(tree) == (0o644, 0o666)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["camera.yaml", "changes.json", "tree"]
+
+
+def test_an_image_is_planned_for_and_its_unpacked_tree_is_changed(tree: Path, model: Path, tmp_path: Path) -> None:
+    image, file, same = tmp_path / "root.tar", tmp_path / "changes.json", tmp_path / "same.json"
+    with tarfile.open(image, "w") as archive:
+        archive.add(tree, ".")
+    assert harden(image, "--model", model, *ONLY, "-o", file).exit_code == 3
+    harden(tree, "--model", model, *ONLY, "-o", same)
+    assert parse(file.read_bytes()).steps == parse(same.read_bytes()).steps
+    refused = harden("--apply", file, image)
+    assert (refused.exit_code, "harden.no_folder" in refused.output) == (1, True)
+    assert harden("--apply", file, tree).exit_code == 0
+    assert modes(tree) == (0o640, 0o664)
 
 
 def test_json_tells_the_same(tree: Path, model: Path) -> None:

@@ -52,7 +52,7 @@ class Step(msgspec.Struct, frozen=True):
     """How the control's guide takes it back; the changes themselves are undone by themselves."""
 
 
-class ByHand(msgspec.Struct, frozen=True):
+class ByHand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A failed control that a person has to meet: why, and by which steps."""
 
     control: ControlId
