@@ -38,9 +38,11 @@ def compiled(checkout: Path, tmp_path: Path) -> Compile:
     return run
 
 
-def test_there_are_forty_controls_over_all_twelve_groups() -> None:
-    assert len(CONTROLS) == 40
-    assert {control.group for control in CONTROLS} == set(Group)
+def test_every_group_has_its_ten_controls_and_more() -> None:
+    for group in Group:
+        numbers = {int(control.id[-2:]) for control in CONTROLS if control.group is group}
+        assert numbers >= set(range(1, 11)), group
+    assert len(CONTROLS) >= 139
 
 
 def test_controls_come_in_the_order_of_groups_and_ids() -> None:
@@ -109,7 +111,7 @@ def test_a_stale_output_is_found_and_left_alone(compiled: Compile, tmp_path: Pat
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        pytest.param("severity: medium", "severity: grave", "DAT-06", id="a severity that is none"),
+        pytest.param("severity: medium", "severity: grave", "DAT-01", id="a severity that is none"),
         pytest.param("kind: core_files", "kind: shell, run: ls", "DAT-06", id="a shell command for a probe"),
         pytest.param("group: DAT", "group: NET", "dat.yaml", id="the wrong group"),
         pytest.param("stand_in: [SVC-03, ACC-10]", "stand_in: [SVC-99]", "SVC-99", id="a stand-in that is missing"),

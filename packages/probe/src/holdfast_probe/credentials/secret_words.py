@@ -126,7 +126,8 @@ def _is_token(kind: str, value: str) -> bool:
     if "EXAMPLE" in value.upper():
         return False
     if kind in (_COMMAND, _ADDRESS):
-        return _is_password(value)
+        # Manuals write ``user:password@host``; a script that means it has another word there.
+        return value != "password" and _is_password(value)
     if kind == "JSON web token":
         return _has_header(value)
     return len(set(value)) > _LONG
