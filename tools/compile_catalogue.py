@@ -1,4 +1,4 @@
-"""Compile the control catalogue: twelve YAML files, reviewed by people, into the one JSON file that the wheels carry.
+"""Compile the control catalogue: thirteen YAML files, reviewed by people, into the one JSON file that the wheels carry.
 
 Usage: compile_catalogue.py [--check] [--source FOLDER] [--output FILE]
 
@@ -6,7 +6,8 @@ Usage: compile_catalogue.py [--check] [--source FOLDER] [--output FILE]
 2. The output is stable: groups in their order, controls by id, keys sorted; the same source gives the same bytes.
 3. With --check nothing is written; exit 1 says that the output is stale, exit 2 that the source is wrong.
 
-In the source, a class may be written as one word (``server: required``), and ``excuses`` holds anchors only.
+``catalogue.yaml`` has the version and what stands in for a burden; there is one more file a group. In these, a class
+may be written as one word (``server: required``), and ``excuses`` holds anchors only.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from typing import Any
 import msgspec
 import yaml
 
+from holdfast.baseline.catalogue_file import spelt
 from holdfast_core.baseline.control import Catalogue, Group
 from holdfast_core.kernel.errors import HostileData
 
-VERSION = "0.1.0"
 PROBE = Path(__file__).resolve().parent.parent / "packages" / "probe"
 SOURCE = PROBE / "catalogue"
 OUTPUT = PROBE / "src" / "holdfast_probe" / "catalogue.json"
@@ -45,7 +46,10 @@ def compile_catalogue(source: Path) -> bytes:
         document = _read(source / f"{group.value.lower()}.yaml", group)
         controls.extend(sorted((_control(entry, group) for entry in document["controls"]), key=_id))
         prohibitions.extend(sorted(document.get("prohibitions", []), key=_id))
-    compiled = {"version": VERSION, "controls": controls, "prohibitions": prohibitions}
+    index = _loaded(source / "catalogue.yaml")
+    if not isinstance(index, dict) or index.keys() - {"version", "stand_ins"}:
+        raise SourceWrong("catalogue.yaml: needs `version`, and may have `stand_ins`")
+    compiled = {**index, "controls": controls, "prohibitions": prohibitions}
     try:
         catalogue = msgspec.convert(compiled, type=Catalogue)
     except (msgspec.ValidationError, HostileData) as error:
@@ -55,10 +59,7 @@ def compile_catalogue(source: Path) -> bytes:
 
 
 def _read(path: Path, group: Group) -> dict[str, Any]:
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SourceWrong(f"{path.name}: {error}") from error
+    document = _loaded(path)
     allowed = {"group", "excuses", "controls", "prohibitions"}
     if not isinstance(document, dict) or document.get("group") != group.value or not document.get("controls"):
         raise SourceWrong(f"{path.name}: needs `group: {group.value}` and `controls`")
@@ -67,11 +68,16 @@ def _read(path: Path, group: Group) -> dict[str, Any]:
     return document
 
 
+def _loaded(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SourceWrong(f"{path.name}: {error}") from error
+
+
 def _control(entry: dict[str, Any], group: Group) -> dict[str, Any]:
     """A control as its type has it: classes spelt out, group filled in."""
-    classes = entry.get("classes", {})
-    spelt = {name: {"ask": demand} if isinstance(demand, str) else demand for name, demand in classes.items()}
-    return {**entry, "group": group.value, "classes": spelt}
+    return {**entry, "group": group.value, "classes": spelt(entry.get("classes", {}))}
 
 
 def _id(entry: dict[str, Any]) -> str:
