@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from holdfast.cli import harden_apply
 from holdfast.cli.app import build
@@ -23,6 +22,7 @@ from holdfast_core.kernel.digests import digest_of
 from holdfast_core.kernel.errors import WorldError
 from holdfast_core.wire.changes import ContentChange, ModeChange
 from holdfast_core.wire.frame import Health
+from holdfast_probe import changing
 from probe_builders import a_plan, grow
 
 runner = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "100"})
@@ -167,7 +167,7 @@ def test_after_a_kill_only_undo_goes_on(
     file = tmp_path / "changes.json"
     harden(tree, "--model", model, *ONLY, "-o", file)
     with monkeypatch.context() as patched:
-        patched.setattr(harden_apply.changing, "undo", lambda *_: ())
+        patched.setattr(changing, "undo", lambda *_: ())
         patched.setattr(harden_apply, "_close", lambda _: None)
         patched.setattr(harden_apply, "worse", lambda *_: pytest.fail("killed before"))
         patched.setattr(harden_apply, "_made", killed)
@@ -181,7 +181,7 @@ def test_after_a_kill_only_undo_goes_on(
 
 
 def killed(tree: Path, step: Step, _: object) -> str:
-    harden_apply.changing.apply(tree, step.changes[:1])
+    changing.apply(tree, step.changes[:1])
     raise KeyboardInterrupt
 
 

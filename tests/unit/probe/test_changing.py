@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast_core.wire.changes import Change, ContentChange, FolderChange, LinkChange, ModeChange, OwnerChange
-from holdfast_probe import changing
 from holdfast_probe.changing import ChangeRefused, Standing, apply, standing, undo
 from holdfast_probe.editor import CannotMend, Editor
 from holdfast_probe.roots import FolderRoot
@@ -103,7 +102,7 @@ def test_a_kill_between_writing_and_renaming_leaves_nothing_behind(tree: Path, m
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(changing.os, "rename", fail)
+        patched.setattr(os, "rename", fail)
         with pytest.raises(ChangeRefused, match="No space"):
             apply(tree, [change])
     assert not (tree / "etc/a.conf.holdfast-new").exists()
@@ -255,9 +254,9 @@ def test_whatever_is_edited_is_made_as_edited_and_undone(
     changes += editor.changes()
     wanted = {path: editor.read(path) for path in ("/etc/b", "/n/e/w", "/n/o", "/empty/x")}
     apply(tree, changes)
-    for path, data in wanted.items():
+    for path, content_wanted in wanted.items():
         place = tree / path.strip("/")
-        assert (place.read_bytes() if place.exists() else None) == data
+        assert (place.read_bytes() if place.exists() else None) == content_wanted
     assert undo(tree, changes) == ()
     assert picture(tree) == before
     shutil.rmtree(folder)
