@@ -18,8 +18,10 @@ from holdfast_probe.boot.config import kernel_configs
 from holdfast_probe.case import Case
 from holdfast_probe.editor import CannotMend, Editor
 from holdfast_probe.roots import Missing, Root
+from holdfast_probe.services.texts import fitting
 from holdfast_probe.sight import Sight, failed, judged, not_applicable, passed, unknown
 
+_WORD_AND_SPACE = re.compile(r"(\s*)(\S*)")
 _WHOLE_LINE = re.compile(r"^(.+)$", re.MULTILINE)
 _GRUB_SETTINGS = "/etc/default/grub"
 _LOADERS = (
@@ -73,7 +75,7 @@ def _of_loaders(root: Root) -> Iterator[tuple[str, str]]:
 
 def _loader_files(root: Root) -> Iterator[tuple[str, re.Pattern[str]]]:
     for glob, pattern in _LOADERS:
-        for path in root.glob(glob):
+        for path in fitting(root, glob):
             yield path, pattern
 
 
@@ -109,9 +111,8 @@ def mend_cmdline(case: Case, editor: Editor, spec: Cmdline) -> None:
 
 def _corrected(line: str, spec: Cmdline, *, whole: bool) -> str:
     """`line` without the forbidden words and, if it speaks for the whole command line, with the required ones."""
-    for word in dict.fromkeys(line.split()):
-        if any(_forbids(token, word) for token in spec.forbid):
-            line = re.sub(rf"(?<!\S){re.escape(word)}(?:[ \t]|(?!\S))", "", line)
+    pieces = _WORD_AND_SPACE.findall(line)
+    line = "".join(space + word for space, word in pieces if not any(_forbids(token, word) for token in spec.forbid))
     for wanted in spec.require if whole else ():
         if not _has(line, wanted):
             ending = line[len(line.rstrip()) :]

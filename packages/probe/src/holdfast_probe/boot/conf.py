@@ -9,13 +9,14 @@ Sources: sysctl.d(5), modprobe.d(5).
 from __future__ import annotations
 
 from holdfast_probe.roots import Root
+from holdfast_probe.services.texts import fitting
 
 
 def by_name(root: Root, folders: tuple[str, ...]) -> list[str]:
     """The ``.conf`` files of the folders in the order in which they count."""
     chosen: dict[str, str] = {}
     for folder in folders:
-        for path in root.glob(f"{folder}/*.conf"):
+        for path in fitting(root, f"{folder}/*.conf"):
             chosen.setdefault(path.rsplit("/", 1)[-1], path)
     return [chosen[name] for name in sorted(chosen)]
 

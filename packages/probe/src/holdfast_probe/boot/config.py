@@ -18,9 +18,11 @@ from holdfast_core.baseline.probes.boot import KernelBranch, KernelConfig
 from holdfast_core.kernel.instants import DAY, parse_rfc3339
 from holdfast_probe.case import Case
 from holdfast_probe.roots import Missing, Root, Unreadable
+from holdfast_probe.services.texts import fitting
 from holdfast_probe.sight import Sight, judged, not_applicable, unknown
 
 CONFIG_BYTES = 4 * 1024 * 1024
+_RELEASE_BYTES = 256
 _GLOBS = ("/boot/config-*", "/usr/lib/modules/*/config", "/lib/modules/*/config", "/usr/lib/modules/*/build/.config")
 _RUNNING = "/proc/config.gz"
 _OPTION = re.compile(r"^(?:(CONFIG_\w+)=(.*)|# (CONFIG_\w+) is not set)$", re.MULTILINE | re.ASCII)
@@ -70,7 +72,7 @@ def _texts(root: Root) -> Iterator[tuple[str, str]]:
 
 def _beside(root: Root, releases: list[str]) -> Iterator[tuple[str, str]]:
     """The configurations of these releases; without a release, all that lie about."""
-    paths = [path for glob in _GLOBS for path in root.glob(glob)]
+    paths = fitting(root, *_GLOBS)
     matching = [path for path in paths if any(release in path for release in releases)]
     for path in matching if matching or root.live else paths:
         yield path, root.read(path, limit=CONFIG_BYTES).decode("ascii", "replace")
@@ -88,8 +90,8 @@ def _unzipped(data: bytes) -> str:
 
 
 def running_release(root: Root) -> str:
-    """The release of the running kernel. Raises `Missing`."""
-    return root.read("/proc/sys/kernel/osrelease").decode("ascii", "replace").strip()
+    """The release of the running kernel. Raises `Missing` or `Unreadable`."""
+    return root.read("/proc/sys/kernel/osrelease", limit=_RELEASE_BYTES).decode("ascii", "replace").strip()
 
 
 def releases(root: Root) -> list[str]:

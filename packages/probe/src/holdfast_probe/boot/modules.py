@@ -17,6 +17,7 @@ from holdfast_probe.boot.config import installed_releases, running_release
 from holdfast_probe.case import Case
 from holdfast_probe.editor import CannotMend, Editor
 from holdfast_probe.roots import Missing, Root
+from holdfast_probe.services.texts import exists
 from holdfast_probe.sight import Sight, judged, not_applicable, unknown
 
 FOLDERS = (
@@ -67,7 +68,7 @@ def see_module_off(case: Case, spec: ModuleOff) -> Sight:
                 bad.append(f"{name} is built into the kernel ({folder}/modules.builtin)")
             elif _listed(root, f"{folder}/modules.dep", name) and not _kept_out(root, name):
                 bad.append(f"{name} can be loaded ({folder}/modules.dep)")
-    silent = next((f for f in folders if not root.glob(f"{f}/modules.dep")), "")
+    silent = next((f for f in folders if not exists(root, f"{f}/modules.dep")), "")
     if silent and not bad:
         return unknown(f"There is no {silent}/modules.dep to tell which modules there are.")
     return judged(bad, f"{', '.join(spec.names)} cannot be loaded")
@@ -109,7 +110,7 @@ def _kept_out(root: Root, name: str) -> bool:
 
 
 def _folder(root: Root, release: str) -> str:
-    return next((f for f in (f"/lib/modules/{release}", f"/usr/lib/modules/{release}") if root.glob(f)), "")
+    return next((f for f in (f"/lib/modules/{release}", f"/usr/lib/modules/{release}") if exists(root, f)), "")
 
 
 def _listed(root: Root, path: str, name: str) -> bool:

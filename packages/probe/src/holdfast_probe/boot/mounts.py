@@ -19,6 +19,7 @@ from holdfast_core.baseline.probes.boot import Mount
 from holdfast_probe.case import Case
 from holdfast_probe.editor import CannotMend, Editor
 from holdfast_probe.roots import Missing, Root, Unreadable
+from holdfast_probe.services.texts import fitting
 from holdfast_probe.services.units import unit_folders, unit_settings
 from holdfast_probe.sight import Sight, failed, judged, not_applicable, unknown
 
@@ -110,7 +111,7 @@ def _mount_units(root: Root) -> list[Mounted]:
     units = unit_folders(root)
     found = []
     for folder in units:
-        for link in root.glob(f"{folder}/{_LOCAL_TARGET}/*.mount"):
+        for link in fitting(root, f"{folder}/{_LOCAL_TARGET}/*.mount"):
             name = link.rsplit("/", 1)[-1]
             said = dict(unit_settings(root, name, units))
             options = frozenset(option for option in said.get("Options", "").split(",") if option)

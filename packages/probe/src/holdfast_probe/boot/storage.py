@@ -22,7 +22,6 @@ from holdfast_probe.sight import Sight, failed, judged, passed, unknown
 
 _NEVER_WRITTEN = frozenset({"squashfs", "erofs", "cramfs", "romfs", "iso9660"})
 _VERITY_WORDS = ("roothash=", "usrhash=", "systemd.verity", "androidboot.veritymode=enforcing", "verity_root")
-_IMA_WORDS = re.compile(r"ima_appraise=enforce|ima_policy=\S*appraise_tcb\S*")
 _IMA_POLICIES = ("/etc/ima/ima-policy", "/sys/kernel/security/ima/policy")
 _FLASH = re.compile(r"/dev/(?:mmcblk|mtd|ubi)|ubi[0-9:]|mtd[0-9:]")
 _SWAPS = "/proc/swaps"
@@ -87,7 +86,7 @@ def _verified(case: Case) -> Iterator[str]:
             "dm-mod.create=" in line and " verity " in line
         ):
             yield f"dm-verity ({where})"
-        if _IMA_WORDS.search(line):
+        if any(map(_appraises, line.split())):
             yield f"IMA appraises ({where})"
     for path in _IMA_POLICIES:
         if any(line.startswith("appraise ") for line in _lines(root, path)):
@@ -95,6 +94,10 @@ def _verified(case: Case) -> Iterator[str]:
     for path in root.glob("/sys/block/dm-*/dm/uuid") if root.live else ():
         if any(line.startswith("CRYPT-VERITY") for line in _lines(root, path)):
             yield f"dm-verity ({path})"
+
+
+def _appraises(word: str) -> bool:
+    return word == "ima_appraise=enforce" or (word.startswith("ima_policy=") and "appraise_tcb" in word)
 
 
 def see_wear(case: Case, _spec: Wear) -> Sight:
