@@ -218,6 +218,23 @@ def test_more_entries_than_the_budget(tmp_path: Path) -> None:
     assert ask(tmp_path, WorldWritable()).outcome is Outcome.FAIL
 
 
+def test_a_hundred_thousand_files_in_one_folder(tmp_path: Path) -> None:
+    grow(tmp_path, {"many/": "", **PLANTED})
+    here = os.open(tmp_path / "many", os.O_RDONLY)
+    for number in range(100_000):
+        os.close(os.open(f"f{number}", os.O_CREAT | os.O_WRONLY, 0o644, dir_fd=here))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert keys_of(everything(tmp_path)).proof == ("/srv/planted.pem (EC private key)",)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024  # KiB
+    os.chmod("f77777", 0o666, dir_fd=here)
+    assert ask(tmp_path, WorldWritable()).proof == ("/many/f77777 (0666)",)
+    with pytest.raises(Unreadable):
+        FolderRoot(tmp_path).listing("/many")
+    for number in range(100_000):
+        os.unlink(f"f{number}", dir_fd=here)
+    os.close(here)
+
+
 def test_more_time_than_the_budget(tmp_path: Path) -> None:
     for number in range(3000):
         (tmp_path / f"f{number}").touch()

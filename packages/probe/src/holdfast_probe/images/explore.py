@@ -63,6 +63,7 @@ class Explorer(Finds):
     def _explore(self) -> None:
         if len(self.place.names) > self._meter.limits.nesting:
             raise Exceeded(f"It is a container in more than {self._meter.limits.nesting} containers.")
+        self._meter.look()
         head = self.source.read_at(0, 1024)
         if is_tar(head):
             self.read_tar(0)

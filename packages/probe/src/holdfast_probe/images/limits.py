@@ -23,8 +23,8 @@ class ImageLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     entries: int = 500_000
     """Files and directories of all trees in it."""
-    depth: int = 100
-    """Levels of directories."""
+    depth: int = 90
+    """Levels of directories; fewer than a walk goes down, so that what lies deeper is lost alone, not the walk."""
     name_bytes: int = 255
     """Of one name, as Linux has it."""
     link_bytes: int = 4096
