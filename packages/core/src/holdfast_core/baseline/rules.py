@@ -44,6 +44,8 @@ FEATURE = "baseline"
 REASON_BYTES = 384
 """Of what a device can put into one reason: a verdict's reasons must always fit a leaf of the record, or a device could
 keep a bad verdict from being written. The whole proof is in the report."""
+REMEDY_BYTES = 640
+"""Of a remedy in one reason, for the same sake: people's own controls may have longer ones."""
 MAX_REASONS = 16
 """Reasons of one appraisal, worst first; what is left out is counted in ``baseline.more``."""
 
@@ -204,7 +206,7 @@ def _judged(asked: _Asked, found: dict[ControlId, Finding], now: Instant) -> Jud
     if line.expires is not None and now >= line.expires:
         lapsed = f"The compensation that {line.owner} answered for has lapsed. "
         return msgspec.structs.replace(own, reason=lapsed + own.reason)
-    return _on_terms(asked, found)
+    return _on_terms(asked, own, found)
 
 
 def _own(asked: _Asked, finding: Finding | None) -> Judged:
@@ -229,13 +231,20 @@ def _own(asked: _Asked, finding: Finding | None) -> Judged:
     return Judged(line.control, line.title, line.severity, outcome, reason, proof, asked.why, _UNDECIDED)
 
 
-def _on_terms(asked: _Asked, found: dict[ControlId, Finding]) -> Judged:
-    """A line that stand-ins answer for: every one of them must have passed by itself."""
+def _on_terms(asked: _Asked, own: Judged, found: dict[ControlId, Finding]) -> Judged:
+    """A line that stand-ins answer for: every one of them must have passed by itself.
+
+    Where a stand-in does not hold, what the device itself said counts: a control that it could not decide has not
+    failed because its stand-in did.
+    """
     line = asked.line
     outcomes = {name: found[name].outcome if name in found else Outcome.UNKNOWN for name in line.by}
     if all(outcome is Outcome.PASS for outcome in outcomes.values()):
         return Judged(line.control, line.title, line.severity, Outcome.COMPENSATED, line.reason)
     broken = [name for name, outcome in outcomes.items() if outcome in {Outcome.FAIL, Outcome.NOT_APPLICABLE}]
+    if broken and own.outcome is Outcome.UNKNOWN:
+        reason = f"{own.reason} What should stand in does not hold: {', '.join(broken)}."
+        return msgspec.structs.replace(own, reason=reason, remedy=f"Make {' and '.join(broken)} pass. {own.remedy}")
     if broken:
         reason = f"{asked.fault} What should stand in does not hold: {', '.join(broken)}."
         remedy = f"Make {' and '.join(broken)} pass. {asked.remedy}"
@@ -271,7 +280,7 @@ def _reasons(ordered: list[Judged]) -> Iterator[Reason]:
         what = entry.reason if kind == "fail" else f"{entry.title}: could not be decided. {_sentence(entry.reason)}"
         seen = f" Seen: {entry.proof[0]}{_more(len(entry.proof) - 1)}." if entry.proof else ""
         told = _cut(f"{what}{seen}", REASON_BYTES)
-        yield Reason(f"baseline.{kind}.{entry.control}", f"{told} {entry.why}", entry.remedy)
+        yield Reason(f"baseline.{kind}.{entry.control}", f"{told} {entry.why}", _cut(entry.remedy, REMEDY_BYTES))
     if (more := len(ordered) - MAX_REASONS) > 0:
         yield Reason("baseline.more", f"{more} more controls did not come out well.", "Read the whole report.")
 
