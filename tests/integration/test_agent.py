@@ -21,7 +21,7 @@ from holdfast_agent.__main__ import main
 from holdfast_core.baseline.control import Fix
 from holdfast_core.baseline.delta import FindingsDelta, applied
 from holdfast_core.baseline.model import Finding, Findings, Outcome
-from holdfast_core.baseline.probes import Absent, Every, Present, ProbeSpec
+from holdfast_core.baseline.probes import Absent, Every, KernelConfig, Present, ProbeSpec
 from holdfast_core.inventory.model import HealthProbe
 from holdfast_core.kernel.digests import canonical, digest_of
 from holdfast_core.kernel.errors import WorldError
@@ -460,6 +460,25 @@ def test_what_must_not_be_done_from_afar_is_refused(
     assert device.check_in() == FINE
     assert last_report(device)[:2] == ("refused", code)
     assert (device.root / "etc/bad").exists()
+
+
+@pytest.mark.parametrize(
+    ("probe", "told"),
+    [
+        (Absent(("/etc/none",)), ("done", "")),
+        (Present(("/etc/none",)), ("refused", "harden.by_hand")),
+        (KernelConfig(option="CONFIG_X", one_of=("y",)), ("refused", "harden.undecided")),
+    ],
+    ids=["met already", "no mend", "nobody can say"],
+)
+def test_where_there_is_nothing_to_change_nothing_is_and_why_is_said(
+    device: Bench, monkeypatch: pytest.MonkeyPatch, probe: ProbeSpec, told: tuple[str, str]
+) -> None:
+    known_as(monkeypatch, probe)
+    device.server.directives = [plan_directive(1, a_plan("FS-08", health=device.health)), harden(2)]
+    assert device.check_in() == FINE
+    assert last_report(device)[:2] == told
+    assert last_report(device)[2]
 
 
 def test_a_change_that_does_not_meet_its_control_is_taken_back(device: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

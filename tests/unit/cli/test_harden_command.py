@@ -16,7 +16,7 @@ from holdfast.cli import harden_apply
 from holdfast.cli.app import build
 from holdfast.cli.harden_apply import carry_out
 from holdfast.inventory import model_file
-from holdfast_core.baseline.hardening import ChangeSet, Step, parse
+from holdfast_core.baseline.hardening import ByHand, ChangeSet, Step, parse
 from holdfast_core.baseline.model import Finding, Findings, Outcome
 from holdfast_core.kernel.digests import digest_of
 from holdfast_core.kernel.errors import WorldError
@@ -94,6 +94,39 @@ def test_an_image_is_planned_for_and_its_unpacked_tree_is_changed(tree: Path, mo
     assert (refused.exit_code, "harden.no_folder" in refused.output) == (1, True)
     assert harden("--apply", file, tree).exit_code == 0
     assert modes(tree) == (0o640, 0o664)
+
+
+def test_the_page_tells_what_is_left_to_a_person_and_what_could_go_wrong(
+    tree: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_hand = ByHand(
+        "ACC-05", "Only root has uid 0", "No change is worked out for it.", ("Remove it.",), may_brick=True
+    )
+    step = Step("BOOT-10", "No back way", (ModeChange("/etc/open", 0o666, 0o664),), reboot=True, may_brick=True)
+    many = Step("FS-06", "Nothing", tuple(ModeChange(f"/etc/{n}", 0o666, 0o664) for n in range(60)))
+    changes = ChangeSet("cam@1", digest_of(b"m"), a_plan(), "2026-11-21T10:00:00.000Z", (step, many), (by_hand,))
+    monkeypatch.setattr("holdfast.cli.harden.planned", lambda *_, **__: changes)
+    told = harden(tree, "--model", model).stdout
+    assert "2 to make, 1 by hand, 1 in force after a reboot, 1 that can brick." in told
+    assert told.count("can brick: have the way to recover it at hand") == 2
+    assert "1. Remove it." in told
+    assert "and 20 more lines" in told
+    assert "Add -o changes.json" in told
+
+
+def test_a_guide_is_written_or_printed(model: Path, tmp_path: Path) -> None:
+    printed = harden("--guide", "md", model)
+    assert (printed.exit_code, printed.stdout.startswith("# Hardening guide: door-camera")) == (0, True)
+    assert harden("--guide", "html", model, "-o", tmp_path / "guide.html").exit_code == 0
+    assert (tmp_path / "guide.html").read_text().rstrip().endswith("</html>")
+
+
+def test_a_made_change_set_is_told_as_json(tree: Path, model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "changes.json"
+    harden(tree, "--model", model, *ONLY, "-o", file)
+    made = json.loads(harden("--apply", file, tree, "--json").stdout)
+    assert (set(made["steps"]), made["dropped"], made["asked_health"]) == ({"FS-06", "FS-08"}, [], False)
+    assert json.loads(harden("--undo", file, tree, "--json").stdout) == {"left_alone": []}
 
 
 def test_json_tells_the_same(tree: Path, model: Path) -> None:

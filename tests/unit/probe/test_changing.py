@@ -175,6 +175,17 @@ def test_a_file_with_another_name_is_refused(tree: Path) -> None:
     assert (tree.parent / "outside/file").read_text() == "precious"
 
 
+def test_a_link_points_elsewhere_in_one_step_and_back(tree: Path) -> None:
+    change = LinkChange("/etc/link", "a.conf", "b")
+    (tree / "etc/link.holdfast-new").symlink_to("left by a kill")
+    for _ in range(2):
+        apply(tree, [change])
+        assert str((tree / "etc/link").readlink()) == "b"
+    assert undo(tree, [change]) == ()
+    assert str((tree / "etc/link").readlink()) == "a.conf"
+    assert not (tree / "etc/link.holdfast-new").is_symlink()
+
+
 def test_a_fifo_is_never_opened(tree: Path) -> None:
     os.mkfifo(tree / "etc/fifo")
     with pytest.raises(ChangeRefused, match="neither"):
