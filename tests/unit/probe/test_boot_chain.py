@@ -162,6 +162,11 @@ def test_the_environment_is_read_where_it_lies(tmp_path: Path, files: Files, out
     assert said in " ".join((*finding.proof, finding.reason))
 
 
+def test_what_was_not_understood_may_hold_the_environment(tmp_path: Path) -> None:
+    root = told(grow(tmp_path, {"etc/x": ""}), gaps=("Something at 0x400 is damaged.",))
+    assert ask(root, SHELL).outcome is Outcome.UNKNOWN
+
+
 @pytest.mark.parametrize(
     ("files", "live", "outcome"),
     [

@@ -157,6 +157,16 @@ def test_what_an_image_tells_of_its_kernel_comes_first(tmp_path: Path) -> None:
     assert ask(root, Cmdline(("single",))).proof == ("single (the image's command line 1)",)
 
 
+def test_what_was_not_understood_may_hold_another_command_line(tmp_path: Path) -> None:
+    grow(tmp_path, {"boot/cmdline.txt": "quiet\n"})
+    damaged = ("The device tree at 0x400 is damaged.",)
+    assert ask(tmp_path, Cmdline(("single",))).outcome is Outcome.PASS
+    finding = ask(Image(tmp_path, Told(gaps=damaged)), Cmdline(("single",)))
+    assert (finding.outcome, finding.reason) == (Outcome.UNKNOWN, damaged[0])
+    worse = Image(tmp_path, Told(gaps=damaged, command_lines=("single",)))
+    assert ask(worse, Cmdline(("single",))).outcome is Outcome.FAIL
+
+
 def test_an_option_that_is_not_set_is_no_option_that_never_was(tmp_path: Path) -> None:
     grow(tmp_path, {"boot/config-6.12.1": "# CONFIG_A is not set\n#CONFIG_B is not set\n"})
     assert ask(tmp_path, KernelConfig(option="CONFIG_A", one_of=("y",))).outcome is Outcome.FAIL

@@ -3,7 +3,8 @@
 1. A running system is asked through ``/proc``; a folder through the files of its boot loader, and what its container
    tells of device trees and boot environments.
 2. Of a boot loader's file the first entry counts; later ones are for rescue.
-3. A word is changed where it stands, and nothing else of the line.
+3. A part of an image that was not understood may hold another command line: then nothing passes.
+4. A word is changed where it stands, and nothing else of the line.
 
 Sources: the kernel's admin-guide/kernel-parameters and admin-guide/LSM, the manuals of the loaders named below.
 """
@@ -54,6 +55,8 @@ def see_cmdline(case: Case, spec: Cmdline) -> Sight:
         for wanted in spec.require
         if not _has(line, wanted)
     ]
+    if case.root.told.gaps and not bad:
+        return unknown(" ".join(case.root.told.gaps))
     named = f"all of {', '.join(spec.require)}" if spec.require else f"none of {', '.join(spec.forbid)}"
     return judged(bad, f"{named} ({', '.join(sorted(lines))})")
 

@@ -120,7 +120,8 @@ def see_boot_environment(case: Case, spec: BootEnvironment) -> Sight:
     """Judge one `BootEnvironment` probe."""
     environment = case.once(boot_environment)
     if environment is None:
-        return not_applicable(_NO_UBOOT)
+        gaps = " ".join(case.root.told.gaps)
+        return unknown(gaps) if gaps else not_applicable(_NO_UBOOT)
     if spec.check is BootEnvironmentCheck.GUARDED:
         return _guarded(case.root, environment)
     return unknown(environment.gap) if environment.gap else _shell_locked(environment)
