@@ -117,3 +117,39 @@ def test_two_models_differ_where_more_or_other_things_are_asked(tmp_path: Path, 
 
 def test_the_schema_is_one() -> None:
     assert json.loads(run("control", "schema").stdout)["title"] == "Holdfast controls"
+
+
+def test_an_audit_asks_the_controls_of_ones_own(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "srv").mkdir(parents=True)
+    (root / "srv" / "test.jpg").write_bytes(b"x")
+    result = run("audit", str(root), "--class", "linux-iot", "--catalogue", str(own(tmp_path)), "--json")
+    judged = {entry["control"]: entry for entry in json.loads(result.stdout)["judged"]}
+    assert judged["DAT-51"]["outcome"] == "fail"
+    assert judged["DAT-51"]["proof"] == ["/srv/test.jpg"]
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """A root with a keyring for updates, and an account that its model does not name."""
+    root = tmp_path / "root"
+    (root / "etc/rauc").mkdir(parents=True)
+    (root / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\nmallory:x:1000:1000::/:/bin/sh\n")
+    (root / "etc/shadow").write_text("root:*:::::::\nmallory::::::::\n")
+    return root
+
+
+def test_a_model_is_held_against_its_image(camera: Path, image: Path) -> None:
+    result = run("model", "check", str(camera), "--image", str(image), "--json")
+    assert result.exit_code == Exit.FINDINGS
+    claims = {claim["field"]: claim for claim in json.loads(result.stdout)["claims"]}
+    assert claims["expected.accounts"]["shows"] == "contradicted"
+    assert "mallory" in claims["expected.accounts"]["proof"][0]
+    assert claims["boot.secure_boot"]["shows"] == "not_shown"
+    page = run("model", "check", str(camera), "--image", str(image)).stdout
+    assert "What the image shows" in page
+    assert "contradicted" in page
+
+
+def test_without_an_image_the_declaration_alone_is_checked(camera: Path) -> None:
+    assert "claims" not in json.loads(run("model", "check", str(camera), "--json").stdout)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from holdfast.cli.audit_formats import Format
+from holdfast.cli.control import CatalogueOption
 from holdfast.cli.session import Exit, Session, command, finish, usage
 from holdfast_core.inventory.model import DeviceClass
 from holdfast_core.kernel.severity import Severity
@@ -79,6 +80,7 @@ def run(
     waivers: WaiversOption = None,
     manifest: ManifestOption = None,
     inspections: InspectionsOption = None,
+    catalogue: CatalogueOption = None,
     everything: AllOption = False,
 ) -> None:
     """Audit a device or an image: coverage, the worst findings and their fixes. Needs no server.
@@ -92,7 +94,9 @@ def run(
     from holdfast.cli.audit_files import Given  # noqa: PLC0415  (nothing of this for --help)
     from holdfast.cli.audit_look import examine  # noqa: PLC0415
 
-    document = examine(target, Given(device_class, model, compare, waivers, manifest, inspections))
+    document = examine(
+        target, Given(device_class, model, compare, waivers, manifest, inspections, tuple(catalogue or ()))
+    )
     _write(document, target, wanted, output, everything=everything, json=session.json)
     finish(exit_of(document, fail_on))
 

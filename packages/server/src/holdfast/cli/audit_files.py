@@ -9,6 +9,7 @@ import msgspec
 from holdfast.cli.files import read_bounded, read_model
 from holdfast.cli.minimal import minimal
 from holdfast_core.baseline.compare import MAX_EARLIER_BYTES, Earlier, read_earlier
+from holdfast_core.baseline.control import Catalogue
 from holdfast_core.baseline.inspections import InspectionRecord, InspectionRecords, check_inspections
 from holdfast_core.baseline.model import BuildManifest
 from holdfast_core.baseline.waivers import Waiver, Waivers, checked_waivers
@@ -16,6 +17,7 @@ from holdfast_core.inventory.model import DeviceClass, DeviceModel
 from holdfast_core.kernel.errors import HostileData, WorldError
 from holdfast_core.kernel.instants import Instant
 from holdfast_core.kernel.limits import LIMITS
+from holdfast_probe.catalogue import shipped_catalogue
 
 
 class Given(msgspec.Struct, frozen=True):
@@ -27,6 +29,8 @@ class Given(msgspec.Struct, frozen=True):
     waivers_file: Path | None = None
     manifest_file: Path | None = None
     inspections_file: Path | None = None
+    catalogues: tuple[Path, ...] = ()
+    """Folders of controls laid over the shipped ones."""
 
     @property
     def declared(self) -> bool:
@@ -39,6 +43,14 @@ class Given(msgspec.Struct, frozen=True):
             return read_model(self.model_file)
         assert self.device_class is not None  # noqa: S101  (the command asks for one of the two)
         return minimal(self.device_class)
+
+    def catalogue(self) -> Catalogue:
+        """The shipped controls with what was laid over them; ``catalogue.*`` where that cannot be."""
+        if not self.catalogues:
+            return shipped_catalogue()
+        from holdfast.baseline.catalogue_file import catalogue_with  # noqa: PLC0415  (PyYAML only where such files are read)
+
+        return catalogue_with(self.catalogues)
 
     def earlier(self) -> Earlier | None:
         """The earlier audit; see `read_earlier` for the errors."""

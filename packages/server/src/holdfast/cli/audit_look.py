@@ -9,6 +9,7 @@ from holdfast.cli.audit_files import Given, read_manifest
 from holdfast.cli.audit_target import Opened, opened
 from holdfast.cli.minimal import without_lists
 from holdfast.cli.terminal import progress
+from holdfast_core.baseline.control import Catalogue
 from holdfast_core.baseline.document import Document, Target, document
 from holdfast_core.baseline.model import BuildManifest, Finding, Findings, Outcome, Plan
 from holdfast_core.baseline.rules import judge_for
@@ -18,7 +19,6 @@ from holdfast_core.inventory.model import DeviceClass, DeviceModel
 from holdfast_core.kernel.digests import canonical, digest_of
 from holdfast_core.kernel.instants import Instant
 from holdfast_probe.audit import audit
-from holdfast_probe.catalogue import shipped_catalogue
 from holdfast_probe.roots import Root
 
 
@@ -29,7 +29,7 @@ def examine(path: Path, given: Given) -> Document:
         WorldError: ``image.missing``, ``image.unreadable``, ``audit.not_a_manifest``.
         HostileData: of the files that are given (`Given`).
     """
-    now, catalogue, model = SystemClock().now(), shipped_catalogue(), given.model()
+    now, catalogue, model = SystemClock().now(), given.catalogue(), given.model()
     earlier, waivers, records = given.earlier(), given.waivers(), given.inspections(now)
     baseline = tailor(catalogue, model, now)
     body: Findings | BuildManifest
@@ -37,7 +37,8 @@ def examine(path: Path, given: Given) -> Document:
         body, target = read_manifest(path), Target(str(path), "manifest")
     else:
         with opened(path) as what:
-            body, target = _look(what, compile_plan(baseline, model, catalogue), given, now), what.target
+            plan = compile_plan(baseline, model, catalogue)
+            body, target = _look(what, catalogue, plan, given, now), what.target
         if not given.declared:
             body = without_lists(body, catalogue)
     return document(
@@ -58,11 +59,11 @@ def _answers(model: DeviceModel, now: Instant) -> tuple[Answer, ...]:
     return integrity_answer(model, now), update_answer(model, now)
 
 
-def _look(what: Opened, plan: Plan, given: Given, now: Instant) -> Findings:
+def _look(what: Opened, catalogue: Catalogue, plan: Plan, given: Given, now: Instant) -> Findings:
     if what.root is None:
         blind = (Finding(name, Outcome.UNKNOWN, reason=_NO_LOOK) for name in plan.controls)
         return Findings(digest_of(canonical(plan)), tuple(blind))
-    probes = {control.id: control.probe for control in shipped_catalogue().controls}
+    probes = {control.id: control.probe for control in catalogue.controls}
     asked = [(name, probe) for name in plan.controls if (probe := probes[name]) is not None]
     root: Root = what.root
     with progress("Auditing") as advance:

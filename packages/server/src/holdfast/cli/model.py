@@ -10,6 +10,7 @@ import typer
 from holdfast.cli.session import Exit, Session, command, finish
 
 if TYPE_CHECKING:
+    from holdfast_core.baseline.declared import Claim
     from holdfast_core.baseline.model import Baseline
     from holdfast_core.inventory.answers import Answer
     from holdfast_core.inventory.model import DeviceModel
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A model file (YAML); - reads stdin.")]
 WhatArgument = Annotated[
     str, typer.Argument(metavar="FILE|NAME@VERSION", help="A model file, or a model that was added to the server.")
+]
+ImageOption = Annotated[
+    Path | None,
+    typer.Option("--image", metavar="TARGET", help="Its image, or a folder with its root.", show_default=False),
 ]
 ExampleArgument = Annotated[str, typer.Argument(metavar="NAME", help="Which one; without it, all are listed.")]
 
@@ -32,21 +37,60 @@ def register(app: typer.Typer) -> None:
     command(app, "list")(list_models)
 
 
-def check(session: Session, *, file: FileArgument) -> None:
-    """Check a model file: its form, its contradictions, and the two questions. Needs no server."""
+def check(session: Session, *, file: FileArgument, image: ImageOption = None) -> None:
+    """Check a model file: its form, its contradictions, and the questions. Needs no server and no device.
+
+    With its image, what the model declares is held against what the image shows.
+    """
     from holdfast.cli.files import read_model  # noqa: PLC0415  (rule 3 of the package)
     from holdfast.cli.terminal import emit, words  # noqa: PLC0415
 
     model = read_model(file)
     found, answers = _read(model)
+    claims = _claims(model, file, image) if image is not None else ()
+    contradicted = [claim for claim in claims if claim.shows == "contradicted"]
     if session.json:
-        emit({"model": _reference(model), "contradictions": found, "answers": answer_documents(answers)})
+        document = {"model": _reference(model), "contradictions": found, "answers": answer_documents(answers)}
+        emit(document if image is None else {**document, "image": str(image), "claims": claims})
     else:
         _show_answers(answer_documents(answers))
         _show_contradictions(found)
-        if not found:
+        _show_claims(claims)
+        if not found and not contradicted:
             words(("✓ ", "green"), f"{_reference(model)} is a valid model file without contradictions.")
-    finish(Exit.FINDINGS if found else Exit.FINE)
+    finish(Exit.FINDINGS if found or contradicted else Exit.FINE)
+
+
+def _claims(model: DeviceModel, file: Path, image: Path) -> tuple[Claim, ...]:
+    """What an image says of a model's declarations."""
+    from holdfast.cli.audit_files import Given  # noqa: PLC0415  (rule 3 of the package)
+    from holdfast.cli.audit_look import examine  # noqa: PLC0415
+    from holdfast.cli.audit_target import opened  # noqa: PLC0415
+    from holdfast_core.baseline.declared import claims  # noqa: PLC0415
+    from holdfast_core.baseline.model import Judged, Report  # noqa: PLC0415
+
+    document = examine(image, Given(model_file=file))
+    judged = tuple(
+        Judged(each.control, each.title, each.severity, each.outcome, each.reason, each.proof, each.why, each.remedy)
+        for each in document.judged
+    )
+    with opened(image) as what:
+        filesystem = what.root.told.filesystem if what.root is not None else ""
+    return claims(model, Report(judged, document.asked, document.decided), filesystem=filesystem)
+
+
+def _show_claims(claims: tuple[Claim, ...]) -> None:
+    from holdfast.cli.terminal import heading, show, word  # noqa: PLC0415  (rule 3 of the package)
+
+    if not claims:
+        return
+    heading("What the image shows")
+    for claim in claims:
+        show(word(claim.shows.value), "  ", (claim.field, "bold"), f"  {claim.sentence}", indent=2)
+        if claim.proof:
+            show(("seen: ", "dim"), claim.proof[0], indent=4)
+        if claim.remedy and claim.shows == "contradicted":
+            show(("fix: ", "bold"), claim.remedy, indent=4)
 
 
 def show(session: Session, *, what: WhatArgument) -> None:
