@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import zip_longest
 
 import msgspec
 
@@ -94,13 +95,14 @@ def certificates_in(data: bytes) -> Iterator[Certificate]:
     """The certificates in PEM anywhere in `data`, or the one in DER that it is."""
     if data[:2] == b"\x30\x82" and (single := certificate(data)):
         yield single
-    for match in _PEM.finditer(data):
-        end = data.find(_END, match.end(), match.end() + 2 * CERTIFICATE_BYTES)
-        body = data[match.end() : end] if end > 0 else b""
-        # One that another begins in is cut short; so each byte is decoded once.
-        if body and MARK not in body:
+    begins = list(_PEM.finditer(data))
+    for match, after in zip_longest(begins, begins[1:]):
+        # One ends before another begins; so each byte is decoded once, however many begin and none ends.
+        limit = min(match.end() + 2 * CERTIFICATE_BYTES, after.start() if after else len(data))
+        end = data.find(_END, match.end(), limit)
+        if end > 0:
             with suppress(binascii.Error, ValueError):
-                if found := certificate(base64.b64decode(_SPACE.sub(b"", body), validate=True)):
+                if found := certificate(base64.b64decode(_SPACE.sub(b"", data[match.end() : end]), validate=True)):
                     yield found
 
 

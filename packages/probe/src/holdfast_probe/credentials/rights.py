@@ -22,6 +22,8 @@ _SUDOERS = "/etc/sudoers"
 _DOAS = ("/etc/doas.conf", "/etc/doas.d/*.conf")
 _MOST_FILES = 64
 _MOST_ALIASES = 1024
+_MOST_MEMBERS = 65_536
+"""Users and commands of all rules, aliases resolved."""
 _INCLUDE = re.compile(r"[#@](include|includedir)\s+(\S+)")
 _TAG = re.compile(r"\s*([A-Z_]+):")
 _RUNAS = re.compile(r"\s*\([^)]*\)")
@@ -87,7 +89,11 @@ def _sudo(lines: list[_Line]) -> list[str]:
         if line.text.startswith(("User_Alias", "Cmnd_Alias", "Cmd_Alias")) and len(aliases) < _MOST_ALIASES:
             aliases.update(_alias(line.text))
     bad = []
+    left = _MOST_MEMBERS
     for line in lines:
+        left -= sum(len(aliases.get(name.strip(), (name,))) for name in re.split(r"[,\s=:()!]", line.text))
+        if left < 0:
+            raise Unreadable(_SUDOERS, f"its rules name more than {_MOST_MEMBERS} users and commands")
         word = line.text.split(None, 1)[0]
         if word.startswith("Defaults"):
             if re.search(r"!\s*authenticate\b", line.text):

@@ -7,7 +7,7 @@ import re
 from holdfast_core.baseline.probes.credentials import Secrets
 from holdfast_probe.case import Case
 from holdfast_probe.credentials.password_files import PASSWORD_FILES
-from holdfast_probe.credentials.secret_words import ANCHORS, Secret, assigned_in, tokens_in
+from holdfast_probe.credentials.secret_words import ANCHORS, TOKEN_ANCHORS, Secret, assigned_in, tokens_in
 from holdfast_probe.credentials.text_hunt import TextHunt
 from holdfast_probe.hunt import Hunt
 from holdfast_probe.patterns import PathPattern
@@ -34,6 +34,11 @@ _VENDOR = tuple(
     )
 )
 """Passwords that vendors built into programs, each a whole string: public since the devices were taken over by them."""
+_MAY = re.compile(
+    b"|".join(re.escape(word) for word in (*_VENDOR, *(anchor.encode() for anchor in TOKEN_ANCHORS)))
+    + rb"|://[^/\s:@\"'<>]{1,64}:[^/\s:@\"'<>]{3,64}@"
+)
+"""One pass that rules out almost every window, in a third of the time that a search for each word would take."""
 
 
 class TextSecretHunt(TextHunt):
@@ -108,5 +113,7 @@ class ProgramSecretHunt(Hunt):
 
 
 def _in_strings(window: bytes) -> list[str]:
+    if _MAY.search(window) is None:
+        return []
     said = [f"the public default {word.decode()!r}" for word in _VENDOR if b"\0" + word + b"\0" in window]
     return said + [secret.said for secret in tokens_in(window.decode("latin-1"))]

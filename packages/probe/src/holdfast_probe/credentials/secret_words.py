@@ -38,7 +38,7 @@ _TOKENS: tuple[tuple[str, str, re.Pattern[str]], ...] = (
     (
         "eyJ",
         "JSON web token",
-        re.compile(r"eyJ[A-Za-z0-9_-]{10,1000}\.eyJ[A-Za-z0-9_-]{10,2000}\.[A-Za-z0-9_-]{10,1000}"),
+        re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{10,1000}\.eyJ[A-Za-z0-9_-]{10,2000}\.[A-Za-z0-9_-]{10,1000}"),
     ),
     ("sshpass", _COMMAND, re.compile(r"sshpass\s{1,4}-p\s{0,4}['\"]?([^\s'\"]{3,64})")),
     ("chpasswd", _COMMAND, re.compile(r"\b\w{1,32}:([^\s'\"|]{3,64})['\"]?\s{0,4}\|\s{0,4}chpasswd")),
@@ -54,6 +54,8 @@ _NAME = re.compile(
 _NAMES = ("pass", "psk", "secret", "pwd", "api", "access", "auth")
 ANCHORS = (*(anchor.lower() for anchor, _, _ in _TOKENS), *_NAMES)
 """One of these is in every text that holds a secret, in small letters."""
+TOKEN_ANCHORS = tuple(anchor for anchor, kind, _ in _TOKENS if kind not in (_COMMAND, _ADDRESS))
+"""One of these is in every token of a known service."""
 _NAME_END = re.compile(r"[\w.$-]*")
 _QUOTED = re.compile(r"\\?([\"'])([^\"'\s]{3,128})\\?\1")
 _BARE = re.compile(r"[^\s\"'<>;,|&(){}\[\]]{3,128}")

@@ -13,10 +13,13 @@ from contextlib import suppress
 from holdfast_core.baseline.probes.credentials import ServerKeys
 from holdfast_probe.case import Case
 from holdfast_probe.credentials.keys import bare_key, private_keys
-from holdfast_probe.roots import Missing, Root
+from holdfast_probe.roots import Missing, Root, Unreadable
 from holdfast_probe.sight import Sight, judged, not_applicable, unknown
 
 _FACTORY = "/rom"
+_MOST_FILES = 2048
+_MOST_BYTES = 64 * 1024
+"""A key and its chain are smaller."""
 _PLACES = (
     "/etc/ssh/ssh_host_*_key",
     "/etc/dropbear/dropbear_*_host_key",
@@ -64,8 +67,12 @@ def see_server_keys(case: Case, _spec: ServerKeys) -> Sight:
 
 def _keys(root: Root) -> list[tuple[str, str, bytes]]:
     found = []
-    for path in (path for pattern in _PLACES for path in root.glob(pattern)):
-        if not stat.S_ISREG(root.status(path).st_mode):
+    paths = [path for pattern in _PLACES for path in root.glob(pattern)]
+    if len(paths) > _MOST_FILES:
+        raise Unreadable("/etc", f"more than {_MOST_FILES} files lie where servers keep keys")
+    for path in paths:
+        status = root.status(path)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
             continue
         data = root.read(path)
         kinds = private_keys(data)

@@ -18,7 +18,7 @@ import msgspec
 from holdfast_core.baseline.probes.credentials import TlsOffers
 from holdfast_probe.case import Case
 from holdfast_probe.roots import Root
-from holdfast_probe.sight import Sight, judged, not_applicable
+from holdfast_probe.sight import Sight, judged, not_applicable, unknown
 
 
 class _Kind(StrEnum):
@@ -82,6 +82,7 @@ _BROKEN = re.compile(
 _WEAK_POLICIES = ("legacy", "default:sha1", "empty")
 _ON = frozenset({"enable", "on", "yes", "1", "true"})
 _LINE_CHARS = 4096
+_MOST_FILES = 256
 
 
 def see_tls_offers(case: Case, _spec: TlsOffers) -> Sight:
@@ -89,7 +90,10 @@ def see_tls_offers(case: Case, _spec: TlsOffers) -> Sight:
     said = 0
     bad: list[str] = []
     for rule in _RULES:
-        for path in [path for pattern in rule.paths for path in case.root.glob(pattern)]:
+        paths = [path for pattern in rule.paths for path in case.root.glob(pattern)]
+        if len(paths) > _MOST_FILES:
+            return unknown(f"More than {_MOST_FILES} files match {rule.paths[0]} and its like.")
+        for path in paths:
             for where, key, kind, value in _settings(case.root, path, rule):
                 said += 1
                 bad += [f"{key} offers {fault} ({where})" for fault in _faults(kind, value)]

@@ -23,6 +23,7 @@ _STORES = (
 )
 _MOST_FILES = 4096
 _STORE_BYTES = 4 * 1024 * 1024
+_ALL_BYTES = 32 * 1024 * 1024
 _DISTRUSTED = (
     "diginotar", "startcom", "wosign", "cnnic", "china internet network information center", "türktrust", "turktrust",
     "trustcor", "superfish", "edellroot", "dsdtestprovider", "symantec", "verisign", "thawte", "geotrust", "camerfirma",
@@ -47,6 +48,7 @@ def _store(root: Root) -> dict[str, tuple[str, Certificate]]:
     if len(paths) > _MOST_FILES:
         raise Unreadable("/etc/ssl/certs", f"it holds more than {_MOST_FILES} files")
     found: dict[str, tuple[str, Certificate]] = {}
+    read = 0
     for path in paths:
         try:
             data = root.read(path, limit=_STORE_BYTES)
@@ -56,6 +58,9 @@ def _store(root: Root) -> dict[str, tuple[str, Certificate]]:
             if stat.S_ISDIR(root.status(path).st_mode):
                 continue
             raise
+        read += len(data)
+        if read > _ALL_BYTES:
+            raise Unreadable(path, f"the trust store is larger than {_ALL_BYTES} bytes")
         found.update((one.fingerprint, (path, one)) for one in certificates_in(data))
     return found
 
