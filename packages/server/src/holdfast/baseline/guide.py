@@ -67,10 +67,10 @@ class Task(msgspec.Struct, frozen=True):
 
 
 class StandsIn(msgspec.Struct, frozen=True):
-    """A control the device does not meet, what stands in for it, and until when."""
+    """Controls the device does not meet for one reason, what stands in for them, and until when."""
 
-    control: str
-    title: str
+    controls: tuple[tuple[str, str], ...]
+    """Their ids and titles."""
     reason: str
     by: tuple[str, ...]
     owner: str = ""
@@ -116,7 +116,7 @@ def guide_of(model: DeviceModel, catalogue: Catalogue, now: Instant) -> Guide:
         answers=(integrity_answer(model, now), update_answer(model, now), recovery_answer(model, now)),
         tasks=tuple(task for task in _tasks(model) if task.steps),
         done=tuple(_done(model)),
-        stand_ins=tuple(_stands_in(line, model, now) for line in by_demand[Demand.COMPENSATED]),
+        stand_ins=_stand_ins(by_demand[Demand.COMPENSATED], model, now),
         forbidden=by_demand[Demand.FORBIDDEN],
         asked=by_demand[Demand.REQUIRED],
         spared=by_demand[Demand.NOT_APPLICABLE],
@@ -273,13 +273,20 @@ def _done(model: DeviceModel) -> list[str]:
     return [sentence for true, sentence in facts if true]
 
 
-def _stands_in(line: Line, model: DeviceModel, now: Instant) -> StandsIn:
-    signed = next((entry for entry in model.compensations if entry.control == line.control and line.owner), None)
-    if signed is None:
-        return StandsIn(line.control, line.title, line.reason, line.by)
-    left = last_day_ends(signed.expires) - now
-    tone: Literal["good", "medium"] = "medium" if left < SOON else "good"
-    return StandsIn(line.control, line.title, signed.reason, line.by, signed.owner, signed.expires, tone)
+def _stand_ins(lines: tuple[Line, ...], model: DeviceModel, now: Instant) -> tuple[StandsIn, ...]:
+    """What people signed comes first, one by one; the rest is told once for each reason."""
+    signed = {entry.control: entry for entry in model.compensations}
+    by_name: list[StandsIn] = []
+    by_reason: dict[tuple[str, tuple[str, ...]], list[tuple[str, str]]] = {}
+    for line in lines:
+        entry = signed.get(line.control)
+        if entry is None or entry.owner != line.owner:
+            by_reason.setdefault((line.reason, line.by), []).append((line.control, line.title))
+            continue
+        tone: Literal["good", "medium"] = "medium" if last_day_ends(entry.expires) - now < SOON else "good"
+        named = ((line.control, line.title),)
+        by_name.append(StandsIn(named, entry.reason, line.by, entry.owner, entry.expires, tone))
+    return (*by_name, *(StandsIn(tuple(controls), *why) for why, controls in by_reason.items()))
 
 
 def _support(model: DeviceModel, now: Instant) -> tuple[str, str]:
