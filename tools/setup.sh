@@ -83,6 +83,7 @@ debian_packages() {
         need device-tree-compiler command -v dtc
         need dosfstools command -v mkfs.fat
         need mtools command -v mcopy
+        need mtd-utils command -v ubinize
     fi
     if [ "$goal" = bench ]; then need lynis command -v lynis; fi
     [ -n "$missing" ] || return 0

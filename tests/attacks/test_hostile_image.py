@@ -1,4 +1,4 @@
-"""Attacks by the image that is audited: it may state anything; it must neither hang, escape, exhaust nor pass for whole.
+"""Attacks by the image that is audited: it may state anything; it must not hang, escape, exhaust or pass for whole.
 
 Each attack runs beside a planted fault that must still be found where its bytes are still there.
 """

@@ -226,7 +226,7 @@ def test_a_hundred_thousand_files_in_one_folder(tmp_path: Path) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert keys_of(everything(tmp_path)).proof == ("/srv/planted.pem (EC private key)",)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024  # KiB
-    os.chmod("f77777", 0o666, dir_fd=here)
+    os.chmod("f77777", 0o666, dir_fd=here)  # noqa: S103  (the planted fault)
     assert ask(tmp_path, WorldWritable()).proof == ("/many/f77777 (0666)",)
     with pytest.raises(Unreadable):
         FolderRoot(tmp_path).listing("/many")

@@ -482,3 +482,69 @@ def test_files_are_closed_with_the_target(tmp_path: Path, tree: Path) -> None:
     with pytest.raises(NoRoot):
         open_target(tmp_path / "none")
     assert descriptors() == before
+
+
+@pytest.mark.parametrize("bits", [12, 16, 32])
+def test_every_kind_of_fat(tmp_path: Path, tree: Path, bits: int) -> None:
+    content = os.urandom(50_000)
+    boot = grow(tmp_path / "boot", {"KERNEL.IMG": content, "sub/Mixed Case and long.txt": "x", "tiny": ""})
+    blank = tmp_path / "fat"
+    with blank.open("wb") as file:
+        file.truncate({12: 1, 16: 16, 32: 64}[bits] * 1024 * 1024)
+    build.run("mkfs.fat", "-F", str(bits), "-n", "BOOT", "-s", "1", blank)
+    build.run("mcopy", "-s", "-i", blank, *sorted(boot.iterdir()), "::")
+    disk = mbr((0x0C, blank.read_bytes()), (0x83, build.squashfs(tree, tmp_path / "s").read_bytes()))
+    (tmp_path / "image").write_bytes(disk)
+    with open_target(tmp_path / "image") as target:
+        assert target.root.read("/boot/KERNEL.IMG") == content
+        assert target.root.read("/boot/sub/Mixed Case and long.txt") == b"x"
+        assert target.root.listing("/boot") == ("KERNEL.IMG", "sub", "tiny")
+
+
+def test_gpt_and_partitions_by_their_label(tmp_path: Path) -> None:
+    data = grow(tmp_path / "data", {f"file{number}": "x" for number in range(40)})
+    own = grow(tmp_path / "own", {**TREE, "etc/fstab": "LABEL=store /srv/store ext4 rw 0 2\n", "srv/store/": ""})
+    store = build.ext(data, tmp_path / "store", "ext4", "-L", "store", megabytes=2).read_bytes()
+    root = build.ext(own, tmp_path / "root").read_bytes()
+    entries = b""
+    for number, (start, content) in enumerate(((2048, store), (8192, root)), 1):
+        last = start + len(content) // 512 - 1
+        entries += bytes([number]) * 16 + bytes([16 + number]) * 16 + start.to_bytes(8, "little")
+        entries += last.to_bytes(8, "little") + bytes(80)
+    head = b"EFI PART" + bytes(64) + (2).to_bytes(8, "little") + (2).to_bytes(4, "little") + (128).to_bytes(4, "little")
+    protective = bytes(446) + bytes([0, 0, 2, 0, 0xEE, 0xFF, 0xFF, 0xFF, 1, 0, 0, 0, 0xFF, 0xFF, 0, 0]).ljust(64, b"\0")
+    disk = (protective + b"\x55\xaa" + head.ljust(512, b"\0") + entries).ljust(2048 * 512, b"\0") + store
+    (tmp_path / "image").write_bytes(disk.ljust(8192 * 512, b"\0") + root)
+    with open_target(tmp_path / "image") as target:
+        assert target.root.read("/srv/store/file39") == b"x"
+        assert target.root.told.gaps == ()
+
+
+def test_squashfs_in_a_volume_of_ubi(tmp_path: Path, tree: Path) -> None:
+    build.squashfs(tree, tmp_path / "root.squashfs")
+    section = "[root]\nmode=ubi\nimage=root.squashfs\nvol_id=0\nvol_type=dynamic\nvol_name=rootfs\nvol_size=1MiB\n"
+    (tmp_path / "ubi.ini").write_text(section)
+    build.run("ubinize", "-o", "image", "-p", "131072", "-m", "2048", "ubi.ini", cwd=tmp_path)
+    with open_target(tmp_path / "image") as target:
+        assert target.root.read("/etc/group") == b"root:x:0:\n"
+        assert target.root.told.filesystem == "squashfs"
+        assert target.parts[0].kind == "UBI"
+        assert target.root.told.gaps == ()
+
+
+def test_members_of_a_zip_are_read_in_windows_that_overlap(tmp_path: Path) -> None:
+    content = os.urandom(300_000)
+    tree = grow(tmp_path / "tree", {"etc/a": "", "bin/large": content, "srv/late": b"x" * 200_000 + KEY.encode()})
+    with open_target(build.zipped(tree, tmp_path / "image")) as target:
+        assert target.root.read("/bin/large") == content
+        assert target.root.read("/bin/large") == content
+        assert ask(target.root, PrivateKeys()).proof == ("/srv/late (EC private key)",)
+
+
+def test_the_kernel_in_boot_tells_its_configuration(tmp_path: Path) -> None:
+    kernel = b"MZ" + bytes(0x4000) + gzip.compress(build.kernel("6.1.7"), 1) + bytes(40_000)
+    tree = grow(tmp_path / "tree", {"etc/a": "", "bin/b": "", "boot/vmlinuz-6.1.7": kernel, "boot/zero": bytes(99_999)})
+    with open_target(build.ext(tree, tmp_path / "image")) as target:
+        assert target.root.told.kernel_release == "6.1.7"
+        assert "CONFIG_STACKPROTECTOR=y" in (target.root.told.kernel_config or "")
+        assert [part.kind for part in target.parts] == ["ext4"]

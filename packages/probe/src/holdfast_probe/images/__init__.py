@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from holdfast_core.kernel.errors import HostileData, WorldError
-from holdfast_probe.images.explore import Explorer
+from holdfast_probe.images.explore import Explorer, look_at_kernels
 from holdfast_probe.images.limits import Exceeded, ImageLimits, Meter
 from holdfast_probe.images.root import ImageRoot
 from holdfast_probe.images.source import FileSource
@@ -139,6 +139,7 @@ def _target(source: FileSource, survey: Survey, limits: ImageLimits) -> Target:
 
 def _told(survey: Survey, found: Found) -> Told:
     tree = found.tree
+    look_at_kernels(survey, tree)
     if tree.damage:
         survey.gap(f"{found.name}: {tree.damage.rstrip('.')}.")
     return survey.told(tree.kind if tree.is_filesystem else "")

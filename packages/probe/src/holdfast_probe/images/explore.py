@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import stat
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from holdfast_probe.images import ext, loaders
@@ -39,8 +39,12 @@ from holdfast_probe.images.zipped import read_zip
 _MEMBER_BYTES = 4 * 1024
 """Members of an archive smaller than this are no images."""
 _MEMBERS = 64
+_PIECE = 256 * 1024
 _GAP_BYTES = 4096
 _TREES = 64
+_BOOT_FILES = 64
+_KERNELS = ("vmlinu", "zimage", "bzimage", "image", "uimage", "fitimage", "kernel")
+"""How the names of kernels begin, in small letters."""
 
 
 class Explorer(Finds):
@@ -163,7 +167,16 @@ class Explorer(Finds):
         before = len(self.survey.trees)
         for path, node in _large_files(tree):
             self._meter.look()
-            Explorer(self.survey, _NodeSource(node), place.inside(path)).run()
+            source: Source = _NodeSource(node)
+            if tree.kind == "zip":  # reading back in it would unpack it again and again
+                kept: list[FileSource] = []
+                try:
+                    spool(_pieces(source), self._meter, kept.append, packed=lambda: self.source.size)
+                except OSError as error:
+                    self.survey.gap(f"{path}: {error}.")
+                source = kept[0]
+                self.survey.kept += kept
+            Explorer(self.survey, source, place.inside(path)).run()
         if len(self.survey.trees) > before:
             self.survey.trees.remove(next(found for found in self.survey.trees if found.tree is tree))
 
@@ -292,6 +305,28 @@ class _NodeSource(Source):
         """See `Source`."""
         size = min(size, self.size - offset)
         return self._content.read_at(offset, size) if self._content is not None and size > 0 <= offset else b""
+
+
+def look_at_kernels(survey: Survey, tree: Tree) -> None:
+    """What the kernels in ``/boot`` tell, where none lies outside the files."""
+    boot = (tree.top.children or {}).get("boot")
+    if survey.knows_kernel() or boot is None:
+        return
+    for name, node in sorted((boot.children or {}).items())[:_BOOT_FILES]:
+        if name.lower().startswith(_KERNELS) and stat.S_ISREG(node.mode) and node.size >= _MEMBER_BYTES:
+            aside = Survey(survey.meter)
+            try:
+                Explorer(aside, _NodeSource(node)).run()
+            finally:
+                aside.close()
+            survey.learn(aside)
+            if survey.knows_kernel():
+                return
+
+
+def _pieces(source: Source) -> Iterator[bytes]:
+    for at in range(0, source.size, _PIECE):
+        yield source.read_at(at, _PIECE)
 
 
 def _large_files(tree: Archive) -> list[tuple[str, Node]]:

@@ -20,6 +20,8 @@ from holdfast_probe.images.tree import Node, Tree
 _ENTRY = 32
 _FOLDER_BYTES = 2 * 1024 * 1024
 """The format's own bound of a directory."""
+_CLUSTERS = 1024 * 1024
+"""Of one file."""
 _LONG_NAME, _VOLUME, _FOLDER = 0x0F, 0x08, 0x10
 
 
@@ -56,7 +58,7 @@ class Fat:
         self._table = reserved * sector
         self._fixed = (reserved + copies * per_fat) * sector
         self._data = self._fixed + -(-entries * _ENTRY // sector) * sector
-        self._clusters = (self.size - self._data) // self._cluster
+        self._clusters: int = (self.size - self._data) // self._cluster
         if self._clusters <= 0:
             raise Damaged("Its first sector makes no sense")
         # The number of clusters alone decides which of the three it is.
@@ -65,6 +67,8 @@ class Fat:
         wide = self._bits == 32  # noqa: PLR2004  (the format)
         self._root_cluster = struct.unpack("<I", head[44:48])[0] if wide else 0
         tail = head[67:82] if wide else head[39:54]
+        self._chain: list[int] = []
+        """The clusters of the file that was read last."""
         self.uuid = tail[:4][::-1].hex()
         self.label = tail[4:15].decode("ascii", "replace").strip()
 
@@ -105,13 +109,20 @@ class Fat:
             start = self.place(cluster)
             yield from range(start, start + self._cluster, _ENTRY)
 
-    def chain(self, cluster: int, most: int) -> Iterator[int]:
-        """The clusters of a file, at most `most`. Raises `Damaged`."""
-        for _ in range(min(most, self._clusters)):
-            if not 2 <= cluster < self._clusters + 2:  # noqa: PLR2004  (the first two are none)
-                return
-            yield cluster
-            cluster = self._next(cluster)
+    def chain(self, cluster: int, most: int) -> list[int]:
+        """The first clusters of a file, at most `most`. Raises `Damaged`."""
+        if self._chain[:1] != [cluster]:
+            self._chain = [cluster] if self._is_one(cluster) else []
+        chain = self._chain
+        while chain and len(chain) < min(most, self._clusters, _CLUSTERS):
+            following = self._next(chain[-1])
+            if not self._is_one(following):
+                break
+            chain.append(following)
+        return chain[:most]
+
+    def _is_one(self, cluster: int) -> bool:
+        return 2 <= cluster < self._clusters + 2  # noqa: PLR2004  (the first two are none)
 
     def _next(self, cluster: int) -> int:
         if self._bits == 12:  # noqa: PLR2004  (the format)

@@ -114,11 +114,21 @@ class Survey:
         """A FIT image; one without a signature is enough for a boot loader that is to start anything."""
         self._signed = signed if self._signed is None else self._signed and signed
 
+    def learn(self, other: Survey) -> None:
+        """Take over what another survey, of a kernel's file, found of it."""
+        self._release = self._release or other._release
+        self._config = self._config or other._config
+        self._signed = other._signed if self._signed is None else self._signed
+
     def close(self) -> None:
         """Close what is open."""
         for source in self.kept:
             source.close()
         self.kept.clear()
+
+    def knows_kernel(self) -> bool:
+        """Whether a kernel was found, outside the files of the root."""
+        return bool(self._release)
 
     def told(self, filesystem: str) -> Told:
         """All of it, for the root."""

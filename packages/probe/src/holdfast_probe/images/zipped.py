@@ -20,6 +20,8 @@ from holdfast_probe.images.source import Source
 MAGIC = b"PK\3\4"
 _DIRECTORY_BYTES = 4 * 1024 * 1024
 _END = 65_557
+_SKIP = 256 * 1024
+_KEPT = 64 * 1024
 _TROUBLE = (
     zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError, EOFError, OSError,
     struct.error, zlib.error, lzma.LZMAError, IndexError, KeyError,
@@ -55,30 +57,32 @@ class _File(io.RawIOBase):
 
 
 class _Content:
-    """A member; reading on is cheap, reading back begins anew."""
+    """A member; reading on is cheap, reading back further than its last bytes begins anew."""
 
     def __init__(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
         self._archive = archive
         self._info = info
         self._open: IO[bytes] | None = None
         self._position = 0
+        self._last = b""
+        """What was read last, up to the position: windows that overlap ask for some of it again."""
 
     def read_at(self, offset: int, size: int) -> bytes:
         """See `Content`."""
         try:
-            if self._open is None or offset < self._position:
-                self._open, self._position = self._archive.open(self._info), 0
-            while self._position < offset:
-                skipped = self._open.read(min(offset - self._position, 1024 * 1024))
-                if not skipped:
-                    return b""
-                self._position += len(skipped)
-            found = self._open.read(size)
+            if self._open is None or offset < self._position - len(self._last):
+                self._open, self._position, self._last = self._archive.open(self._info), 0, b""
+            while self._position < offset and self._read(min(offset - self._position, _SKIP)):
+                pass
+            again = self._last[len(self._last) - (self._position - offset) :] if offset < self._position else b""
+            return again[:size] + (self._read(size - len(again)) if len(again) < size else b"")
         except _TROUBLE:
             raise Damaged("A member of the zip does not unpack") from None
+
+    def _read(self, size: int) -> bytes:
+        found = self._open.read(size) if self._open is not None else b""
         self._position += len(found)
-        if self._position >= self._info.file_size:
-            self._open = None
+        self._last = (self._last + found)[-_KEPT:]
         return found
 
 
