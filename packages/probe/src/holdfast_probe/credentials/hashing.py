@@ -42,7 +42,7 @@ def standard() -> Crypt | None:
     def run(word: str, hashed: str) -> str | None:
         try:
             return _answer(module.crypt(word, hashed), hashed)
-        except OSError:  # how the C library refuses a malformed salt
+        except (OSError, ValueError):  # how a malformed salt, and what is no text, is refused
             return None
 
     return run
