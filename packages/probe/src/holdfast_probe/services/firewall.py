@@ -15,12 +15,13 @@ from holdfast_core.baseline.model import Outcome
 from holdfast_core.baseline.probes.network import Firewall, FirewallCheck
 from holdfast_probe.case import Case
 from holdfast_probe.roots import Root
+from holdfast_probe.services.entries import Way
 from holdfast_probe.services.filters import Chain, Filter, Rule
 from holdfast_probe.services.iptables import firewalld_filter, iptables_filter, ufw_filter
 from holdfast_probe.services.listen_web import MANAGEMENT
 from holdfast_probe.services.nft import nft_filter
 from holdfast_probe.services.starts import started
-from holdfast_probe.services.texts import fitting, lines, text
+from holdfast_probe.services.texts import fitting, gathered, lines, text
 from holdfast_probe.services.zones import WIDE, uci_filter, wide_zone_accepting
 from holdfast_probe.sight import Sight, every, failed, judged, not_applicable, passed, unknown
 
@@ -76,9 +77,10 @@ def _called(root: Root, program: str) -> bool:
     """Whether a script that runs at boot or with an interface calls the program."""
     words = _WORDS.get(program, ())
     items, _ = started(root)
-    paths = [item.command for item in items if item.command.startswith("/etc/")]
-    paths += fitting(root, "/etc/network/interfaces", "/etc/network/if-*.d/*", "/etc/rc.local", "/etc/init.d/rcS")
-    return any(word in line for path in dict.fromkeys(paths) for line in lines(root, path) or () for word in words)
+    scripts = [root.real(item.command) for item in items if item.way in (Way.LINK, Way.SCRIPT)]
+    found = gathered(root, "/etc/network/interfaces", "/etc/network/if-*.d/*", "/etc/rc.local", "/etc/init.d/rcS")
+    found += gathered(root, *dict.fromkeys(scripts)) if scripts else []
+    return any(word in line for _, line in found for word in words)
 
 
 def _inbound(_case: Case, filters: Iterable[Filter]) -> Sight:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from holdfast_probe.roots import Root, Unreadable
 from holdfast_probe.services.filters import MOST_RULES, Chain, Filter, Rule, inlined, ports_of
-from holdfast_probe.services.texts import fitting, numbered, text, truthy, unquoted, words
+from holdfast_probe.services.texts import fitting, gathered, numbered, text, truthy, unquoted, words
 
 _FOUR = (
     "/etc/iptables/rules.v4", "/etc/iptables/iptables.rules", "/etc/iptables.rules", "/etc/iptables.up.rules",
@@ -31,14 +31,14 @@ _HOOKS = {"INPUT": "input", "FORWARD": "forward", "OUTPUT": "output"}
 def iptables_filter(root: Root) -> Filter | None:
     """The filter of the saved rule sets and of start-up scripts, or `None` where there is neither."""
     chains: list[Chain] = []
+    commands = gathered(root, *_SCRIPTS)
     for family, places, command in ((4, _FOUR, "iptables"), (6, _SIX, "ip6tables")):
         table = _Table()
         for path in fitting(root, *places)[:1]:
             table.saved(numbered(root, path) or (), path)
-        for path in fitting(root, *_SCRIPTS):
-            for number, line in numbered(root, path) or ():
-                if (match := _COMMAND.search(line)) and match.group(1) == command:
-                    table.command(match.group(2), f"{path}:{number}")
+        for where, line in commands:
+            if (match := _COMMAND.search(line)) and match.group(1) == command:
+                table.command(match.group(2), where)
         chains += table.chains(family)
     return Filter("iptables", tuple(chains)) if chains else None
 

@@ -10,7 +10,7 @@ import msgspec
 
 from holdfast_probe.roots import Root
 from holdfast_probe.services.entries import Started, Way
-from holdfast_probe.services.texts import fitting, numbered, text, unquoted, words
+from holdfast_probe.services.texts import gathered, text, unquoted, words
 
 
 class Listener(msgspec.Struct, frozen=True, order=True):
@@ -69,10 +69,9 @@ def fixed(transport_ports: Iterable[tuple[str, int]]) -> Reader:
 def settings(root: Root, *patterns: str, sign: str = " ") -> list[tuple[str, str, str]]:
     """Keyword, value and place of every line of some files; `sign` parts them (a blank: any white space)."""
     found = []
-    for path in fitting(root, *patterns):
-        for number, line in numbered(root, path) or ():
-            key, _, value = line.partition(sign) if sign.strip() else _parted(line)
-            found.append((key.strip(), unquoted(value), f"{path}:{number}"))
+    for where, line in gathered(root, *patterns):
+        key, _, value = line.partition(sign) if sign.strip() else _parted(line)
+        found.append((key.strip(), unquoted(value), where))
     return found
 
 

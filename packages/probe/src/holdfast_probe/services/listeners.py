@@ -8,24 +8,25 @@
 from __future__ import annotations
 
 import fnmatch
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 import msgspec
 
 from holdfast_core.baseline.model import Plan
-from holdfast_probe.roots import Root
+from holdfast_probe.roots import Root, Unreadable
 from holdfast_probe.services.entries import Started, Way
 from holdfast_probe.services.filters import ports_of
 from holdfast_probe.services.listen_common import Listener, at
 from holdfast_probe.services.listen_daemons import DAEMONS
 from holdfast_probe.services.listen_web import WEB
 from holdfast_probe.services.starts import NOTHING_STARTS, STOCK, started
-from holdfast_probe.services.tables import xinetd_services
-from holdfast_probe.services.texts import lines
 from holdfast_probe.services.units import Units, unit_folders, unit_settings
 from holdfast_probe.sight import Sight, failed, passed, unknown
 
 _READERS = {**DAEMONS, **WEB}
+_MOST_ALIKE = 16
+"""Entries of one kind of program whose settings are read."""
 QUIET = frozenset({
     # what init systems and distributions run to bring a machine up
     "acpid", "apparmor", "bluetooth", "boot", "bootcount", "bootlogd", "bootmisc*", "checkfs*", "checkroot*",
@@ -66,7 +67,12 @@ def derived(root: Root) -> Derived:
     units = unit_folders(root)
     found: set[Listener] = set()
     gaps: set[str] = set()
+    asked: Counter[object] = Counter()
     for item in items:
+        reader = _reader(item)
+        asked[reader] += 1
+        if reader is not None and asked[reader] > _MOST_ALIKE:
+            raise Unreadable(item.source, f"{item.name} starts more than {_MOST_ALIKE} times")
         listeners = _of(root, item, units)
         if listeners is None:
             gaps.add(item.name)
@@ -79,7 +85,7 @@ def _of(root: Root, item: Started, units: Units) -> Iterable[Listener] | None:
     if item.command.endswith(".socket"):
         return _of_socket(root, item, units)
     if item.way is Way.BLOCK:
-        return _of_xinetd(root, item)
+        return _of_xinetd(item)
     if item.places == ("/etc/inetd.conf",):
         fields = item.command.split()
         return _super(item, fields[0].rpartition(":")[2], fields[2], fields[0].rpartition(":")[0])
@@ -112,12 +118,10 @@ def _super(item: Started, service: str, transport: str, address: str) -> list[Li
     return [Listener(item.name, kind, low, address if address != "*" else "", item.source)] if low == high else None
 
 
-def _of_xinetd(root: Root, item: Started) -> list[Listener] | None:
-    for name, settings in xinetd_services(lines(root, item.places[0]) or ()):
-        if name == item.name:
-            kind = "udp" if settings.get("socket_type") == "dgram" else settings.get("protocol", "tcp")
-            return _super(item, settings.get("port", name), kind, settings.get("bind", ""))
-    return None
+def _of_xinetd(item: Started) -> list[Listener] | None:
+    settings = dict(pair.split("=", 1) for pair in item.command.split() if "=" in pair)
+    kind = "udp" if settings.get("socket_type") == "dgram" else settings.get("protocol", "tcp")
+    return _super(item, settings.get("port", item.name), kind, settings.get("bind", ""))
 
 
 def judge_derived(found: Derived, plan: Plan, *, loopback: bool) -> Sight:

@@ -18,7 +18,8 @@ from holdfast_probe.services.ini import values
 from holdfast_probe.services.listen_common import arguments, options, settings
 from holdfast_probe.services.rotation import Rotation, rotation
 from holdfast_probe.services.starts import built_in, started
-from holdfast_probe.services.texts import MOST_FILES, exists, fitting, lines, numbered
+from holdfast_probe.services.statements import statements
+from holdfast_probe.services.texts import MOST_FILES, exists, lines
 from holdfast_probe.services.uci import sections
 
 JOURNALD = "/etc/systemd/journald.conf"
@@ -28,6 +29,7 @@ SHIPPERS = (
 )  # fmt: skip
 SYSLOGD = ("syslogd", "syslog", "busybox-syslogd", "logging", "sysklogd", "inetutils-syslogd")
 _IN_MEMORY = ("/tmp", "/run", "/dev/shm", "/var/run", "/var/volatile")  # noqa: S108  (compared, not used)
+_MOST_LOGGERS = 16
 _RING_KIB = 200
 """What busybox's syslogd keeps in one file unless it is told otherwise."""
 
@@ -65,6 +67,8 @@ def loggers(root: Root) -> tuple[tuple[Logger, ...], int]:
     rotated = rotation(root)
     for item in (*items, *built_in(root)):
         found += _of(root, item, rotated)
+        if len(found) > _MOST_LOGGERS:
+            raise Unreadable(item.source, f"more than {_MOST_LOGGERS} programs log")
     return tuple(found), sources
 
 
@@ -145,13 +149,12 @@ def _rsyslog(root: Root, item: Started, rotated: Rotation) -> Logger:
     remotes: list[Remote] = []
     files: list[str] = []
     secured = security = False
-    for path in fitting(root, "/etc/rsyslog.conf", "/etc/rsyslog.d/*.conf"):
-        for where, statement in _whole(numbered(root, path) or (), path):
-            secured |= statement.replace(" ", "").startswith("$ActionSendStreamDriverMode1")
-            remote, file = _action(statement, where, secured=secured)
-            remotes += [remote] if remote else []
-            files += [file] if file else []
-            security |= bool(remote or file) and _takes_security(statement)
+    for where, statement in statements(root, "/etc/rsyslog.conf", "/etc/rsyslog.d/*.conf"):
+        secured |= statement.replace(" ", "").startswith("$ActionSendStreamDriverMode1")
+        remote, file = _action(statement, where, secured=secured)
+        remotes += [remote] if remote else []
+        files += [file] if file else []
+        security |= bool(remote or file) and _takes_security(statement)
     filed = _filed(root, item, remotes, files, rotated)
     return msgspec.structs.replace(filed, security=security)
 
@@ -178,32 +181,18 @@ def _takes_security(statement: str) -> bool:
     return takes
 
 
-def _whole(numbered_lines: list[tuple[int, str]] | tuple[()], path: str) -> Iterator[tuple[str, str]]:
-    """Statements: a line, or several where a bracket stays open."""
-    held, where = "", ""
-    for number, line in numbered_lines:
-        where = where or f"{path}:{number}"
-        held = f"{held} {line}".strip()
-        if held.count("(") <= held.count(")") or len(held) > 8192:  # noqa: PLR2004  (no statement is that long)
-            yield where, held
-            held, where = "", ""
-    if held:
-        yield where, held
-
-
 def _syslog_ng(root: Root, item: Started, rotated: Rotation) -> Logger:
     remotes: list[Remote] = []
     files: list[str] = []
-    for path in fitting(root, "/etc/syslog-ng/syslog-ng.conf", "/etc/syslog-ng/conf.d/*.conf"):
-        for where, statement in _whole(numbered(root, path) or (), path):
-            if not statement.startswith("destination"):
-                continue
-            plain = "".join(statement.split())
-            if any(word in plain for word in ("network(", "tcp(", "udp(", "syslog(")):
-                tls = "transport(tls)" in plain or 'transport("tls")' in plain or "tls(" in plain
-                remotes.append(Remote(tls, "udp" not in plain, where))
-            elif "file(" in plain:
-                files.append(plain.partition("file(")[2].strip("\"'").partition('"')[0])
+    for where, statement in statements(root, "/etc/syslog-ng/syslog-ng.conf", "/etc/syslog-ng/conf.d/*.conf"):
+        if not statement.startswith("destination"):
+            continue
+        plain = "".join(statement.split())
+        if any(word in plain for word in ("network(", "tcp(", "udp(", "syslog(")):
+            tls = "transport(tls)" in plain or 'transport("tls")' in plain or "tls(" in plain
+            remotes.append(Remote(encrypted=tls, reliable="udp" not in plain, where=where))
+        elif "file(" in plain:
+            files.append(plain.partition("file(")[2].strip("\"'").partition('"')[0])
     return _filed(root, item, remotes, files, rotated)
 
 

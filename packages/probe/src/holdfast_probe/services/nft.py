@@ -19,6 +19,8 @@ from holdfast_probe.services.texts import fitting, numbered
 _FAMILIES = {"ip": frozenset({4}), "ip6": frozenset({6}), "inet": frozenset({4, 6})}
 _WORD = re.compile(r'"[^"]*"|[{};]|[^\s{};"]+')
 _MOST_INCLUDES = 64
+_MOST_HOOKS = 64
+_MOST_WORDS = 262_144
 _VERDICTS = frozenset({"accept", "drop", "reject"})
 _SILENT = frozenset({"counter", "log", "prefix", "comment", "packets", "bytes", "level", "flags", "with", "all"})
 _LEADING = frozenset({"tcp", "udp", "ct", "ip", "ip6", "th", "meta"})
@@ -50,6 +52,7 @@ class _Reader:
         self._hooks: dict[tuple[str, str], list[str]] = {}
         self._rules: dict[tuple[str, str], list[Rule]] = {}
         self._count = 0
+        self._words = 0
 
     def file(self, path: str) -> None:
         """Read one file and what it includes, each once."""
@@ -62,14 +65,18 @@ class _Reader:
 
     def chains(self) -> tuple[Chain, ...]:
         """Every chain that is at a hook, with the rules that it jumps to."""
-        found = []
+        tables: dict[str, dict[str, list[Rule]]] = {}
+        for (table, name), listed in self._rules.items():
+            tables.setdefault(table, {})[name] = listed
+        found: list[Chain] = []
         for (table, name), (hook, policy, where) in self._hooks.items():
             family = table.partition(" ")[0]
-            if family not in _FAMILIES:
-                continue
-            mine = {other: rules for (owner, other), rules in self._rules.items() if owner == table}
-            rules = inlined(self._rules.get((table, name), ()), mine)
-            found.append(Chain(hook=hook, families=_FAMILIES[family], policy=policy, rules=rules, where=where))
+            if len(found) > _MOST_HOOKS:
+                raise Unreadable(where, f"more than {_MOST_HOOKS} chains are at a hook")
+            if family in _FAMILIES:
+                mine = tables.get(table, {})
+                rules = inlined(mine.get(name, ()), mine)
+                found.append(Chain(hook=hook, families=_FAMILIES[family], policy=policy, rules=rules, where=where))
         return tuple(found)
 
     def _tokens(self, path: str) -> Iterator[Token]:
@@ -130,6 +137,9 @@ class _Reader:
             if self._count > MOST_RULES:
                 raise Unreadable(where, f"there are more than {MOST_RULES} rules")
             plain = [each for word in words for each in self._variables.get(word, [word])]
+            self._words += len(plain)
+            if self._words > _MOST_WORDS:
+                raise Unreadable(where, f"its rules come to more than {_MOST_WORDS} words")
             self._rules.setdefault((table, chain), []).append(_rule(plain, where))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from holdfast_core.baseline.probes.services import Autostart, Runs, Service
 from holdfast_probe.case import Case
-from holdfast_probe.roots import Root
+from holdfast_probe.roots import Root, Unreadable
 from holdfast_probe.services.entries import Started, Way
 from holdfast_probe.services.scripts import from_openrc, from_rc_folders, from_runlevels, from_startup_scripts
 from holdfast_probe.services.tables import from_inetd, from_inittab, from_xinetd
@@ -23,6 +23,7 @@ STOCK = frozenset({
     "console-getty", "quotaon", "rcS", "rcK", "rc", "mount", "mkdir", "hostname", "ln", "swapon", "openrc", "umount",
 })  # fmt: skip
 """What belongs to any system."""
+_MOST_STARTED = 1024
 _SHOWN = 6
 """Names of a probe that a finding repeats."""
 _READERS = (
@@ -41,6 +42,8 @@ def started(root: Root) -> tuple[list[Started], int]:
         if items is not None:
             sources += 1
             found.update(items)
+        if len(found) > _MOST_STARTED:
+            raise Unreadable("/etc", f"more than {_MOST_STARTED} things start")
     return sorted(found), sources
 
 

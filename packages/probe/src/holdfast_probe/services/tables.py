@@ -28,6 +28,8 @@ _INIT_ACTIONS = frozenset(
         "bootwait",
     }
 )
+XINETD_KEYS = ("user", "port", "bind", "protocol", "socket_type")
+"""What is kept of a service of xinetd, as ``key=value``, for who asks later."""
 _INIT_FIELDS = 4
 _INETD_FIELDS = 6
 
@@ -92,9 +94,9 @@ def from_xinetd(root: Root) -> list[Started] | None:
     for path in paths:
         for name, settings in xinetd_services(lines(root, path) or ()):
             if settings.get("disable", "no") != "yes":
-                server = settings.get("server", "")
-                user = settings.get("user", "")
-                found.append(Started(name, tuple(programs(server)), path, Way.BLOCK, (path,), command=user))
+                kept = " ".join(f"{key}={settings[key]}" for key in XINETD_KEYS if settings.get(key))
+                server = tuple(programs(settings.get("server", "")))
+                found.append(Started(name, server, path, Way.BLOCK, (path,), command=kept))
     return found
 
 

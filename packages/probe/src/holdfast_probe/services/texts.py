@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 import shlex
+import stat
 
 from holdfast_probe.roots import Missing, Root, Unreadable
 
 MOST_FILES = 256
 """Files read for one question, however many a pattern fits."""
+MOST_BYTES = 4 * 1024 * 1024
+"""Read of all these files together."""
 SHELLS = frozenset({"sh", "ash", "bash", "dash", "zsh", "hush", "msh", "ksh", "csh", "mksh", "rbash"})
 WRAPPERS = frozenset({"busybox", "env", "nice", "exec", "start-stop-daemon", "nohup", "setsid", "sudo", "su-exec"})
 _SHARED = WRAPPERS | {"sh"}
@@ -29,6 +32,20 @@ def numbered(root: Root, path: str, comment: str = "#") -> list[tuple[int, str]]
         for number, line in enumerate(text.splitlines(), 1)
         if line.strip() and not line.lstrip().startswith(tuple(comment))
     ]
+
+
+def gathered(root: Root, *patterns: str, comment: str = "#") -> list[tuple[str, str]]:
+    """Place (``path:number``) and line of all files that match. Raises `Unreadable` beyond `MOST_BYTES` together."""
+    found: list[tuple[str, str]] = []
+    left = MOST_BYTES
+    for path in fitting(root, *patterns):
+        if stat.S_ISREG(root.status(path).st_mode):
+            lines_here = numbered(root, path, comment) or ()
+            left -= sum(len(line) for _, line in lines_here)
+            found += [(f"{path}:{number}", line) for number, line in lines_here]
+        if left < 0:
+            raise Unreadable(path, f"with those beside it, it holds more than {MOST_BYTES} bytes")
+    return found
 
 
 def lines(root: Root, path: str) -> list[str] | None:

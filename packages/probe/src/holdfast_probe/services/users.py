@@ -77,7 +77,7 @@ def _user(root: Root, item: Started, units: Units) -> str | None:
     if item.way is Way.UNIT:
         return _unit_user(root, item.command, units)
     if item.way is Way.BLOCK:
-        return item.command
+        return dict(pair.split("=", 1) for pair in item.command.split() if "=" in pair).get("user", "")
     if item.places == ("/etc/inetd.conf",):
         return re.split(r"[.:]", item.command.split()[4])[0]
     if item.way is Way.LINE:
