@@ -15,7 +15,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.adapters.system import SystemClock
+from holdfast.inventory.model_file import load_examples
+from holdfast_core.baseline.model import Judged, Outcome
+from holdfast_core.baseline.rules import judge_for
+from holdfast_core.baseline.tailoring import compile_plan, tailor
 from holdfast_core.kernel.errors import Bug, WorldError
+from holdfast_probe.audit import audit
+from holdfast_probe.catalogue import shipped_catalogue
+from holdfast_probe.roots import FolderRoot
 from holdfast_sim import namespaces, roots
 from holdfast_sim.packages import PackageStore
 
@@ -25,6 +33,7 @@ import socket, sys
 s = socket.create_server((sys.argv[1], 0)); print(s.getsockname()[1], flush=True)
 print(s.accept()[0].recv(5).decode(), flush=True)
 """
+PORTS = "SVC-03"
 READ_SOCKETS = "print(open('/proc/self/net/tcp').read())"
 
 
@@ -59,6 +68,44 @@ def test_a_hardened_camera_is_closed_and_a_careless_one_is_not(store: PackageSto
     assert b"PRIVATE KEY" in (bad / "etc/ssl/private/server.key").read_bytes()
     bill = msgspec.json.decode((good / "usr/share/sbom/firmware.cdx.json").read_bytes())
     assert "busybox" in {component["name"] for component in bill["components"]}
+
+
+@pytest.mark.parametrize(
+    ("tree", "example", "open_still"),
+    [
+        ("hardened-camera", "door-camera", set()),
+        # Debian links its broker so.
+        ("gateway", "site-gateway", {"APP-03"}),
+        ("pump-controller", "pump-controller", set()),
+    ],
+)
+def test_a_careful_maker_meets_everything_that_a_tree_can_show(
+    store: PackageStore, tmp_path: Path, tree: str, example: str, open_still: set[str]
+) -> None:
+    judged = _judged(store, tmp_path, tree, example)
+    assert {entry.control for entry in judged if entry.outcome is Outcome.FAIL} == open_still
+    catalogue = {control.id: control for control in shipped_catalogue().controls}
+    undecided = {entry.control for entry in judged if entry.outcome is Outcome.UNKNOWN}
+    on_the_ports = {name for name in undecided if name == PORTS or PORTS in catalogue[name].stand_in}
+    # A person inspects, and which ports the maker's own program opens shows where it runs.
+    assert not undecided - on_the_ports - {name for name in undecided if catalogue[name].inspected}
+
+
+def test_a_careless_maker_leaves_every_door_open(store: PackageStore, tmp_path: Path) -> None:
+    judged = _judged(store, tmp_path, "careless-camera", "door-camera")
+    failed = {entry.control: entry for entry in judged if entry.outcome is Outcome.FAIL}
+    assert failed.keys() >= {"SVC-01", "ACC-01", "ACC-02", "CRY-01", "FS-06", "PHY-02", "LOG-01", "KERN-04"}
+    assert all(entry.proof for entry in failed.values() if "stand in" not in entry.reason)
+
+
+def _judged(store: PackageStore, folder: Path, tree: str, example: str) -> tuple[Judged, ...]:
+    roots.BUILDERS[tree](folder / tree, store)
+    catalogue, model, now = shipped_catalogue(), load_examples()[example], SystemClock().now()
+    baseline = tailor(catalogue, model, now)
+    plan = compile_plan(baseline, model, catalogue)
+    probes = {control.id: control.probe for control in catalogue.controls}
+    found = audit(FolderRoot(folder / tree), [(name, probes[name]) for name in plan.controls], plan, now=now)
+    return judge_for(baseline, catalogue).report(found, now).judged
 
 
 def _open_to_all(root: Path) -> set[str]:

@@ -6,12 +6,17 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.adapters.system import SystemClock
+from holdfast.inventory.model_file import load_examples
+from holdfast_core.baseline.model import Outcome
+from holdfast_core.baseline.rules import judge_for
+from holdfast_core.baseline.tailoring import tailor
 from holdfast_core.kernel.instants import Instant
 from holdfast_core.kernel.limits import LIMITS
 from holdfast_core.wire.codec import decode_check_in, encode
 from holdfast_core.wire.frame import VERSION, Directive, DirectiveState, Level, Reply, VerdictNotice
 from holdfast_probe.catalogue import shipped_catalogue
-from holdfast_sim.mcu import MANIFEST, Memory, bodies, compose, heard
+from holdfast_sim.mcu import FACTS, FUSES, Memory, bodies, compose, heard, manifest
 
 BOOT = "boot-of-a-test"
 
@@ -46,6 +51,17 @@ def test_what_it_cannot_do_is_refused_and_reported() -> None:
     assert (report.id, report.state, report.code) == (7, DirectiveState.REFUSED, "mcu.no_enforcer")
 
 
-def test_the_manifest_states_every_fact_that_is_asked_for() -> None:
-    asked = {control.manifest.key for control in shipped_catalogue().controls if control.manifest is not None}
-    assert asked <= set(MANIFEST.facts)
+def test_the_manifest_meets_every_control_that_is_asked_of_a_microcontroller() -> None:
+    model, catalogue = load_examples()["soil-sensor"], shipped_catalogue()
+    now = SystemClock().now()
+    report = judge_for(tailor(catalogue, model, now), catalogue).report(manifest(), now)
+    asked = {entry.control: entry for entry in report.judged if entry.outcome is not Outcome.NOT_APPLICABLE}
+    # What only a person can see is for a person to say.
+    inspected = {control.id for control in catalogue.controls if control.inspected}
+    not_met = {name for name, entry in asked.items() if entry.outcome is not Outcome.PASS}
+    assert asked.keys() - inspected
+    assert not_met <= inspected
+
+
+def test_no_fact_is_stated_twice() -> None:
+    assert not FACTS.keys() & FUSES.keys()

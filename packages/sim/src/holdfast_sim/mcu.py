@@ -39,6 +39,7 @@ from holdfast_core.wire.frame import (
     Section,
 )
 from holdfast_sim.link import OK, Answer, Link
+from holdfast_sim.stated import today
 
 CHECKPOINT = "checkpoint.note"
 COUNT = "count.json"
@@ -47,25 +48,74 @@ PAUSE_S = 3
 ROUNDS = 4
 """Check-ins at a stretch, while the server still asks for bodies."""
 
-MANIFEST = BuildManifest(
-    build="soil-sensor-1.8.2+g3f9c2d1",
-    facts={
-        "anti_rollback": True,
-        "debug_port_locked": True,
-        "default_password": False,
-        "image_signed": True,
-        "lifecycle": "secured",
-        "mpu": True,
-        "sbom": "sha256:6d1f0b8a7c5e4932a1b0c9d8e7f6051423324150617f8e9dacbdceefd0e1f203",
-        "stack_protector": True,
-        "support_end": "2033-12-31",
-        "test_keys": False,
-        "tls_min": "1.3",
-        "unique_identity": True,
-        "watchdog": True,
-    },
-)
-"""What the build says of itself; the controls of class ``mcu`` ask for these facts."""
+BUILD = "soil-sensor-1.8.2+g3f9c2d1"
+FACTS: dict[str, bool | int | str] = {
+    # How it boots and is updated.
+    "image_signed": True,
+    "boot_chain_verified": True,
+    "anti_rollback": True,
+    "test_keys": False,
+    "recovery_slot": True,
+    "watchdog": True,
+    "update_signed": True,
+    "update_verified": True,
+    "update_monotonic": True,
+    "update_fallback": True,
+    "update_source_encrypted": True,
+    "update_guarded": True,
+    "update_key": "sha256:2f4c8e1ab7d05936c1e2f3a4b5968778695a4b3c2d1e0f9fa8b7c6d5e4f30211",
+    # What it is made of.
+    "sbom": "sha256:6d1f0b8a7c5e4932a1b0c9d8e7f6051423324150617f8e9dacbdceefd0e1f203",
+    "signed_manifest": "sha256:90b1c2d3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5061728394a5b6c7d8e9f",
+    "support_end": "2033-12-31",
+    "release_supported": True,
+    "crypto_supported": True,
+    "stack_protector": True,
+    "mpu": True,
+    # Who it is, and how it speaks.
+    "default_password": False,
+    "unique_identity": True,
+    "pairing_closed": True,
+    "device_key": "psa",
+    "key_bits_ok": True,
+    "tls_min": "1.3",
+    "peers_checked": True,
+    "revocation_checked": True,
+    "entropy_source": True,
+    "wifi_security": "none",
+    "radios_off": True,
+    "usb_closed": True,
+    "serial_shell_off": True,
+    "segment_as_assigned": True,
+    "rate_limited": True,
+    # What it keeps.
+    "data_encrypted": True,
+    "data_inventory": True,
+    "telemetry_opt_out": "none",
+    "factory_reset_tested": True,
+    "reset_wipes": True,
+    "ownership_wiped": True,
+    "config_integrity": "signature",
+    "security_events_logged": True,
+    "events_survive_power_loss": True,
+    "boots_recorded": True,
+    "tamper_event": True,
+    "debug_pads": "dead",
+}
+"""What the build states of its firmware; the controls of class ``mcu`` ask for these facts."""
+FUSES: dict[str, bool | int | str] = {
+    "root_key_fused": True,
+    "debug_port_locked": True,
+    "rom_loader_locked": True,
+    "readout_protected": True,
+    "lifecycle": "secured",
+}
+"""What was read off the chip after production."""
+
+
+def manifest() -> BuildManifest:
+    """The manifest; the parts list was compared with the known exploited flaws on the day of the demo."""
+    return BuildManifest(BUILD, {**FACTS, "kev_free": today()}, FUSES)
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -79,11 +129,10 @@ class Memory(msgspec.Struct, frozen=True):
 
 def bodies() -> dict[str, bytes]:
     """The sections of every check-in."""
-    manifest = canonical(MANIFEST)
     return {
-        "baseline": manifest,
+        "baseline": canonical(manifest()),
         "health": canonical(Health(ok=True, detail="Moisture was reported over CoAP.")),
-        "release": canonical(InstalledRelease(MANIFEST.build, "1.8.2", "A")),
+        "release": canonical(InstalledRelease(BUILD, "1.8.2", "A")),
     }
 
 

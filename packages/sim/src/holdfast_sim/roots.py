@@ -3,7 +3,7 @@
 1. A tree is packages unpacked with ``dpkg -x``, then the overlays of this package in order, then accounts, modes and
    what must differ from build to build (keys). Nothing of the host's own settings gets in.
 2. The careless tree has the flaws that vendors really ship. Its private key is made anew at every build: this
-   repository holds no key, not even a bad one.
+   repository holds no key, not even a bad one. Its maker states nothing of its build.
 3. Without root, owners are lost (everything belongs to who builds); modes are kept.
 4. A build goes into a new folder, and a half-made one is removed.
 5. `plant_backdoor` adds lines to the end of two files and `remove_backdoor` takes the same bytes away again.
@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from holdfast_core.kernel.errors import Bug, WorldError
+from holdfast_sim import stated
 from holdfast_sim.packages import Package, PackageStore
 
 _OVERLAYS = Path(__file__).parent / "overlays"
@@ -36,11 +37,13 @@ _BROKER = ("mosquitto", "libmosquitto1", "libcjson1", "libssl3")
 
 _APPLETS = {
     "bin": ("ash", "cat", "chmod", "cp", "dmesg", "grep", "ls", "mkdir", "mount", "ps", "sed", "sh", "true", "umount"),
-    "sbin": ("halt", "ifconfig", "init", "klogd", "reboot", "start-stop-daemon", "syslogd", "udhcpc"),
+    "sbin": ("halt", "ifconfig", "init", "klogd", "reboot", "start-stop-daemon", "sysctl", "watchdog"),
     "usr/bin": ("awk", "head", "id", "logger", "passwd", "tail", "top", "wc"),
 }
 _CARELESS_APPLETS = {"usr/sbin": ("telnetd", "inetd", "ftpd", "tftpd", "httpd"), "usr/bin": ("wget", "nc", "tftp")}
 """Applets, not services: having them is no flaw, starting them is."""
+_TOOLS = ("usr/bin/mosquitto_ctrl", "usr/bin/mosquitto_passwd")
+"""What administers a broker from the bench; nothing on the device calls it."""
 _AUTHORITIES = ("ISRG_Root_X1.crt", "ISRG_Root_X2.crt")
 """A device trusts those who certify the servers it calls, not all 140 of a browser's list."""
 
@@ -76,22 +79,27 @@ class Recipe(msgspec.Struct, frozen=True):
     accounts: tuple[Account, ...]
     programs: tuple[str, ...]
     """The maker's own programs; stand-ins, which are not run."""
+    facts: dict[str, bool | int | str] = {}
+    """What its maker states of it; nothing for a careless one."""
     root_password: str = _LOCKED
     careless: bool = False
-    extra_applets: tuple[str, ...] = ()
 
 
 _AGENT = Account("holdfast", 990, "/var/lib/holdfast")
 _SERVICE = Account("service", 1000, "/home/service", "/bin/sh", _KEY_ONLY)
 """The installer's account, as the model files name it."""
+_CLOCK = Account("_chrony", 994, "/var/lib/chrony")
+_LOGGER = Account("syslog", 995, "/var/spool/rsyslog")
+_CARING = ("usr/bin/holdfast-agent", "usr/sbin/rsyslogd")
 
 HARDENED_CAMERA = Recipe(
     model="door-camera",
     version="2.4.1",
     packages=(*_BASE, *_SSH, "busybox"),
-    overlays=("common", "locked", "ssh", "camera"),
-    accounts=(_AGENT, Account("camera", 991, "/var/lib/camera"), _SERVICE),
-    programs=("usr/bin/camera-stream", "usr/bin/holdfast-agent"),
+    overlays=("common", "locked", "ssh", "fed", "camera"),
+    accounts=(_AGENT, _CLOCK, _LOGGER, Account("camera", 991, "/var/lib/camera"), _SERVICE),
+    programs=("usr/bin/camera-stream", *_CARING),
+    facts=stated.CAMERA,
 )
 CARELESS_CAMERA = Recipe(
     model="door-camera",
@@ -107,9 +115,10 @@ GATEWAY = Recipe(
     model="site-gateway",
     version="5.1.0",
     packages=(*_BASE, *_SSH, *_BROKER, "busybox"),
-    overlays=("common", "locked", "ssh", "gateway"),
-    accounts=(_AGENT, Account("mosquitto", 992, "/var/lib/mosquitto"), _SERVICE),
-    programs=("usr/bin/holdfast-agent",),
+    overlays=("common", "locked", "ssh", "fed", "gateway"),
+    accounts=(_AGENT, _CLOCK, _LOGGER, Account("mosquitto", 992, "/var/lib/mosquitto"), _SERVICE),
+    programs=_CARING,
+    facts=stated.GATEWAY,
 )
 PUMP_CONTROLLER = Recipe(
     model="pump-controller",
@@ -118,10 +127,13 @@ PUMP_CONTROLLER = Recipe(
     overlays=("common", "locked", "pump"),
     accounts=(
         _AGENT,
+        _CLOCK,
+        _LOGGER,
         Account("pump", 993, "/var/lib/pump"),
         Account("operator", 1000, "/home/operator", "/bin/sh", _KEY_ONLY),
     ),
-    programs=("usr/bin/pump-control", "usr/bin/holdfast-agent"),
+    programs=("usr/bin/pump-control", *_CARING),
+    facts=stated.PUMP,
 )
 
 
@@ -167,6 +179,7 @@ def build(recipe: Recipe, root: Path, store: PackageStore) -> None:
         else:
             _update_keyring(root / "etc/rauc/keyring.pem")
             _modes(root)
+            stated.write(root, f"{recipe.model}-{recipe.version}", recipe.facts, recipe.programs)
 
 
 def plant_backdoor(root: Path) -> None:
@@ -210,8 +223,9 @@ def _new_folder(root: Path) -> Iterator[None]:
 
 
 def _trim(root: Path) -> None:
-    # Debian's own start script; these images start chronyd from rcS.
-    (root / "etc/init.d/chrony").unlink(missing_ok=True)
+    # Debian's own start scripts; these images have their own.
+    for name in ("etc/init.d/chrony", "etc/init.d/mosquitto", *_TOOLS):
+        (root / name).unlink(missing_ok=True)
     trusted = root / "etc/ssl/certs"
     shipped = root / "usr/share/ca-certificates"
     for authority in _AUTHORITIES:
@@ -229,12 +243,14 @@ def _applets(root: Path, applets: dict[str, tuple[str, ...]]) -> None:
 
 
 def _lay(overlay: Path, root: Path, recipe: Recipe) -> None:
-    """Copy an overlay; scripts in ``init.d`` get their x bit here, because a wheel does not keep it."""
+    """Copy an overlay; scripts get their x bit here, because a wheel does not keep it."""
     for source in sorted(path for path in overlay.rglob("*") if path.is_file()):
         target = root / source.relative_to(overlay)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(source.read_text(encoding="utf-8").replace("@MODEL@", recipe.model), encoding="utf-8")
-        target.chmod(0o755 if target.parent.name == "init.d" else 0o644)
+        text = source.read_text(encoding="utf-8")
+        text = text.replace("@MODEL@", recipe.model).replace("@VERSION@", recipe.version)
+        target.write_text(text, encoding="utf-8")
+        target.chmod(0o755 if target.parent.name in {"init.d", "sbin"} else 0o644)
 
 
 def _accounts(root: Path, recipe: Recipe) -> None:
