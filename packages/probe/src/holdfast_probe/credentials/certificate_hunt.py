@@ -33,7 +33,7 @@ class CertificateHunt(Hunt):
 
     wants = Wants(content=True)
 
-    carried = ("found", "_looked", "_early")
+    carried = ("found", "looked", "early")
 
     def __init__(self, case: Case, spec: Certificates) -> None:
         super().__init__()
