@@ -427,6 +427,27 @@ def test_counts_and_sizes_that_no_image_has(tmp_path: Path, tree: Path) -> None:
         judged(tmp_path / "image")
 
 
+def test_a_size_below_nothing(tmp_path: Path) -> None:
+    """A reader that took ``-`` for a sign would read the same header for ever."""
+    head = b"070701" + b"".join(b"%08x" % field for field in (1, 0o100644, 0, 0, 1, 0, 0, 0, 0, 0, 0, 4, 0))
+    entry = head + b"etc\0" + bytes(2)
+    turned = entry[:54] + b"-0000074" + entry[62:]
+    (tmp_path / "image").write_bytes(entry + turned * 3)
+    assert judged(tmp_path / "image") in {"image.truncated", "image.unknown"}
+
+
+def test_magics_in_a_program_are_no_parts(tmp_path: Path, tree: Path) -> None:
+    """A squashfs driver has the magic of squashfs in it, and it is not a damaged file system."""
+    code = (
+        b"hsqs sqsh shsq \x45\x3d\xcd\x28 -rom1fs- HDR0 070701 UBI#\1 \x27\x05\x19\x56 BZh91AY&SY \xd0\x0d\xfe\xed\0"
+        * 9
+    )
+    (tmp_path / "image").write_bytes(code.ljust(8192, b"\0") + build.squashfs(tree, tmp_path / "s").read_bytes())
+    with open_target(tmp_path / "image") as target:
+        assert [part.kind for part in target.parts if part.kind != "data"] == ["squashfs"]
+        assert target.root.told.gaps == ()
+
+
 def test_a_file_that_states_a_terabyte(tmp_path: Path) -> None:
     image = tmp_path / "image"
     a_tar(image, BASE)

@@ -411,6 +411,8 @@ def test_two_slots_of_one_image_are_one_and_different_ones_a_gap(tmp_path: Path,
 STRANGE = {
     "jffs2": b"\x85\x19\x03\x20\x0c\0\0\0" + b"\x85\x19\x01\xe0\x40\0\0\0" * 99,
     "ubifs": b"\x31\x18\x10\x06" + bytes(16) + b"\x06" + bytes(99),
+    "yaffs2": b"\x03\0\0\0\1\0\0\0\xff\xffetc" + bytes(500),
+    "LVM": bytes(512) + b"LABELONE" + bytes(99),
     "LUKS": b"LUKS\xba\xbe\0\1" + bytes(999),
     "encrypted": b"Salted__" + bytes(range(256)) * 99,
     "Android sparse image": b"\x3a\xff\x26\xed\x01\0\0\0" + bytes(99),
@@ -427,7 +429,7 @@ def test_what_is_not_understood_is_named_and_nothing_passes_by_it(tmp_path: Path
     with open_target(tmp_path / "image") as target:
         named = [part for part in target.parts if not part.understood]
         assert [part.kind for part in named] == [kind]
-        assert named[0].offset <= len(root) + 4096 + 8
+        assert named[0].offset <= len(root) + 4096 + 8 + 512
         assert len(target.root.told.gaps) == 1
         assert ask(target.root, PrivateKeys()).outcome is Outcome.UNKNOWN
     (tmp_path / "image").write_bytes(root)

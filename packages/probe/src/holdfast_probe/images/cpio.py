@@ -8,6 +8,7 @@ Source: the kernel's Documentation/driver-api/early-userspace/buffer-format.rst.
 
 from __future__ import annotations
 
+import re
 import stat
 
 from holdfast_probe.images.archives import Archive, stretched
@@ -17,6 +18,7 @@ from holdfast_probe.images.tree import Node
 
 MAGICS = (b"070701", b"070702")
 _HEADER = 110
+_DIGITS = re.compile(rb"[0-9A-Fa-f]*")
 _TRAILER = b"TRAILER!!!"
 
 
@@ -36,13 +38,10 @@ def _read(source: Source, tree: Archive) -> None:
     linked: dict[tuple[int, int, int], Node] = {}
     while True:
         head = source.whole(position, _HEADER)
-        if head[:6] not in MAGICS:
+        if head[:6] not in MAGICS or not _DIGITS.fullmatch(head, 6):
             tree.size = position
             raise Damaged(f"A header of the cpio at {position:#x} is damaged")
-        try:
-            fields = [int(head[i : i + 8].decode("ascii"), 16) for i in range(6, _HEADER, 8)]
-        except ValueError:
-            raise Damaged(f"A header of the cpio at {position:#x} is damaged") from None
+        fields = [int(head[i : i + 8], 16) for i in range(6, _HEADER, 8)]
         length = fields[11]
         if not 1 <= length <= tree.meter.limits.link_bytes:
             raise Damaged(f"A name of the cpio at {position:#x} is too long")

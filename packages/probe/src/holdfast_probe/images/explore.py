@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import stat
-import struct
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -26,7 +25,7 @@ from holdfast_probe.images.limits import Damaged, Exceeded
 from holdfast_probe.images.magics import Search
 from holdfast_probe.images.romfs import Romfs
 from holdfast_probe.images.source import FileSource, Slice, Source, spool
-from holdfast_probe.images.squashfs_old import opened
+from holdfast_probe.images.squashfs_old import opened, plausible
 from holdfast_probe.images.streams import EMPTY, Stream
 from holdfast_probe.images.survey import Found, Survey, rooted
 from holdfast_probe.images.tar import is_tar, read_tar
@@ -183,8 +182,7 @@ class Explorer(Finds):
     def read_squashfs(self, offset: int) -> int:
         """A squashfs of any version."""
         source = Slice(self.source, offset)
-        major = {struct.unpack(order + "H", source.whole(28, 2))[0] for order in "<>"}
-        if not major & {2, 3, 4}:
+        if not plausible(source):
             return offset
         try:
             volume = opened(source)
@@ -203,8 +201,9 @@ class Explorer(Finds):
         self.too_long(kind, offset, offset + volume.size)
         try:
             tree = grown(volume, self._meter)
-        except Damaged as error:
+        except Damaged as error:  # what it says of its size may be as wrong
             self.damaged(kind, offset, volume.size, error)
+            return offset + 4
         else:
             label, uuid = getattr(volume, "label", ""), getattr(volume, "uuid", "")
             self._found(tree, offset, label, uuid)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import Literal
 
 from holdfast_probe.images.limits import Meter
 from holdfast_probe.images.source import Source
 
 _CHUNK = 1024 * 1024
 _OVERLAP = 256
+_ORDERS: tuple[Literal["little"], Literal["big"]] = ("little", "big")
 _LITERALS: tuple[tuple[str, tuple[bytes, ...], bytes], ...] = (
     ("squashfs", (b"hsqs", b"sqsh", b"shsq", b"qshs", b"tqsh", b"hsqt", b"sqlz", b"zlqs"), b""),
     ("gzip", (b"\x1f\x8b\x08",), rb"[\x00-\x1f]"),
@@ -44,6 +46,12 @@ _LITERALS: tuple[tuple[str, tuple[bytes, ...], bytes], ...] = (
     ("ubi", (b"UBI#\x01",), b""),
     ("ubifs", (b"\x31\x18\x10\x06",), rb"[\x00-\xff]{16}[\x06-\x08]"),
     ("jffs2", (b"\x85\x19", b"\x19\x85"), rb"(?:[\x01\x02]\xe0[\x00-\xff]{2}\x00\x00|\xe0[\x01\x02]\x00\x00)"),
+    (
+        "yaffs2",
+        tuple(kind.to_bytes(4, order) + (1).to_bytes(4, order) + b"\xff\xff" for kind in (1, 3) for order in _ORDERS),
+        rb"[ -~]+\x00",
+    ),
+    ("lvm", (b"LABELONE",), b""),
     ("luks", (b"LUKS\xba\xbe\x00",), b""),
     ("sparse", (b"\x3a\xff\x26\xed\x01\x00",), b""),
     ("openssl", (b"Salted__",), b""),
@@ -65,6 +73,7 @@ _INSIDE: Mapping[str, int] = {
     "btrfs": 65_600,
     "iso9660": 32_769,
     "bzip2": 4,
+    "lvm": 512,
 }
 """How far behind the beginning the mark stands."""
 

@@ -48,6 +48,9 @@ class Romfs:
         if source.whole(0, 8) != MAGIC:
             raise Damaged("Its superblock makes no sense")
         self.size = int.from_bytes(source.whole(8, 4), "big")
+        summed = source.whole(0, min(512, self.size // 4 * 4))
+        if sum(struct.unpack(f">{len(summed) // 4}I", summed)) & 0xFFFFFFFF:
+            raise Damaged("The checksum of its superblock is wrong")
         self.root = _after(16, self._name(16))
 
     def inode(self, key: int) -> _Header:

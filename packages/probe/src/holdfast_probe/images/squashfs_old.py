@@ -38,6 +38,20 @@ _CHECKED = 1 << 2
 _KINDS_KNOWN = 9
 _CHECKED_ENTRIES = 16
 _SMALLEST_BLOCK = 4096
+_BLOCK_SIZES = frozenset(1 << n for n in range(12, 21))
+
+
+def plausible(source: Source) -> bool:
+    """Whether what follows the magic could be a superblock: drivers have the magic in them, too."""
+    head = source.read_at(0, 96)
+    if len(head) < 96:  # noqa: PLR2004  (the shortest that is read whole)
+        return False
+    for order in "<>":
+        major = struct.unpack(order + "H", head[28:30])[0]
+        at = {2: 51, 3: 51, 4: 12}.get(major)
+        if at is not None and struct.unpack(order + "I", head[at : at + 4])[0] in _BLOCK_SIZES:
+            return True
+    return False
 
 
 def opened(source: Source) -> Volume4 | OldVolume:

@@ -56,7 +56,8 @@ class Found(msgspec.Struct, kw_only=True):
         """The larger, the likelier it is the root: has ``/etc`` and programs, is whole, holds much."""
         names = self.tree.top.children or {}
         programs = any(name in names for name in _KINDS_OF_ROOT)
-        return 2 * ("etc" in names) + programs, not self.tree.damage, self.tree.count
+        etc = names.get("etc")
+        return 2 * (etc is not None and not stat.S_ISREG(etc.mode)) + programs, not self.tree.damage, self.tree.count
 
 
 class Survey:

@@ -10,6 +10,8 @@ from holdfast_probe.images.source import Source
 NAMED: Mapping[str, tuple[str, str]] = {
     "jffs2": ("jffs2", "The writable layer of a router; its files are not read."),
     "ubifs": ("ubifs", "A flash file system; its files are not read."),
+    "yaffs2": ("yaffs2", "A flash file system; its files are not read."),
+    "lvm": ("LVM", "A group of volumes that is not read; give the volume that holds the root."),
     "luks": ("LUKS", "It is encrypted, and nothing in it was read."),
     "openssl": ("encrypted", "It is encrypted with a password, and nothing in it was read."),
     "sparse": ("Android sparse image", "It is not unpacked here; simg2img makes a plain image of it."),
