@@ -13,7 +13,6 @@ from holdfast_core.baseline.model import Outcome
 from holdfast_core.baseline.probes.network import Firewall, FirewallCheck
 from holdfast_core.kernel.errors import HoldfastError
 from holdfast_probe.roots import FolderRoot
-from holdfast_probe.services.firewall import see_firewall
 from holdfast_probe.services.iptables import iptables_filter
 from holdfast_probe.services.nft import nft_filter
 from holdfast_probe.services.zones import uci_filter
@@ -190,4 +189,24 @@ def test_a_hostile_file_is_read_or_refused(tmp_path_factory: pytest.TempPathFact
 def test_deep_blocks_are_refused_or_read_without_a_crash(tmp_path: Path) -> None:
     grow(tmp_path, {"etc/nftables.conf": "table inet x {\n" * 5000, "etc/init.d/S41nftables": "x"})
     assert outcome(tmp_path, FirewallCheck.INBOUND).outcome in {Outcome.UNKNOWN, Outcome.FAIL}
-    assert see_firewall.__doc__
+
+
+JUMPS = "table ip f {\nchain i {\ntype filter hook input priority 0;\n" + "jump a\n" * 900 + "}\nchain a {\n"
+TOO_MUCH = {
+    "chains that multiply": JUMPS + "jump b\n" * 900 + "}\nchain b {\n" + "jump c\n" * 900 + "}\n}\n",
+    "a variable used again and again": "define a = {"
+    + "1," * 9000
+    + "}\ntable ip f {\nchain i {\n"
+    + "$a\n" * 999
+    + "}\n}",
+    "hooks without number": "table ip f {\n"
+    + "".join(f"chain c{i} {{\ntype filter hook input priority 0;\n}}\n" for i in range(999)),
+}
+
+
+@pytest.mark.parametrize("name", TOO_MUCH)
+def test_rules_made_to_be_endless_are_refused(tmp_path: Path, name: str) -> None:
+    grow(tmp_path, {"etc/nftables.conf": TOO_MUCH[name], "etc/init.d/S41nftables": "x"})
+    finding = outcome(tmp_path, FirewallCheck.INBOUND)
+    assert finding.outcome is Outcome.UNKNOWN
+    assert "more than" in finding.reason

@@ -20,7 +20,7 @@ _FAMILIES = {"ip": frozenset({4}), "ip6": frozenset({6}), "inet": frozenset({4, 
 _WORD = re.compile(r'"[^"]*"|[{};]|[^\s{};"]+')
 _MOST_INCLUDES = 64
 _MOST_HOOKS = 64
-_MOST_WORDS = 262_144
+_MOST_SIZE = 2 * 1024 * 1024
 _VERDICTS = frozenset({"accept", "drop", "reject"})
 _SILENT = frozenset({"counter", "log", "prefix", "comment", "packets", "bytes", "level", "flags", "with", "all"})
 _LEADING = frozenset({"tcp", "udp", "ct", "ip", "ip6", "th", "meta"})
@@ -52,7 +52,7 @@ class _Reader:
         self._hooks: dict[tuple[str, str], list[str]] = {}
         self._rules: dict[tuple[str, str], list[Rule]] = {}
         self._count = 0
-        self._words = 0
+        self._size = 0
 
     def file(self, path: str) -> None:
         """Read one file and what it includes, each once."""
@@ -137,9 +137,9 @@ class _Reader:
             if self._count > MOST_RULES:
                 raise Unreadable(where, f"there are more than {MOST_RULES} rules")
             plain = [each for word in words for each in self._variables.get(word, [word])]
-            self._words += len(plain)
-            if self._words > _MOST_WORDS:
-                raise Unreadable(where, f"its rules come to more than {_MOST_WORDS} words")
+            self._size += sum(map(len, plain))
+            if self._size > _MOST_SIZE:
+                raise Unreadable(where, f"its rules come to more than {_MOST_SIZE} characters")
             self._rules.setdefault((table, chain), []).append(_rule(plain, where))
 
 
