@@ -194,11 +194,7 @@ def test_deep_blocks_are_refused_or_read_without_a_crash(tmp_path: Path) -> None
 JUMPS = "table ip f {\nchain i {\ntype filter hook input priority 0;\n" + "jump a\n" * 900 + "}\nchain a {\n"
 TOO_MUCH = {
     "chains that multiply": JUMPS + "jump b\n" * 900 + "}\nchain b {\n" + "jump c\n" * 900 + "}\n}\n",
-    "a variable used again and again": "define a = {"
-    + "1," * 9000
-    + "}\ntable ip f {\nchain i {\n"
-    + "$a\n" * 999
-    + "}\n}",
+    "a variable used again and again": f"define a = {{{'1,' * 9000}}}\ntable ip f {{\nchain i {{\n" + "$a\n" * 999,
     "hooks without number": "table ip f {\n"
     + "".join(f"chain c{i} {{\ntype filter hook input priority 0;\n}}\n" for i in range(999)),
 }

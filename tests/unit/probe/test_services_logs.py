@@ -146,6 +146,8 @@ def test_a_program_that_is_too_loud_is_named(tmp_path: Path, path: str) -> None:
 def test_log_files_are_private_but_for_those_that_everybody_may_read(tmp_path: Path) -> None:
     spec = Logs(check=LogCheck.PRIVATE)
     assert ask(tmp_path, spec).outcome is UNKNOWN
+    ring = grow(tmp_path / "ring", init("syslogd", "syslogd -C\n"))
+    assert ask(ring, spec).outcome is Outcome.NOT_APPLICABLE
     grow(tmp_path, {"var/log/a/b.log": ("x", 0o640), "var/log/wtmp": ("x", 0o664), "var/log/x": "-> /etc/passwd"})
     assert ask(tmp_path, spec).outcome is PASS
     (tmp_path / "var/log/a/b.log").chmod(0o644)

@@ -13,12 +13,12 @@ from holdfast_probe.case import Case
 from holdfast_probe.roots import Root
 from holdfast_probe.services.ini import values
 from holdfast_probe.services.listen_common import arguments, options, settings
-from holdfast_probe.services.log_files import see_private_logs
+from holdfast_probe.services.log_files import FOLDER, see_private_logs
 from holdfast_probe.services.loggers import JOURNALD, SYSLOGD, Logger, in_memory, loggers
 from holdfast_probe.services.starts import NOTHING_STARTS, started
 from holdfast_probe.services.texts import exists, fitting, lines
 from holdfast_probe.services.verbosity import too_much
-from holdfast_probe.sight import Sight, failed, judged, passed, unknown
+from holdfast_probe.sight import Sight, failed, judged, not_applicable, passed, unknown
 
 _SILENT_SSHD = frozenset({"quiet", "fatal", "error"})
 _SILENT_JOURNAL = frozenset({"emerg", "alert", "crit", "err", "0", "1", "2", "3"})
@@ -32,6 +32,8 @@ def see_logs(case: Case, spec: Logs) -> Sight:
     if spec.check is LogCheck.QUIET:
         return judged(too_much(case), "no program is told to log everything")
     if spec.check is LogCheck.PRIVATE:
+        if found and not exists(case.root, FOLDER) and not any(each.files for each in found):
+            return not_applicable("Logs are kept in memory; no file holds them.")
         return see_private_logs(case)
     if not sources:
         return unknown(NOTHING_STARTS)
