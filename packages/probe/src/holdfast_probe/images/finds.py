@@ -48,6 +48,14 @@ class Finds:
         """Whether this is, or holds, a kernel unpacked: then what is between its parts is program."""
         self.no_environment_before = 0
 
+    def run(self) -> None:
+        """Find everything."""
+        raise NotImplementedError
+
+    def explore(self, source: Source, place: Place) -> None:
+        """Find everything in what was found here."""
+        type(self)(self.survey, source, place).run()
+
     def say(self, kind: str, offset: int, size: int, sentence: str) -> None:
         """Name a part that is understood."""
         self.named = ""

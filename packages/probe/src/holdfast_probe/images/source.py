@@ -74,6 +74,16 @@ class FileSource(Source):
                 yield start, min(hole, end)
             start = hole
 
+    def append(self, chunk: bytes) -> None:
+        """Write behind the end; zeros become a hole."""
+        if chunk.count(0) != len(chunk):
+            os.pwrite(self._fd, chunk, self.size)
+        self.size += len(chunk)
+
+    def end(self) -> None:
+        """Let the file be as long as what was written."""
+        os.ftruncate(self._fd, self.size)
+
     def close(self) -> None:
         """Close the file."""
         with suppress(OSError):
@@ -130,24 +140,22 @@ class Paged(Source):
         return self._source.data(start, end)
 
 
-def spool(
-    chunks: Iterable[bytes], meter: Meter, keep: Callable[[FileSource], None], *, packed: Callable[[], int]
-) -> None:
-    """The chunks in an anonymous file, which `keep` is given first, to be closed some day. Raises what they raise.
-
-    Where they raise, what came before is in the file that `keep` has. `packed` tells what was read for it so far.
-    """
+def anonymous() -> FileSource:
+    """A new file without a name, empty."""
     with tempfile.TemporaryFile() as file:
-        fd = os.dup(file.fileno())
-    source = FileSource(fd)
-    keep(source)
+        return FileSource(os.dup(file.fileno()))
+
+
+def spool(chunks: Iterable[bytes], source: FileSource, meter: Meter, *, packed: Callable[[], int]) -> None:
+    """Write chunks into an anonymous file, zeros as holes. Raises what the chunks raise, and `Exceeded`.
+
+    What came before is in the file then. `packed` tells what was read for it so far.
+    """
     try:
         for chunk in chunks:
             meter.unpacked(len(chunk))
             meter.stretched(packed(), source.size)
             meter.look()
-            if chunk.count(0) != len(chunk):
-                os.pwrite(fd, chunk, source.size)
-            source.size += len(chunk)
+            source.append(chunk)
     finally:
-        os.ftruncate(fd, source.size)
+        source.end()

@@ -26,8 +26,8 @@ from holdfast_probe.images.squashfs import (
     Inode,
     Reader,
     Volume,
-    Volume4,
 )
+from holdfast_probe.images.squashfs4 import Volume4
 
 ORDERS = {
     b"hsqs": "<", b"sqsh": ">", b"shsq": "<", b"qshs": ">", b"tqsh": ">", b"hsqt": "<", b"sqlz": ">", b"zlqs": "<",

@@ -115,6 +115,11 @@ class Survey:
         """A FIT image; one without a signature is enough for a boot loader that is to start anything."""
         self._signed = signed if self._signed is None else self._signed and signed
 
+    def let_go(self, source: FileSource) -> None:
+        """Close a file in which nothing is left to be read."""
+        self.kept.remove(source)
+        source.close()
+
     def learn(self, other: Survey) -> None:
         """Take over what another survey, of a kernel's file, found of it."""
         self._release = self._release or other._release
