@@ -43,6 +43,8 @@ STARTED: dict[str, Tree] = {
     "OpenRC": {"etc/init.d/telnetd": "x", "etc/runlevels/default/telnetd": "-> /etc/init.d/telnetd"},
     "an inittab": {"etc/inittab": "::sysinit:/etc/init.d/rcS\r\n::respawn:/usr/sbin/telnetd -F\r\n::x:y\r\n"},
     "a start-up script": {"etc/init.d/rcS": "#!/bin/sh\nmount -a\n  telnetd -l /bin/sh &\n\xe4\nexit 0"},
+    "OpenRC's local.d": {"etc/local.d/x.start": "#!/bin/sh\ntelnetd\n"},
+    "cron at boot": {"etc/init.d/rcS": "x\n", "etc/crontabs/root": "@reboot telnetd -l /bin/sh\n0 1 * * * date\n"},
     "inetd": {"etc/inetd.conf": "# x\ntelnet stream tcp nowait root /usr/sbin/telnetd telnetd\n"},
     "xinetd": {"etc/xinetd.d/telnet": "service telnet\n{\n\tserver = /usr/sbin/telnetd\n}\n"},
     "xinetd with its switch": {

@@ -24,6 +24,9 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "openrc": {"etc/init.d/chrony": "x", "etc/runlevels/default/chrony": "-> /etc/init.d/chrony"},
     "inittab": {"etc/inittab": "::respawn:/usr/sbin/chronyd -d\n"},
     "rcS": {"etc/init.d/rcS": "#!/bin/sh\nmount -a\n/usr/sbin/chronyd\n"},
+    "OpenRC's local.d": {"etc/local.d/time.start": "#!/bin/sh\n/usr/sbin/chronyd\n"},
+    "cron at boot": {"etc/cron.d/time": "# x\n@reboot root /usr/sbin/chronyd -d\n"},
+    "a user's cron at boot": {"etc/crontabs/root": "@reboot /usr/sbin/chronyd -d\n"},
     "inetd": {"etc/inetd.conf": "time stream tcp nowait root /usr/sbin/chronyd chronyd\n"},
     "xinetd": {"etc/xinetd.d/time": "service time\n{\n server = /usr/sbin/chronyd\n}\n"},
 }
@@ -95,8 +98,6 @@ def test_a_getty_of_systemd_that_logs_in_by_itself_is_named(tmp_path: Path) -> N
     assert ask(tmp_path, ConsoleLogin()).outcome is Outcome.PASS
     grow(
         tmp_path,
-        {
-            "etc/systemd/system/getty@tty1.service.d/a.conf": "[Service]\nExecStart=\nExecStart=/sbin/agetty -a root\n"
-        },
+        {"etc/systemd/system/getty@tty1.service.d/a.conf": "[Service]\nExecStart=\nExecStart=/sbin/agetty -a root\n"},
     )
     assert ask(tmp_path, ConsoleLogin()).outcome is Outcome.FAIL

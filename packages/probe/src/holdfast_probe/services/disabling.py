@@ -14,10 +14,15 @@ from holdfast_probe.editor import CannotMend, Editor
 from holdfast_probe.services.console import open_consoles
 from holdfast_probe.services.edits import change_lines, comment_out, place, silence_commands
 from holdfast_probe.services.entries import Started, Way
-from holdfast_probe.services.scripts import STARTUP_SCRIPTS
 from holdfast_probe.services.starts import started
+from holdfast_probe.services.tables import INETD, INITTAB
 from holdfast_probe.services.texts import exists
 from holdfast_probe.services.units import ADMIN_UNITS
+
+
+def _is_table(path: str) -> bool:
+    """Whether a line of a file is an entry of its own, rather than a command of a script."""
+    return path in (INITTAB, INETD) or "/cron" in path
 
 
 def mend_service(case: Case, editor: Editor, spec: Service) -> None:
@@ -47,7 +52,7 @@ def disable(editor: Editor, item: Started) -> None:
         case Way.SCRIPT:
             _aside(editor, item.places[0])
         case Way.LINE:
-            take = silence_commands if item.places[0] in STARTUP_SCRIPTS else comment_out
+            take = comment_out if _is_table(item.places[0]) else silence_commands
             take(editor, item.places[0], [item.number])
         case Way.BLOCK:
             _switched_off(editor, item)

@@ -43,6 +43,11 @@ QUIET = frozenset({
     "watchdog*", "watchdogd", "wpa_supplicant*", "wpad", "hostapd*", "iwd", "x11-common", "apt-daily*", "dpkg-*",
     "man-db", "logrotate*", "anacron", "atd", "unattended-upgrades", "systemd-*", "machine-id*", "modprobe", "swapoff",
     "dhcpcd", "udhcpc", "dhclient", "ifup", "ifupdown*", "ifplugd", "connman", "init", "initctl", "reboot", "login*",
+    "accounts-daemon", "alsa*", "apport*", "blk-availability", "busybox-cron", "busybox-klogd", "cloud-*", "devpts",
+    "dm-event*", "dphys-swapfile", "firstboot", "fwupd*", "hciuart", "local", "lvmetad", "mcelog", "ModemManager*",
+    "modutils", "motd-news", "multipathd*", "open-vm-tools*", "power-profiles-daemon", "psplash*", "qemu-guest-agent",
+    "raspi-config", "rasdaemon", "read-only-rootfs-hook", "rpi-eeprom-update", "rtkit*", "run-postinsts",
+    "secureboot-db", "swclock", "sysstat*", "thermald", "triggerhappy", "tuned", "udisks2", "upower",
     # what guards
     "nftables*", "nft", "iptables*", "ip6tables*", "netfilter*", "firewall*", "ufw", "firewalld", "fail2ban", "auditd",
     "aide*", "apparmor*", "selinux*", "ima*", "tcsd", "tpm2-abrmd", "tee-supplicant", "usbguard*", "rauc*", "swupdate",

@@ -15,10 +15,16 @@ from collections.abc import Iterable
 
 from holdfast_probe.roots import Root
 from holdfast_probe.services.entries import Started, Way
-from holdfast_probe.services.texts import WRAPPERS, exists, names, numbered, programs
+from holdfast_probe.services.texts import WRAPPERS, exists, fitting, names, numbered, programs
 from holdfast_probe.services.units import SUFFIX, UNIT_FOLDERS
 
-STARTUP_SCRIPTS = ("/etc/rc.local", "/etc/init.d/rcS", "/etc/rc.d/rc.local", "/etc/init.d/rc.local")
+STARTUP_SCRIPTS = (
+    "/etc/rc.local",
+    "/etc/init.d/rcS",
+    "/etc/rc.d/rc.local",
+    "/etc/init.d/rc.local",
+    "/etc/local.d/*.start",
+)
 _START = re.compile(r"S[0-9]{2}(.+)")
 _RUNLEVELS = ("S", "2", "3", "4", "5")
 _OPENRC_LEVELS = ("sysinit", "boot", "default", "nonetwork")
@@ -80,7 +86,7 @@ def from_startup_scripts(root: Root) -> list[Started] | None:
     """Commands in rcS and rc.local that stay running."""
     found: list[Started] = []
     present = False
-    for path in STARTUP_SCRIPTS:
+    for path in fitting(root, *STARTUP_SCRIPTS):
         lines = numbered(root, path)
         if lines is None:
             continue

@@ -12,7 +12,7 @@ from holdfast_probe.case import Case
 from holdfast_probe.roots import Root, Unreadable
 from holdfast_probe.services.entries import Started, Way
 from holdfast_probe.services.scripts import from_openrc, from_rc_folders, from_runlevels, from_startup_scripts
-from holdfast_probe.services.tables import from_inetd, from_inittab, from_xinetd
+from holdfast_probe.services.tables import from_inetd, from_inittab, from_schedules, from_xinetd
 from holdfast_probe.services.texts import exists
 from holdfast_probe.services.units import ADMIN_UNITS, from_units, unit_folders, unit_text
 from holdfast_probe.sight import Sight, failed, judged, passed, unknown
@@ -28,7 +28,7 @@ _SHOWN = 6
 """Names of a probe that a finding repeats."""
 _READERS = (
     from_units, from_runlevels, from_rc_folders, from_openrc,
-    from_startup_scripts, from_inittab, from_inetd, from_xinetd,
+    from_startup_scripts, from_inittab, from_inetd, from_xinetd, from_schedules,
 )  # fmt: skip
 _BUILT_IN = (("systemd-journald", ("/lib/systemd/systemd-journald", "/usr/lib/systemd/systemd-journald")),)
 

@@ -1,4 +1,4 @@
-"""What tables start: inittab, inetd.conf and xinetd's files.
+"""What tables start: inittab, inetd.conf, xinetd's files, and cron at boot.
 
 Sources: inittab(5) and busybox's, inetd(8), xinetd.conf(5).
 """
@@ -12,7 +12,7 @@ import msgspec
 
 from holdfast_probe.roots import Root
 from holdfast_probe.services.entries import Started, Way
-from holdfast_probe.services.texts import fitting, lines, numbered, programs
+from holdfast_probe.services.texts import fitting, gathered, lines, numbered, programs
 
 _INIT_ACTIONS = frozenset(
     {
@@ -28,6 +28,9 @@ _INIT_ACTIONS = frozenset(
         "bootwait",
     }
 )
+INITTAB = "/etc/inittab"
+INETD = "/etc/inetd.conf"
+_SCHEDULES = ("/etc/crontab", "/etc/cron.d/*", "/etc/crontabs/*", "/var/spool/cron/*", "/var/spool/cron/crontabs/*")
 XINETD_KEYS = ("user", "port", "bind", "protocol", "socket_type")
 """What is kept of a service of xinetd, as ``key=value``, for who asks later."""
 _INIT_FIELDS = 4
@@ -45,7 +48,7 @@ class InitLine(msgspec.Struct, frozen=True):
 
 def init_lines(root: Root) -> list[InitLine] | None:
     """The entries of ``/etc/inittab`` that start something, or `None` where there is none."""
-    found = numbered(root, "/etc/inittab")
+    found = numbered(root, INITTAB)
     if found is None:
         return None
     entries = []
@@ -65,14 +68,19 @@ def from_inittab(root: Root) -> list[Started] | None:
     for entry in entries:
         named = programs(entry.command)
         if named:
-            place = "/etc/inittab"
-            found.append(Started(named[0], tuple(named[1:]), place, Way.LINE, (place,), entry.number, entry.command))
+            found.append(
+                Started(named[0], tuple(named[1:]), INITTAB, Way.LINE, (INITTAB,), entry.number, entry.command)
+            )
     return found
+
+
+def _line(named: list[str], path: str, number: int, command: str) -> Started:
+    return Started(named[0], tuple(named[1:]), path, Way.LINE, (path,), number, command)
 
 
 def from_inetd(root: Root) -> list[Started] | None:
     """What inetd answers for."""
-    path = "/etc/inetd.conf"
+    path = INETD
     listed = numbered(root, path)
     if listed is None:
         return None
@@ -98,6 +106,22 @@ def from_xinetd(root: Root) -> list[Started] | None:
                 server = tuple(programs(settings.get("server", "")))
                 found.append(Started(name, server, path, Way.BLOCK, (path,), command=kept))
     return found
+
+
+def from_schedules(root: Root) -> list[Started] | None:
+    """What cron starts with the machine (``@reboot``); the system's own tables name a user first."""
+    found = []
+    for where, line in gathered(root, *_SCHEDULES):
+        fields = line.split(None, 1)
+        if fields[0] != "@reboot" or len(fields) == 1:
+            continue
+        path, _, number = where.rpartition(":")
+        of_system = path.startswith(("/etc/crontab", "/etc/cron.d/")) and not path.startswith("/etc/crontabs/")
+        command = fields[1].partition(" ")[2] if of_system else fields[1]
+        named = programs(command)
+        if named:
+            found.append(_line(named, path, int(number), command))
+    return found or None
 
 
 def xinetd_services(found: Iterable[str]) -> Iterator[tuple[str, dict[str, str]]]:

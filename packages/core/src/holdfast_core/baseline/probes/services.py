@@ -10,7 +10,9 @@ from holdfast_core.baseline.probes.shape import Names, Probe
 
 
 class Service(Probe, frozen=True, tag="service"):
-    """None of `names` is started by systemd, rc.d, init or inetd. An applet or a program lying about is no service.
+    """None of `names` is started by systemd, rc.d, OpenRC, init, inetd or cron.
+
+    An applet or a program lying about is no service.
 
     A name is compared with unit, script and program names without suffix and start number; ``*`` and ``?`` match:
     ``telnetd`` matches ``S50telnetd``, ``telnetd.socket`` and ``::respawn:/usr/sbin/telnetd -l /bin/sh``.
