@@ -172,6 +172,47 @@ def test_hardening_a_device(reader: Reader, checkout: Path) -> None:
     assert "</html>" in (reader.folder / "guide.html").read_text()
 
 
+def test_writing_your_own_controls(reader: Reader, checkout: Path) -> None:
+    page = checkout / "docs/how-to/write-your-own-controls.md"
+    (reader.folder / "acme").mkdir()
+    written = re.findall(r"`(acme/[a-z]+\.yaml)`:\n\n *```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+    for name, text in written:
+        (reader.folder / name).write_text(textwrap.dedent("   " + text.lstrip()))
+    assert len(written) == 3
+    tunnel = reader.folder / "rootfs/etc/rc.d/S95support-tunnel"
+    tunnel.parent.mkdir()
+    tunnel.write_text("#!/bin/sh\nsupport-tunnel\n")
+    (tunnel.parent / "S10system").write_text("#!/bin/sh\nhostname device\n")
+    told = ""
+    for command in commands(checkout / "docs/how-to/write-your-own-controls.md"):
+        told, said = reader.run(command)
+        if command.startswith("holdfast control lint"):
+            assert "nothing to complain of" in said
+        if command.startswith("holdfast baseline"):
+            assert "Nobody there sees that it is on." in told
+    before = json.loads((reader.folder / "before.json").read_text())
+    assert {entry["control"]: entry["outcome"] for entry in before["judged"]}["SVC-51"] == "fail"
+    assert before["catalogue"]["version"].endswith("+acme-1")
+    assert re.search(r"fixed.*SVC-51|SVC-51.*fixed", told, re.DOTALL)
+
+
+@pytest.mark.usefixtures("site")
+def test_inspecting_a_device(reader: Reader, checkout: Path, tmp_path: Path) -> None:
+    page = checkout / "docs/how-to/inspect-a-device.md"
+    reader.own["2027-06-30"] = f"{int(time.strftime('%Y')) + 1}-06-30"
+    enrolling = next(line for line in commands(checkout / "docs/how-to/run-the-agent.md") if "enroll" in line)
+    reader.run(f"{enrolling} --root rootfs")
+    reader.run("holdfast-agent check-in")
+    (reader.folder / "casing.jpg").write_bytes(b"a picture")
+    (written,) = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+    (reader.folder / "inspections.yaml").write_text(written)
+    at_site = f"\\g<0> --data {tmp_path / 'plane'}"
+    for command in commands(checkout / "docs/how-to/inspect-a-device.md"):
+        told, _ = reader.run(re.sub(r"^holdfast (device|log) [a-z]+", at_site, command))
+        if command.startswith("holdfast log"):
+            assert told.count("inspected") == 2
+
+
 @pytest.mark.usefixtures("site")
 def test_running_the_agent(reader: Reader, checkout: Path) -> None:
     for command in commands(checkout / "docs/how-to/run-the-agent.md"):

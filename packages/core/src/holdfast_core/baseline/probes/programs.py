@@ -21,8 +21,11 @@ class ElfProperty(StrEnum):
     """What `Elf` asks of each program and library."""
 
     NX = "nx"
+    """The stack cannot be executed."""
     PIE = "pie"
+    """A program can be loaded at any address."""
     RELRO = "relro"
+    """The table of functions is read-only once the program runs: the segment, and binding at the start."""
     CANARY = "canary"
     """Functions with buffers on the stack check a canary; a file that calls nothing which fills one is not asked."""
     FORTIFY = "fortify"
