@@ -20,7 +20,7 @@ from holdfast_probe.walk import Opened, Walked, Wants
 _SMALLEST, _LARGEST = 64, 64 * 1024
 _SOON = 14 * DAY
 _DER = (".der", ".crt", ".cer")
-_SSH = ("authorized_keys", "authorized_keys2")
+_SSH = ("/authorized_keys", "/authorized_keys2", ".pub")
 _STORES = re.compile(
     r"/(?:etc/(?:ssl/certs|ca-certificates|pki/ca-trust|pki/tls/certs/ca-)|usr/(?:local/)?share/(?:ca-certificates|pki)|"
     r"usr/lib/ssl/certs|rom)/|/etc/ssl/cert\.pem$|(?:cacert|ca-bundle|ca-certificates|tls-ca-bundle)[^/]*$|"
@@ -49,15 +49,17 @@ class CertificateHunt(Hunt):
     def content(self, path: str, file: Opened) -> int:
         """Judge every certificate in it."""
         head = bytes(file.head)
-        name = path.rpartition("/")[2]
-        if head[:4] == b"\x7fELF" or _STORES.search(path):
+        marked = MARK in head or (path.endswith(_DER) and head[:2] == b"\x30\x82")
+        public = not marked and self._check is CertificateCheck.KEY_SIZE and path.endswith(_SSH)
+        # The pattern is asked last: almost no file gets so far, and every file of the device comes by here.
+        if not (marked or public) or head[:4] == b"\x7fELF" or _STORES.search(path):
             return 0
-        if MARK in head or (name.endswith(_DER) and head[:2] == b"\x30\x82"):
-            for certificate in certificates_in(head):
-                self.looked += 1
-                self._judge(path, certificate)
-        elif self._check is CertificateCheck.KEY_SIZE and (name in _SSH or name.endswith(".pub")):
+        if public:
             self._public_keys(path, head)
+            return 0
+        for certificate in certificates_in(head):
+            self.looked += 1
+            self._judge(path, certificate)
         return 0
 
     def _public_keys(self, path: str, head: bytes) -> None:

@@ -51,8 +51,11 @@ _NAME = re.compile(
     r"(?<![a-z])pwd|(?<![a-z])pass(?![a-z]))[\w-]{0,24}[\"']?(?:\s{0,8}(?:=>|:=|=|:|,)\s{0,8}|>|\s{1,8})",
     re.IGNORECASE,
 )
-_NAMES = ("pass", "psk", "secret", "pwd", "api", "access", "auth")
-ANCHORS = (*(anchor.lower() for anchor, _, _ in _TOKENS), *_NAMES)
+_NAMES = (
+    "pass", "psk", "secret", "pwd", "apikey", "api_key", "api-key", "accesskey", "access_key", "access-key",
+    "authtoken", "auth_token", "auth-token",
+)  # fmt: skip
+ANCHORS = tuple(word.lower().encode() for word in (*(anchor for anchor, _, _ in _TOKENS), *_NAMES))
 """One of these is in every text that holds a secret, in small letters."""
 TOKEN_ANCHORS = tuple(anchor for anchor, kind, _ in _TOKENS if kind not in (_COMMAND, _ADDRESS))
 """One of these is in every token of a known service."""

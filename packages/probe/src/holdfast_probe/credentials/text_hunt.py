@@ -2,7 +2,7 @@
 
 1. What is text is told by its first bytes and its name; documentation, tests and a distribution's own libraries of
    scripts are left out, since what stands there are examples.
-2. A file is read up to `_MOST_BYTES`, a line up to `_LINE_CHARS`; lines that are comments are passed over.
+2. A file is read up to `_MOST_BYTES`, a line up to `_LINE_BYTES`; lines that are comments are passed over.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from holdfast_probe.hunt import Hunt
 from holdfast_probe.walk import Opened, Wants
 
 _MOST_BYTES = 512 * 1024
-_LINE_CHARS = 2048
+_LINE_BYTES = 2048
 _SCRIPTS = (".sh", ".lua", ".php", ".cgi", ".py", ".pl", ".js", ".asp", ".rb", ".tcl")
 _SETTINGS = (
     ".conf", ".cfg", ".cnf", ".ini", ".json", ".xml", ".yaml", ".yml", ".env", ".properties", ".toml", ".config",
     ".nvram", ".service", ".network", ".nmconnection", ".html", ".htm", ".ovpn", ".rc",
 )  # fmt: skip
-_HOMES = re.compile(r"/(?:etc|opt|srv|home|root|www|data|mnt|usr/local|var/www)/")
+_HOMES = re.compile(r"/(?:(?:etc|opt|srv|www|data|mnt|usr/local|var/www)/|(?:root|home/[^/]+)/\.[^/]+$)")
 _EXAMPLES = re.compile(
     r"/(?:docs?|man|info|locale|i18n|tests?|testdata|examples?|samples?|bash-completion|include|licenses|help)/|"
     r"^/(?:rom|proc|sys|dev|run)/|/usr/(?:lib|share)/(?:python3?|perl5?|ruby|tcl|nodejs|node_modules|zsh|vim|awk|gdb)|"
-    r"\.(?:example|sample|dist|template|tmpl|in|j2|svg|po|pot)$|/node_modules/|/site-packages/|/dist-packages/"
+    r"/\.(?:cache|m2|pyenv|cargo|rustup|npm|nvm|gradle|git)/|/node_modules/|/site-packages/|/dist-packages/|"
+    r"\.(?:patch|diff|pom|example|sample|dist|template|tmpl|in|j2|svg|po|pot)$"
 )
 _COMMENT = ("#", ";", "//", "--", "/*", "* ", "<!--", "dnl ")
 
@@ -32,7 +33,7 @@ class TextHunt(Hunt):
     """Shows each line of the texts to `line`; subclasses judge it."""
 
     wants = Wants(content=True)
-    anchors: tuple[str, ...] = ()
+    anchors: tuple[bytes, ...] = ()
     """Words in small letters, one of which is in every line that `line` could care for."""
 
     def __init__(self) -> None:
@@ -59,19 +60,30 @@ class TextHunt(Hunt):
         if b"\0" in data:
             return 0
         beyond = file.read_at(len(data), _MOST_BYTES - len(data)) if file.size > len(data) else b""
-        self._lines(path, (data + beyond).decode("utf-8", "replace"), script=script)
+        self._lines(path, data + beyond, script=script)
         return len(beyond)
 
-    def _lines(self, path: str, text: str, *, script: bool) -> None:
-        # Most texts hold none of the words, and most lines of the others neither: the patterns see what is left.
-        small = text.lower()
-        here = [anchor for anchor in self.anchors if anchor in small]
-        if not here:
-            return
-        for number, line in enumerate(text.split("\n"), 1):
-            lowered = line[:_LINE_CHARS].lower()
-            if any(anchor in lowered for anchor in here) and not line.lstrip().startswith(_COMMENT):
-                self.line(path, number, line[:_LINE_CHARS], script=script)
+    def _lines(self, path: str, data: bytes, *, script: bool) -> None:
+        number, last = 1, 0
+        for start in self._starts(data):
+            number += data.count(b"\n", last, start)
+            last = start
+            end = data.find(b"\n", start, start + _LINE_BYTES)
+            line = data[start : end if end >= 0 else start + _LINE_BYTES].decode("utf-8", "replace")
+            if not line.lstrip().startswith(_COMMENT):
+                self.line(path, number, line, script=script)
+
+    def _starts(self, data: bytes) -> list[int]:
+        """Where the lines begin that hold one of the words: few do, and the patterns see no others."""
+        small = data.lower()
+        starts: set[int] = set()
+        for anchor in self.anchors:
+            position = small.find(anchor)
+            while position >= 0:
+                starts.add(small.rfind(b"\n", 0, position) + 1)
+                end = small.find(b"\n", position)
+                position = small.find(anchor, end) if end >= 0 else -1
+        return sorted(starts)
 
     def line(self, path: str, number: int, line: str, *, script: bool) -> None:
         """Judge one line. For subclasses."""
