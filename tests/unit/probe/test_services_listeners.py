@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -347,6 +348,14 @@ def test_who_calls_in_the_clear_is_named_without_its_password(tmp_path: Path, li
     )
     assert (finding.outcome is PASS) is closed, finding
     assert "pass@" not in str(finding.proof)
+
+
+def test_settings_that_cannot_be_read_are_unknown(tmp_path: Path) -> None:
+    grow(tmp_path, init("snmpd") | init("sshd") | {"etc/snmp/": "", "etc/crontabs/": "", "etc/ssh/": ""})
+    for path in ("etc/snmp/snmpd.conf", "etc/crontabs/root", "etc/ssh/sshd_config"):
+        os.mkfifo(tmp_path / path)
+    for spec in (Snmp(), CleartextClients(), Listening()):
+        assert seen(tmp_path, spec).outcome is UNKNOWN, spec
 
 
 SPECS = (Listening(), DaemonUsers(), WebAdministration(), Broker(), Snmp(), ManagementBound(), Wifi(), PinnedNames())

@@ -64,7 +64,7 @@ def see_cleartext_clients(case: Case, _spec: CleartextClients) -> Sight:
 
 def _clear(root: Root, path: str) -> tuple[list[str], int]:
     """What calls out in the clear in one file, and how much was read."""
-    if not exists(root, path) or not stat.S_ISREG(root.status(path).st_mode):
+    if not exists(root, path) or stat.S_ISDIR(root.status(path).st_mode):
         return [], 0
     content = root.read(path)
     if _BINARY in content[:512]:

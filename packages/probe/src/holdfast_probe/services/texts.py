@@ -35,11 +35,14 @@ def numbered(root: Root, path: str, comment: str = "#") -> list[tuple[int, str]]
 
 
 def gathered(root: Root, *patterns: str, comment: str = "#") -> list[tuple[str, str]]:
-    """Place (``path:number``) and line of all files that match. Raises `Unreadable` beyond `MOST_BYTES` together."""
+    """Place (``path:number``) and line of all files that match. Raises `Unreadable` beyond `MOST_BYTES`.
+
+    A folder that matches is passed over; what is neither it nor a regular file is `Unreadable`.
+    """
     found: list[tuple[str, str]] = []
     left = MOST_BYTES
     for path in fitting(root, *patterns):
-        if stat.S_ISREG(root.status(path).st_mode):
+        if not stat.S_ISDIR(root.status(path).st_mode):
             lines_here = numbered(root, path, comment) or ()
             left -= sum(len(line) for _, line in lines_here)
             found += [(f"{path}:{number}", line) for number, line in lines_here]
