@@ -270,7 +270,7 @@ class BaselineService:
         return issued
 
 
-_LEAVE = "Leave it as it is; 'holdfast model show MODEL' tells what is asked, and what stands in."
+_LEAVE = "Leave it as it is; 'holdfast baseline show MODEL' tells what is asked, and what stands in."
 
 
 def _conflict(code: str, sentence: str, remedy: str) -> HostileData:

@@ -56,7 +56,7 @@ def _headline(document: Document) -> None:
     if device.model:
         demands = Counter(entry.asked.demand for entry in document.judged)
         told = ", ".join(f"{demands[demand]} {demand.value.replace('_', ' ')}" for demand in Demand if demands[demand])
-        show((f"Tailored: {told}. holdfast model show tells why.", "dim"))
+        show((f"Tailored: {told}. holdfast baseline show tells why.", "dim"))
 
 
 def _counted(document: Document) -> list[Piece]:

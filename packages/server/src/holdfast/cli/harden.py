@@ -185,7 +185,7 @@ def _wanted(baseline: Baseline, plan: Plan, only: tuple[str, ...]) -> frozenset[
             raise HostileData(
                 "control.unknown",
                 f"There is no control {name[:20]!r}.",
-                remedy="holdfast model show FILE lists the controls of a model.",
+                remedy="holdfast baseline show FILE lists the controls of a model.",
             )
         if lines[name].demand is Demand.FORBIDDEN:
             raise HostileData(
@@ -197,7 +197,7 @@ def _wanted(baseline: Baseline, plan: Plan, only: tuple[str, ...]) -> frozenset[
             raise HostileData(
                 "control.not_asked",
                 f"{name} is not looked at on such a device: {lines[name].reason}",
-                remedy="holdfast model show FILE tells what is asked of a model.",
+                remedy="holdfast baseline show FILE tells what is asked of a model.",
             )
     return frozenset(only)
 
