@@ -78,6 +78,9 @@ debian_packages() {
         need e2fsprogs command -v mke2fs
         need util-linux command -v mkfs.cramfs
         need genromfs command -v genromfs
+        need zstd command -v zstd
+        need lz4 command -v lz4
+        need lzop command -v lzop
         need cpio command -v cpio
         need u-boot-tools command -v mkimage
         need device-tree-compiler command -v dtc

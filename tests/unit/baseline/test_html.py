@@ -75,7 +75,7 @@ def test_everything_that_was_given_is_on_the_page() -> None:
         target=IMAGE,
         answers=(integrity_answer(lamp),),
         waivers=(WAIVER, Waiver("FS-02", "It was fixed long ago.", "Ben", "2027-01-31")),
-        earlier=as_earlier(audit_of(findings(["FS-01"], ["FS-02"]), target=FOLDER)),
+        earlier=as_earlier(audit_of(findings(["FS-01"], ["FS-02", "FS-04"]), target=FOLDER)),
     )
     text = page(made)
     for told in ("Two questions first", "Can it prove its integrity?", "jffs2", "not understood", "4,096", "idle"):

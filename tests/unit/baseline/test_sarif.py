@@ -92,7 +92,7 @@ def test_the_same_finding_has_the_same_fingerprint_and_another_has_another() -> 
 
 
 def test_against_an_earlier_audit_every_result_has_a_state_and_what_was_fixed_is_no_failure() -> None:
-    before = audit_of(findings(["FS-03"], ["FS-02"], *BODY.findings[2:3]))
+    before = audit_of(findings(["FS-03"], ["FS-02", "FS-04"], *BODY.findings[2:3]))
     made = results(audit_of(earlier=as_earlier(before)))
     assert {name: result["baselineState"] for name, result in made.items()} == {
         "FS-01": "unchanged",

@@ -1,4 +1,4 @@
-"""Act 3: somebody gets into the hardened camera, is found, and is thrown out; the camera streams on."""
+"""Act 4: somebody gets into the hardened camera, is found, and is thrown out; the camera streams on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _QUARANTINE = digest_of(b'{"profile":"quarantine"}')
 def attack(scene: Scene) -> None:
     """Plant, observe, repair, observe. Raises `NotObserved`, WorldError."""
     stage, camera = scene.stage, HARDENED
-    stage.act(3, f"An intruder on {camera.device}", "The best camera of the fleet is broken into, while it streams.")
+    stage.act(4, f"An intruder on {camera.device}", "The best camera of the fleet is broken into, while it streams.")
     scene.wait_for_level(camera, scene.good)
     before = _streaming(scene)
     stage.tell(Mark.SEEN, camera.device, f"its stream answers: frame {before}.", frame=before)

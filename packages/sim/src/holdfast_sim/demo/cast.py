@@ -29,6 +29,8 @@ class Member(msgspec.Struct, frozen=True):
     tree: str = ""
     """The builder of its root tree; empty: this machine's own ``/``, or none at all."""
     interval_s: int = 4
+    reads: str = ""
+    """A file of its tree without which its essential function does not work."""
     zone: str = ""
 
     @property
@@ -46,7 +48,13 @@ GATEWAY = Member(
 )
 HARDENED = Member("door-1", "door-camera", "camera of a maker who cares", (8554, 22), "hardened-camera", zone="doors")
 CARELESS = Member(
-    "door-2", "door-camera", "camera as careless vendors ship it", (8554, 22, 23, 2345), "careless-camera", zone="doors"
+    "door-2",
+    "door-camera",
+    "camera as careless vendors ship it",
+    (8554, 22, 23, 2345),
+    "careless-camera",
+    reads="etc/shadow",
+    zone="doors",
 )
 PUMP = Member("pump-1", "pump-controller", "pump controller that must not reboot", (502,), "pump-controller", zone="ot")
 SENSOR = Member("soil-1", "soil-sensor", "soil sensor: no agent, it speaks for itself", zone="field")

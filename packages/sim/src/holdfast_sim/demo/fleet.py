@@ -76,7 +76,8 @@ class Fleet:
             return
         port = self.own_port(member)
         ports = member.ports if port is None else (port,)
-        self._listen(f"{member.device}-function", member, f"{member.device}", ports)
+        reads = ("--reads", str(self.root(member) / member.reads)) if member.reads else ()
+        self._listen(f"{member.device}-function", member, f"{member.device}", ports, *reads)
 
     def ask(self, member: Member) -> tuple[str, int] | None:
         """What its essential function answers, asked over the network."""
@@ -174,9 +175,9 @@ class Fleet:
     ) -> subprocess.Popen[bytes]:
         return self._processes.start(member.device, words, world=self.world, seat=member.device, env=env)
 
-    def _listen(self, name: str, member: Member, says: str, ports: tuple[int, ...]) -> None:
+    def _listen(self, name: str, member: Member, says: str, ports: tuple[int, ...], *options: str) -> None:
         address = "0.0.0.0" if self.world.isolated else "127.0.0.1"  # noqa: S104  (all of the device's own namespace)
-        words = [sys.executable, "-m", "holdfast_sim.service", says, address, *map(str, ports)]
+        words = [sys.executable, "-m", "holdfast_sim.service", *options, says, address, *map(str, ports)]
         self._processes.start(name, words, world=self.world, seat=member.device)
 
     def _proc(self, member: Member) -> Path:

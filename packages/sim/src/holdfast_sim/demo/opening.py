@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from holdfast_sim.demo.cast import CARELESS, CAST, PUMP, SENSOR, SERVER, Member, model_for
-from holdfast_sim.demo.scene import Scene, percent, worst_first
+from holdfast_sim.demo.scene import Scene, met, worst_first
 from holdfast_sim.demo.stage import Mark
 from holdfast_sim.demo.watching import PATIENCE_S, NotObserved, wait_for
 
@@ -109,8 +109,8 @@ def _tell(scene: Scene, member: Member) -> None:
     if report is None:
         raise NotObserved(f"the report of {member.device}", "none", str(scene.fleet.log(member)), 0)
     failed = worst_first(report["judged"])
-    counted = f"{report['decided']} of {report['asked']} controls decided ({percent(report['coverage'])})"
-    scene.verdict(member, page, f": {counted}, {_failures(failed)}.")
+    undecided = sum(entry["outcome"] == "unknown" for entry in report["judged"])
+    scene.verdict(member, page, f": {met(report)}, {undecided} undecided, {_failures(failed)}.", met=met(report))
     if member == SENSOR:
         scene.stage.more("It runs no agent: it spoke the protocol itself and is judged by its build manifest.")
     if member == PUMP:

@@ -21,6 +21,7 @@ from holdfast_sim.demo.attack import attack
 from holdfast_sim.demo.cast import CAST, HARDENED
 from holdfast_sim.demo.ending import ending
 from holdfast_sim.demo.fleet import INTRUDER, Fleet, build_tree
+from holdfast_sim.demo.mending import mending
 from holdfast_sim.demo.opening import enroll, first_check_ins
 from holdfast_sim.demo.plane import Founded, Plane, program
 from holdfast_sim.demo.processes import Alone, Processes, end_left_behind
@@ -55,6 +56,7 @@ def run(stage: Stage, folder: Path, packages: Path, *, once: bool) -> int:
             scene = _set_up(stage, folder, PackageStore(packages), world, processes)
             enroll(scene)
             first_check_ins(scene)
+            mending(scene)
             attack(scene)
             theft(scene)
             ending(scene)
@@ -121,7 +123,7 @@ def _introduce(stage: Stage, plane: Plane, founded: Founded) -> None:
 def _live_on(scene: Scene) -> NoReturn:
     """Tell what changes until somebody ends it."""
     stage, data = scene.stage, _shown(scene.folder / "control-plane")
-    stage.act(7, "The fleet lives on", "Ctrl-C ends it. Meanwhile, in another terminal:")
+    stage.act(8, "The fleet lives on", "Ctrl-C ends it. Meanwhile, in another terminal:")
     for words in ("device list --worst", "device show door-2", "incident list", "log show"):
         stage.exact(f"{_shown(Path(program('holdfast')))} {words} --data {data}")
     stage.exact(f"{_shown(scene.fleet.root(HARDENED))} is the root of door-1: change it and watch.", label="try")

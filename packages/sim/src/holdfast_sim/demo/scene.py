@@ -48,6 +48,11 @@ class Scene:
             return self.api.get(f"/devices/{member.device}/report")
         return None
 
+    def outcome(self, member: Member, control: str) -> Any | None:
+        """How a control came out when the device was last judged; `None` before there is a report."""
+        report = self.report(member)
+        return next((e for e in report["judged"] if e["control"] == control), None) if report else None
+
     def failures(self, member: Member) -> list[Any]:
         """The controls that failed, worst first."""
         report = self.report(member)
@@ -87,10 +92,10 @@ class Scene:
         reasons = ", ".join(codes(page)) or "no reason"
         return f"{member.device} is {page['level']} ({reasons}), last seen {page['last_seen'] or 'never'}"
 
-    def verdict(self, member: Member, page: Any, text: str) -> None:
-        """Tell a verdict."""
+    def verdict(self, member: Member, page: Any, text: str, **data: Any) -> None:
+        """Tell a verdict; `data` is for programs."""
         mark = Mark.SEEN if page["level"] in {self.good, TRUSTED} else Mark.FOUND
-        self.stage.tell(mark, member.device, text, level=page["level"], reasons=codes(page))
+        self.stage.tell(mark, member.device, text, level=page["level"], reasons=codes(page), **data)
 
 
 _RANKS = {"critical": 0, "high": 1, "medium": 2, "low": 3}
@@ -100,6 +105,13 @@ def worst_first(judged: list[Any]) -> list[Any]:
     """The failed controls, worst first."""
     failed = [entry for entry in judged if entry["outcome"] == "fail"]
     return sorted(failed, key=lambda entry: _RANKS.get(entry["severity"], len(_RANKS)))
+
+
+def met(report: Any) -> str:
+    """How many of the controls that concern the device are met, in words; what stands in for one counts."""
+    outcomes = [entry["outcome"] for entry in report["judged"]]
+    good = sum(outcome in {"pass", "compensated"} for outcome in outcomes)
+    return f"{good} of {sum(outcome != 'not_applicable' for outcome in outcomes)} controls met"
 
 
 def codes(page: Any) -> list[str]:

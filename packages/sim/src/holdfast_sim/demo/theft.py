@@ -1,4 +1,4 @@
-"""Acts 4 and 5: a stolen certificate, used, noticed and revoked; and a device that falls silent."""
+"""Acts 5 and 6: a stolen certificate, used, noticed and revoked; and a device that falls silent."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def theft(scene: Scene) -> None:
     """Use a copy of the camera's identity, see it noticed, revoke it, enroll the camera anew. Raises `NotObserved`."""
     stage, camera = scene.stage, HARDENED
     stage.act(
-        4,
+        5,
         f"The certificate of {camera.device} is stolen",
         "Key and certificate are copied to another machine. Cryptography cannot tell the two apart; counting can.",
     )
     scene.wait_for_level(camera, scene.good)
-    # Stopped here and looked at in act 5: silence takes its time.
+    # Stopped here and looked at in act 6: silence takes its time.
     scene.fleet.stop(GATEWAY)
     stopped = time.monotonic()
     thief = scene.fleet.steal(camera)
@@ -75,7 +75,7 @@ def _enroll_again(scene: Scene, incident: str) -> None:
 def _silence(scene: Scene, stopped: float) -> None:
     stage, gateway = scene.stage, GATEWAY
     stage.act(
-        5, f"{gateway.device} falls silent", "Its agent was stopped when the thief arrived. Nobody has looked since."
+        6, f"{gateway.device} falls silent", "Its agent was stopped when the thief arrived. Nobody has looked since."
     )
 
     def look(page: Any) -> Any | None:
