@@ -4,6 +4,8 @@
 2. Includes and drop-ins are followed inside the root, bounded; one that cannot be read makes the whole unknown.
 3. A line is what stands between two newlines and nothing else: other signs that end a line for Python do not for the
    programs that read these files.
+4. A value is shown where it can be no secret: it is one of a few words or a small number, or everyone can read the
+   file and the key does not say that it is one. What is asked may come from afar, and the answer goes there.
 
 Sources: sshd_config(5) (first value wins, Include, Match), OpenWrt's UCI syntax, systemd's drop-ins.
 """
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import stat
 
 import msgspec
 
@@ -26,6 +29,12 @@ _MOST_FILES = 64
 SSHD_LINE = re.compile(r"\s*([A-Za-z0-9]+)(?:\s*=\s*|\s+)(.*)")
 PAIR = re.compile(r"\s*([^\s=:#;\[]+)(\s*[=:]\s*|\s+)(.*)")
 SECTION = re.compile(r"\s*\[([^\]]*)\]\s*$")
+_WORD = re.compile(
+    r"yes|no|on|off|true|false|none|any|all|auto|enabled?|disabled?|prohibit-password|without-password", re.IGNORECASE
+)
+_SMALL = re.compile(r"[0-9]{1,4}")
+_SECRET = re.compile(r"pass|psk|pwd|secret|token|credential|community|(?<![a-z])key", re.IGNORECASE)
+"""In a key whose value is not shown."""
 
 
 class Value(msgspec.Struct, frozen=True):
@@ -56,8 +65,8 @@ def see_setting(case: Case, spec: Setting) -> Sight:
         values = values_in(case.root, spec, path)
         if not values:
             bad.append(f"{spec.key} is not set in {path}, wanted {spec.wanted}")
-        bad += [f"{_said(spec, v)}, wanted {spec.wanted}" for v in values if not spec.accepts(v.text)]
-        praise = praise or (_said(spec, values[0]) if values else "")
+        bad += [f"{_said(case, spec, v)}, wanted {spec.wanted}" for v in values if not spec.accepts(v.text)]
+        praise = praise or (_said(case, spec, values[0]) if values else "")
     return judged(bad, praise)
 
 
@@ -79,9 +88,18 @@ def lines_of(source: Source, path: str) -> list[str]:
     return lines if lines[-1] else lines[:-1]
 
 
-def _said(spec: Setting, value: Value) -> str:
+def _said(case: Case, spec: Setting, value: Value) -> str:
     scope = f" for {value.scope}" if value.scope else ""
-    return f"{spec.key} is {value.text[:120]!r}{scope} ({value.where})"
+    text = repr(value.text[:120]) if _may_be_shown(case, spec, value) else "set to what is not shown"
+    return f"{spec.key} is {text}{scope} ({value.where})"
+
+
+def _may_be_shown(case: Case, spec: Setting, value: Value) -> bool:
+    if not value.line or _WORD.fullmatch(value.text):
+        return True
+    if _SECRET.search(spec.key):
+        return False
+    return bool(_SMALL.fullmatch(value.text) or case.root.status(value.path).st_mode & stat.S_IROTH)
 
 
 def _sshd(source: Source, spec: Setting, path: str) -> list[Value]:

@@ -24,7 +24,7 @@ class Sysctl(Wanting, frozen=True, kw_only=True, tag="sysctl"):
     since the kernel's own default is not in the folder.
     """
 
-    key: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.*/-]+$", max_length=128)]
+    key: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_*-]+([./][A-Za-z0-9_*-]+)*$", max_length=128)]
     built: Annotated[tuple[tuple[Option, str, str], ...], msgspec.Meta(max_length=8)] = ()
     """A kernel option, its value, and the value that the parameter then starts with."""
 
