@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from holdfast_core.baseline.control import Ask, Catalogue, Control, Group
+from holdfast_core.baseline.probes import Elf, Manifest, parts
+from holdfast_core.baseline.probes.programs import StatedDay, Updater
 from holdfast_core.inventory.model import DeviceClass
 from holdfast_core.kernel.severity import Severity
 from holdfast_probe.catalogue import shipped_catalogue
@@ -77,10 +79,10 @@ def render(catalogue: Catalogue) -> str:
         for severity in sorted(Severity, key=lambda severity: severity.rank)
     ]
     told = ", ".join(count for count in counts if not count.startswith("0 "))
-    parts = [_HEAD.format(count=len(catalogue.controls), version=catalogue.version, severities=told)]
-    parts += [_group(catalogue, group) for group in Group]
-    parts += [_forbidden(catalogue), _burdens(catalogue), _mapped(catalogue)]
-    return "\n".join(parts)
+    pages = [_HEAD.format(count=len(catalogue.controls), version=catalogue.version, severities=told)]
+    pages += [_group(catalogue, group) for group in Group]
+    pages += [_forbidden(catalogue), _burdens(catalogue), _facts(catalogue), _mapped(catalogue)]
+    return "\n".join(pages)
 
 
 def _group(catalogue: Catalogue, group: Group) -> str:
@@ -139,16 +141,54 @@ def _burdens(catalogue: Catalogue) -> str:
     )
 
 
+def _facts(catalogue: Catalogue) -> str:
+    """What a build can state, which value passes, and for which controls."""
+    found: dict[str, tuple[set[str], list[str]]] = {}
+    for control in catalogue.controls:
+        for key, wanted in _stated(control):
+            values, names = found.setdefault(key, (set(), []))
+            values.add(wanted)
+            names += [] if control.id in names else [control.id]
+    rows = [
+        f"| `{key}` | {'; '.join(sorted(values))} | {_names(tuple(names))} |"
+        for key, (values, names) in sorted(found.items())
+    ]
+    return "\n".join(
+        [
+            "## What a build can state\n",
+            "Facts of the [build manifest](audit-formats.md#files-that-go-in). What is not stated is unknown where the",
+            "files do not tell. `*` stands for anything. For `APP-07` it states the digest of each file, `file:PATH`.\n",
+            "| fact | what passes | controls |",
+            "|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _stated(control: Control) -> Iterator[tuple[str, str]]:
+    if control.manifest is not None:
+        yield control.manifest.key, control.manifest.wanted
+    for part in parts(control.probe) if control.probe is not None else ():
+        match part:
+            case Manifest():
+                yield part.key, part.wanted
+            case Elf() | Updater() if part.stated:
+                yield part.stated, "true"
+            case StatedDay():
+                yield part.key, f"a day of the last {part.within_days}"
+
+
 def _mapped(catalogue: Catalogue) -> str:
-    parts = ["## By other catalogues\n", "Ids only: where the other one asks for the same, or for part of it.\n"]
+    tables = ["## By other catalogues\n", "Ids only: where the other one asks for the same, or for part of it.\n"]
     for field, title in _FRAMEWORKS.items():
         found: dict[str, list[str]] = defaultdict(list)
         for control in catalogue.controls:
             for name in getattr(control.mappings, field):
                 found[name].append(control.id)
         rows = [f"| {name} | {_names(tuple(found[name]))} |" for name in sorted(found, key=_natural)]
-        parts += [f"### {title}\n", "| id | controls |", "|---|---|", *rows, ""]
-    return "\n".join(parts).rstrip() + "\n"
+        tables += [f"### {title}\n", "| id | controls |", "|---|---|", *rows, ""]
+    return "\n".join(tables).rstrip() + "\n"
 
 
 def _natural(name: str) -> tuple[tuple[int, str], ...]:

@@ -20,6 +20,8 @@ from holdfast_core.baseline.control import Ask, Burden, Control, Effect, Fix, Me
 from holdfast_core.baseline.probes import ProbeSpec
 from holdfast_core.inventory.model import Expected
 from holdfast_probe.catalogue import shipped_catalogue
+from holdfast_probe.images import ImageLimits
+from holdfast_probe.images.unknown import NAMED
 
 REFERENCE = ROOT / "docs" / "reference"
 FORMAT = REFERENCE / "control-format.md"
@@ -90,3 +92,12 @@ def test_every_list_of_a_model_and_every_setting_of_a_server_is_told() -> None:
     (row,) = re.findall(r"^\| `expected` \|.*$", model, re.MULTILINE)
     assert all(f"`{name}`" in row for name in Expected.__struct_fields__)
     assert keys(server) >= set(Config.__struct_fields__)
+
+
+def test_what_is_named_in_an_image_and_not_read_is_told() -> None:
+    page = (REFERENCE / "audit-formats.md").read_text().partition("## What an image may be")[2]
+    assert all(name in page for name, _ in NAMED.values())
+    assert f"{ImageLimits().entries:,} files" in page
+    assert (
+        f"{ImageLimits().unpacked_bytes // 1024**3} GiB unpacked, {ImageLimits().scanned_bytes // 1024**3} GiB" in page
+    )
