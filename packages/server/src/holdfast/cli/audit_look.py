@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from holdfast.adapters.system import SystemClock
 from holdfast.cli.audit_files import Given, read_manifest
 from holdfast.cli.audit_target import Opened, opened
 from holdfast.cli.minimal import without_lists
-from holdfast.cli.terminal import progress
 from holdfast_core.baseline.control import Catalogue
 from holdfast_core.baseline.document import Document, Target, document
 from holdfast_core.baseline.model import BuildManifest, Finding, Findings, Outcome, Plan
@@ -66,7 +68,7 @@ def _look(what: Opened, catalogue: Catalogue, plan: Plan, given: Given, now: Ins
     probes = {control.id: control.probe for control in catalogue.controls}
     asked = [(name, probe) for name in plan.controls if (probe := probes[name]) is not None]
     root: Root = what.root
-    with progress("Auditing") as advance:
+    with _progress() as advance:
         return audit(
             root,
             asked,
@@ -75,6 +77,18 @@ def _look(what: Opened, catalogue: Catalogue, plan: Plan, given: Given, now: Ins
             now=now,
             progress=lambda stage, done: advance(done) if stage == "files" else None,
         )
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int], None]]:
+    """A bar for whoever watches; where nobody does, as on a build machine, what draws it is not loaded."""
+    if not sys.stderr.isatty():
+        yield lambda _done: None
+        return
+    from holdfast.cli.terminal import progress  # noqa: PLC0415  (see above)
+
+    with progress("Auditing") as advance:
+        yield advance
 
 
 _NO_LOOK = "Nothing of the target could be looked at."
