@@ -8,9 +8,12 @@ import sys
 from dataclasses import dataclass
 
 LAUNCHER = """
-import os, resource, sys, time
+import os, resource, signal, sys, time
+limit, argv = float(sys.argv[1]), sys.argv[2:]
 started = time.monotonic()
-pid = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ)
+pid = os.posix_spawnp(argv[0], argv, os.environ, setpgroup=0)
+signal.signal(signal.SIGALRM, lambda *_: os.killpg(pid, signal.SIGTERM))
+signal.setitimer(signal.ITIMER_REAL, limit, 5)
 _, status, usage = os.wait4(pid, 0)
 figures = os.waitstatus_to_exitcode(status), time.monotonic() - started, usage.ru_utime + usage.ru_stime
 print(*figures, usage.ru_maxrss / 1024, file=sys.stderr)
@@ -29,11 +32,18 @@ class Used:
     stdout: bytes
     stderr: str
 
+    @property
+    def cut(self) -> bool:
+        """Whether its time was up."""
+        return self.exit < 0
 
-def run(argv: list[str], environ: dict[str, str] | None = None) -> Used:
-    """Run a program to its end."""
-    launcher = [sys.executable, "-I", "-S", "-c", LAUNCHER, *argv]
-    told = subprocess.run(launcher, env={**os.environ, **(environ or {})}, capture_output=True, check=True)
-    said, _, figures = told.stderr.decode().rstrip().rpartition("\n")
+
+def run(argv: list[str], environ: dict[str, str] | None = None, *, limit_s: float = 0) -> Used:
+    """Run a program to its end, or until `limit_s` seconds are up (0: no limit)."""
+    launcher = [sys.executable, "-I", "-S", "-c", LAUNCHER, str(limit_s), *argv]
+    told = subprocess.run(
+        launcher, env={**os.environ, **(environ or {})}, stdin=subprocess.DEVNULL, capture_output=True, check=True
+    )
+    said, _, figures = told.stderr.decode(errors="replace").rstrip().rpartition("\n")
     code, wall, cpu, peak = figures.split()
     return Used(int(code), float(wall), float(cpu), float(peak), told.stdout, said)

@@ -88,7 +88,13 @@ debian_packages() {
         need mtools command -v mcopy
         need mtd-utils command -v ubinize
     fi
-    if [ "$goal" = bench ]; then need lynis command -v lynis; fi
+    if [ "$goal" = bench ]; then
+        # Peers of the audit, with the content that Debian packages for one of them, and what makes a root to look at.
+        need lynis command -v lynis
+        need openscap-scanner command -v oscap
+        need ssg-debian test -e /usr/share/xml/scap/ssg/content
+        need debootstrap command -v debootstrap
+    fi
     [ -n "$missing" ] || return 0
 
     if ! command -v apt-get >/dev/null 2>&1; then
