@@ -157,7 +157,7 @@ def _facts(catalogue: Catalogue) -> str:
         [
             "## What a build can state\n",
             "Facts of the [build manifest](audit-formats.md#files-that-go-in). What is not stated is unknown where the",
-            "files do not tell. `*` stands for anything. For `APP-07` it states the digest of each file, `file:PATH`.\n",
+            "files do not tell. `*` stands for anything. For `APP-07` it states each file's digest, `file:PATH`.\n",
             "| fact | what passes | controls |",
             "|---|---|---|",
             *rows,
