@@ -79,7 +79,9 @@ async def test_proofs_made_to_burst_the_record_leave_the_verdict_to_be_written(t
         device = await enrolled(plane)
         await device.check_in()
         compiled = plane.baseline.show(plane.store.models(plane.config.scope)[0])
-        found = [Finding(c, Outcome.FAIL, proof=(sign * 512,), reason=sign * 512) for c in compiled.plan.controls[:20]]
+        worst = sorted(compiled.baseline.lines, key=lambda line: line.severity.rank)
+        asked = [line.control for line in worst if line.control in compiled.plan.controls][:20]
+        found = [Finding(c, Outcome.FAIL, proof=(sign * 512,), reason=sign * 512) for c in asked]
         body = msgspec.json.encode(Findings(digest_of(canonical(compiled.plan)), tuple(found)))
         health = msgspec.json.encode({"ok": False, "detail": sign * 300})
         sections = {"baseline": Section(body=msgspec.Raw(body)), "health": Section(body=msgspec.Raw(health))}

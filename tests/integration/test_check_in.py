@@ -68,7 +68,7 @@ async def test_a_check_in_with_nothing_new_is_small_also_in_the_worst_state(tmp_
     async with new_plane(tmp_path) as plane:
         device = await enrolled(plane)
         compiled = plane.baseline.show(plane.store.models(plane.config.scope)[0])
-        found = tuple(Finding(c, Outcome.FAIL, ("/a" * 256,), "Long. " * 80) for c in compiled.plan.controls)
+        found = tuple(Finding(c, Outcome.FAIL, ("/a" * 200,), "Long. " * 60) for c in compiled.plan.controls)
         body = msgspec.json.encode(Findings(digest_of(canonical(compiled.plan)), found))
         well = Section(body=msgspec.Raw(b'{"ok":true}'))
         whole = {"baseline": Section(body=msgspec.Raw(body)), "health": well}

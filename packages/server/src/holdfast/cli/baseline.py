@@ -41,7 +41,7 @@ def show(
     if control:
         _explain(session, baseline, control, catalogue)
     elif session.json:
-        emit({"reference": reference, "class": baseline.device_class, "lines": baseline.lines})
+        emit({"reference": reference, "class": baseline.device_class, "lines": line_documents(baseline.lines)})
     else:
         _show(reference, baseline)
 
@@ -121,7 +121,7 @@ def _explain(session: Session, baseline: Baseline, name: str, catalogue: list[Pa
     control = control_of(catalogue_of(catalogue), name)
     line = next(entry for entry in baseline.lines if entry.control == control.id)
     if session.json:
-        emit({"line": line, "control": control})
+        emit({"line": line_documents((line,))[0], "control": control})
         return
     show((control.id, "bold"), "  ", word(line.severity.value), "  ", word(line.demand.value), f"  {control.title}")
     show(line.reason, indent=2)
@@ -135,6 +135,18 @@ def _explain(session: Session, baseline: Baseline, name: str, catalogue: list[Pa
             ("to take that back", " ".join(control.remedy.undo)),
         ]
     )
+
+
+def line_documents(lines: tuple[Line, ...]) -> list[dict[str, Any]]:
+    """Lines as the API sends them."""
+    import msgspec  # noqa: PLC0415  (rule 3 of the package)
+
+    from holdfast_core.kernel.instants import rfc3339  # noqa: PLC0415
+
+    return [
+        {**msgspec.to_builtins(line), "expires": None if line.expires is None else rfc3339(line.expires)}
+        for line in lines
+    ]
 
 
 def _in_short(line: Line | None) -> str:

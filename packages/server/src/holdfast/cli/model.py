@@ -170,6 +170,7 @@ def _from_file(path: Path) -> dict[str, Any]:
     import msgspec  # noqa: PLC0415  (rule 3 of the package)
 
     from holdfast.adapters.system import SystemClock  # noqa: PLC0415
+    from holdfast.cli.baseline import line_documents  # noqa: PLC0415
     from holdfast.cli.files import read_model  # noqa: PLC0415
     from holdfast_core.baseline.tailoring import compile_plan, tailor  # noqa: PLC0415
     from holdfast_probe.catalogue import shipped_catalogue  # noqa: PLC0415
@@ -183,7 +184,7 @@ def _from_file(path: Path) -> dict[str, Any]:
             "model": model,
             "contradictions": found,
             "answers": answer_documents(answers),
-            "lines": baseline.lines,
+            "lines": line_documents(baseline.lines),
             "plan": compile_plan(baseline, model, catalogue),
         }
     )
