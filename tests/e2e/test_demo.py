@@ -45,6 +45,30 @@ def test_every_device_enrolls_and_gets_a_verdict(story: list[dict[str, Any]]) ->
     assert {row["integrity"] for row in _only(story, "questions")["rows"]} >= {"yes", "no"}
 
 
+def test_every_device_is_told_how_many_controls_it_meets(story: list[dict[str, Any]]) -> None:
+    told = {event["device"]: event["met"] for event in story if "met" in event}
+    assert told.keys() == DEVICES
+    for words in told.values():
+        good, asked = words.removesuffix(" controls met").split(" of ")
+        assert 0 < int(good) <= int(asked)
+    fixes = [event for event in story if event.get("label") == "→ fix"]
+    assert fixes[0]["text"]
+
+
+def test_a_control_is_mended_in_the_loop_and_a_harmful_mend_is_taken_back(story: list[dict[str, Any]]) -> None:
+    became = {
+        event["device"]: (event["control"], event["became"])
+        for event in story
+        if "control" in event and "became" in event
+    }
+    assert became == {"gateway-1": ("SVC-06", "done"), "door-2": ("FS-08", "harden.reverted")}
+
+
+def test_what_a_person_saw_counts(story: list[dict[str, Any]]) -> None:
+    inspected = [event["event"] for event in story if event.get("control") == "PHY-11"]
+    assert inspected == ["do", "seen"]
+
+
 def test_the_attack_is_found_and_the_stream_goes_on(story: list[dict[str, Any]]) -> None:
     texts = [event["text"] for event in story if event.get("device") == "door-1" or event["event"] == "detail"]
     attacked = next(i for i, text in enumerate(texts) if text.startswith("the intruder leaves"))

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from holdfast_sim.demo.cast import CARELESS, CAST, PUMP, SENSOR, SERVER, Member, model_for
-from holdfast_sim.demo.scene import Scene, met, worst_first
+from holdfast_sim.demo.scene import TRUSTED, Scene, met, worst_first
 from holdfast_sim.demo.stage import Mark
 from holdfast_sim.demo.watching import PATIENCE_S, NotObserved, wait_for
 
 WHOLE_MACHINE_S = 420.0
 """How long a machine with many files may take to look at itself, beside everything else that runs."""
+_NOT_YET = "The device reported nothing for it."
 SHOWN = 3
 """Findings that are told at length."""
 
@@ -115,13 +116,21 @@ def _tell(scene: Scene, member: Member) -> None:
         scene.stage.more("It runs no agent: it spoke the protocol itself and is judged by its build manifest.")
     if member == PUMP:
         _compensated(scene, report)
+    if member == SERVER:
+        _still_to_come(scene, report)
     if member == CARELESS:
         _expect(scene, member, failed)
         for entry in failed[:SHOWN]:
             _finding(scene, entry)
-    elif page["level"] != scene.good:
+    elif page["level"] not in {scene.good, TRUSTED}:
         for reason in page["verdict"]["reasons"][:SHOWN]:
             scene.stage.more(reason["sentence"], label="because", code=reason["code"])
+
+
+def _still_to_come(scene: Scene, report: Any) -> None:
+    """Say so when one sitting was not enough to look at every file."""
+    if count := sum(entry["reason"].startswith(_NOT_YET) for entry in report["judged"]):
+        scene.stage.more(f"{count} costly controls are still to be looked at; its next sitting goes on with them.")
 
 
 def _failures(failed: list[Any]) -> str:
