@@ -63,7 +63,7 @@ def oscap(target: Path, content: Path, folder: Path) -> tuple[Used, str]:
     argv = ["oscap", "xccdf", "eval", "--profile", f"xccdf_org.ssgproject.content_profile_{profile}"]
     argv += ["--results", str(folder / "oscap.xml"), str(content)]
     used = run(argv, environ, limit_s=LIMIT_S)
-    counted = Counter(re.findall(r"^Result\t(\w+)", used.stdout.decode(errors="replace"), re.MULTILINE))
+    counted = Counter(re.findall(r"^Result\r?\t(\w+)", used.stdout.decode(errors="replace"), re.MULTILINE))
     decided = counted["pass"] + counted["fail"]
     others = ", ".join(f"{count} {name}" for name, count in counted.most_common())
     return used, f"{decided} of {counted.total()} decided ({others or 'nothing was said'}); {content.name}, {profile}"

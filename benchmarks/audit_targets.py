@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from tests.image_builders import router
@@ -104,10 +105,10 @@ def _copy_package(root: Path, package: str, tree: Path) -> None:
 
 
 def entries(root: Path) -> int:
-    """How many names lie below a folder, on its own file system."""
-    count, device, waiting = 0, root.stat().st_dev, [str(root)]
+    """How many names lie below a folder, on its own file system; what does not open is left out."""
+    count, device, waiting = 0, root.stat().st_dev, [os.fspath(root)]
     while waiting:
-        with os.scandir(waiting.pop()) as listed:
+        with suppress(OSError), os.scandir(waiting.pop()) as listed:
             for entry in listed:
                 count += 1
                 if entry.is_dir(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_dev == device:

@@ -97,6 +97,9 @@ def tokens_in(text: str) -> Iterator[Secret]:
 
 def assigned_in(line: str, *, code: bool) -> Iterator[Secret]:
     """Passwords that a line assigns; in `code` only what is quoted is a value."""
+    small = line.lower()
+    if not any(name in small for name in _NAMES):  # most lines come for an address; the pattern is slow to say no
+        return
     for match in _NAME.finditer(line):
         value = _value(line, match, code=code)
         if value and _is_password(value):

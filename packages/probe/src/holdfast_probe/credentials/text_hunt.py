@@ -36,6 +36,11 @@ class TextHunt(Hunt):
     anchors: tuple[bytes, ...] = ()
     """Words in small letters, one of which is in every line that `line` could care for."""
 
+    def __init_subclass__(cls) -> None:
+        """Leave out a word that holds another: each costs a pass over every text of the device."""
+        words = cls.anchors
+        cls.anchors = tuple(word for word in words if not any(other in word for other in words if other != word))
+
     def __init__(self) -> None:
         super().__init__()
         self.mode = 0
