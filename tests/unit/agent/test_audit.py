@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from agent_builders import a_plan
-from holdfast_agent.audit import Extent, extent_due, joined, marked
+from holdfast_agent.audit import Extent, ended, extent_due, joined, looked
 from holdfast_agent.state import AuditMark, Config, LightAudit
 from holdfast_core.baseline.model import Finding, Findings, Outcome
 from holdfast_core.inventory.model import HealthProbe
@@ -76,7 +76,22 @@ def test_nothing_of_another_plan_is_kept() -> None:
     assert joined(None, seen) == seen
 
 
-def test_the_mark_of_a_light_audit_leaves_the_age_of_the_whole() -> None:
-    now = Moment("b1", 9_000)
-    assert marked(Extent.LIGHT, PLAN, MARK, now) == AuditMark(PLAN, MARK.full, now)
-    assert marked(Extent.FULL, PLAN, MARK, now) == AuditMark(PLAN, now, now)
+LATER = Moment("b1", 9_000)
+
+
+def test_a_light_look_leaves_the_age_of_the_whole() -> None:
+    assert looked(Extent.LIGHT, PLAN, MARK, LATER) == AuditMark(PLAN, MARK.full, LATER)
+
+
+def test_until_the_costly_look_has_ended_its_results_are_as_old_as_the_last_one() -> None:
+    begun = looked(Extent.FULL, PLAN, MARK, LATER)
+    assert begun == AuditMark(PLAN, MARK.full, LATER, LATER)
+    next_day = Moment("b1", 99_000)
+    assert looked(Extent.FULL, PLAN, begun, next_day) == AuditMark(PLAN, MARK.full, next_day, LATER)
+    assert ended(begun) == AuditMark(PLAN, LATER, LATER)
+
+
+@pytest.mark.parametrize("mark", [None, MARK, AuditMark(OTHER, LATER, LATER, LATER)], ids=["first", "boot", "plan"])
+def test_a_new_plan_or_boot_begins_anew(mark: AuditMark | None) -> None:
+    now = Moment("b2", 10)
+    assert looked(Extent.FULL, PLAN, mark, now) == AuditMark(PLAN, now, now, now, whole=False)

@@ -12,7 +12,7 @@ import pytest
 from baseline_builders import NOW, model
 from holdfast.baseline.catalogue_file import catalogue_with, control_schema_text, read_overlay
 from holdfast.baseline.service import Compiler
-from holdfast_agent.audit import Extent, look
+from holdfast_agent.audit import look_light
 from holdfast_agent.state import Config
 from holdfast_core.baseline.lint import lint
 from holdfast_core.baseline.model import Outcome
@@ -73,8 +73,20 @@ def test_an_agent_that_never_heard_of_it_looks_at_it(tmp_path: Path) -> None:
     (root / "etc" / "resolv.conf").write_text("nameserver 8.8.8.8\n")
     alone = msgspec.structs.replace(plan, controls=("NET-51",))
     config = Config("https://x", "cam-1", root=str(root))
-    found = look(Extent.LIGHT, alone, None, config, wall_s=0).findings
+    found, _ = look_light(alone, None, config, wall_s=0)
     assert [(entry.control, entry.outcome) for entry in found.findings] == [("NET-51", Outcome.FAIL)]
+
+
+def test_an_agent_that_cannot_look_at_it_says_so_and_looks_at_the_rest(tmp_path: Path) -> None:
+    whole = catalogue_with((folder_of(tmp_path, OWN),))
+    plan = Compiler(whole, shipped_catalogue()).compile(model(), NOW).plan
+    newer = {"NET-51": msgspec.Raw(b'{"kind":"of-next-year"}')}
+    alone = msgspec.structs.replace(plan, controls=("NET-51", "ACC-05"), probes=newer)
+    found, _ = look_light(alone, None, Config("https://x", "cam-1", root=str(tmp_path)), wall_s=0)
+    assert {entry.control: entry.outcome for entry in found.findings} == {
+        "NET-51": Outcome.UNKNOWN,
+        "ACC-05": Outcome.NOT_APPLICABLE,
+    }
 
 
 def test_a_shipped_control_is_changed_in_parts(tmp_path: Path) -> None:

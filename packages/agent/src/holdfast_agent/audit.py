@@ -4,8 +4,9 @@
    while the last one was put down unfinished.
 2. Between full audits the light controls (those the catalogue does not call heavy) are looked at again: as often as
    the plan says, or, where the configuration says otherwise, at every check-in or once in an interval of its own.
-3. The light controls are looked at first, always. The heavy ones go at the plan's pace, in sittings; until their walk
-   has ended, their last results stand.
+3. The light controls are looked at first; where the server knows nothing yet, it is told of them before anything costly
+   begins. The heavy ones go at the plan's pace, one sitting a contact; until their walk has ended, their last results
+   stand, and of a new plan, for which there are none, nothing is told.
 4. A light result replaces its control's last one; the age of the whole is the age of its oldest part.
 5. `holdfast_probe` is imported here, inside the function that needs it: a check-in with no audit due stays small.
 """
@@ -22,6 +23,7 @@ import msgspec
 from holdfast_agent.state import AuditMark, Config, LightAudit
 from holdfast_core.baseline.model import ControlId, Finding, Findings, Outcome, Plan
 from holdfast_core.kernel.digests import Digest
+from holdfast_core.kernel.errors import HoldfastError
 from holdfast_core.kernel.instants import Instant
 from holdfast_core.wire.confirm import Moment
 
@@ -63,7 +65,7 @@ def extent_due(
     """
     full = now.since(mark.full) if mark is not None else None
     light = now.since(mark.light) if mark is not None else None
-    if asked or mark is None or mark.plan != digest or mark.resting or full is None or light is None:
+    if asked or mark is None or mark.plan != digest or mark.begun or full is None or light is None:
         return Extent.FULL
     if full >= plan.heavy_interval_s:
         return Extent.FULL
@@ -72,43 +74,50 @@ def extent_due(
     return Extent.NOTHING
 
 
-def look(
-    extent: Extent,
-    plan: Plan,
-    before: Findings | None,
-    config: Config,
-    *,
-    wall_s: float,
-    breath: Callable[[], bool] | None = None,
-    walk: bytes = b"",
-) -> Seen:
-    """Audit as much as `extent` says.
+def look_light(plan: Plan, before: Findings | None, config: Config, *, wall_s: float) -> tuple[Findings, bool]:
+    """Look at what is cheap; what is known of the rest stays. Also tells whether the plan asks for anything costly.
 
     Args:
-        extent: how much.
         plan: what to ask.
         before: what is known already.
         config: where to look.
         wall_s: the device's wall clock, right or wrong.
-        breath: the pace of the costly part; without it, it is done at a stretch.
-        walk: where its walk was put down.
+    """
+    from holdfast_probe.audit import audit  # noqa: PLC0415  (rule 5)
+
+    light, heavy, unknown = _asked(plan)
+    seen = audit(root_of(config), light, plan, now=_now(wall_s))
+    return joined(before, Findings(seen.plan, (*seen.findings, *unknown))), bool(heavy)
+
+
+def look_heavy(
+    plan: Plan, before: Findings | None, config: Config, *, wall_s: float, breath: Callable[[], bool], walk: bytes
+) -> Seen:
+    """Look at what is costly, at a pace, for one sitting.
+
+    Args:
+        plan: what to ask.
+        before: what is known already.
+        config: where to look.
+        wall_s: the device's wall clock, right or wrong.
+        breath: the pace; it says when the sitting is over.
+        walk: where the walk was put down; empty begins it.
     """
     from holdfast_probe.audit import sit  # noqa: PLC0415  (rule 5)
     from holdfast_probe.bookmark import Mark  # noqa: PLC0415  (rule 5)
     from holdfast_probe.whole import Sitting  # noqa: PLC0415  (rule 5)
 
-    root, now = root_of(config), Instant(int(wall_s) * 1000) if wall_s >= OLDEST_S else None
-    light, heavy, unknown = _asked(plan)
-    known = joined(before, _and(sit(root, light, plan, None, now=now)[0], unknown))
-    if extent is Extent.LIGHT:
-        return Seen(known)
+    _, heavy, _ = _asked(plan)
     mark = msgspec.json.decode(walk, type=Mark) if walk else None
-    seen, mark = sit(root, heavy, plan, Sitting(breath, mark) if breath else None, now=now)
+    seen, mark = sit(root_of(config), heavy, plan, Sitting(breath, mark), now=_now(wall_s))
     if mark is not None:
-        return Seen(known, msgspec.json.encode(mark))
-    asked = {name for name, _ in (*light, *heavy)} | {entry.control for entry in unknown}
-    whole = joined(known, seen)
-    return Seen(Findings(whole.plan, tuple(entry for entry in whole.findings if entry.control in asked)))
+        return Seen(joined(before, Findings(seen.plan, ())), msgspec.json.encode(mark))
+    return Seen(joined(before, seen))
+
+
+def _now(wall_s: float) -> Instant | None:
+    """The wall clock, where it can be right."""
+    return Instant(int(wall_s) * 1000) if wall_s >= OLDEST_S else None
 
 
 _Asked = list[tuple[ControlId, "ProbeSpec"]]
@@ -116,7 +125,7 @@ _Asked = list[tuple[ControlId, "ProbeSpec"]]
 
 def _asked(plan: Plan) -> tuple[_Asked, _Asked, list[Finding]]:
     """The plan's controls: the light ones, the heavy ones, and those that this agent cannot look at."""
-    from holdfast_core.baseline.probes import ProbeSpec, parts  # noqa: PLC0415  (rule 5)
+    from holdfast_core.baseline.probes import MAX_PARTS, ProbeSpec, parts  # noqa: PLC0415  (rule 5)
     from holdfast_probe.audit import HUNTS  # noqa: PLC0415  (rule 5)
     from holdfast_probe.catalogue import shipped_catalogue  # noqa: PLC0415  (rule 5)
 
@@ -124,21 +133,24 @@ def _asked(plan: Plan) -> tuple[_Asked, _Asked, list[Finding]]:
     known = {control.id: control.probe for control in shipped if control.probe is not None}
     costly = {control.id for control in shipped if control.cost.heavy}
     for name, raw in plan.probes.items():
-        known[name] = probe = msgspec.json.decode(raw, type=ProbeSpec)
-        if any(type(part) in HUNTS for part in parts(probe)):
-            costly.add(name)
+        known.pop(name, None)  # this plan means another probe by that name
+        try:
+            probe: ProbeSpec = msgspec.json.decode(raw, type=ProbeSpec)
+            bounded = sum(1 for _ in parts(probe)) <= MAX_PARTS
+        except (msgspec.MsgspecError, HoldfastError, ValueError, RecursionError):
+            continue
+        if bounded:
+            known[name] = probe
+            if any(type(part) in HUNTS for part in parts(probe)):
+                costly.add(name)
     light = [(name, known[name]) for name in plan.controls if name in known and name not in costly]
     heavy = [(name, known[name]) for name in plan.controls if name in known and name in costly]
     unknown = [
-        Finding(name, Outcome.UNKNOWN, reason="This agent's catalogue does not know the control; update the agent.")
+        Finding(name, Outcome.UNKNOWN, reason="This agent does not know how to look at it; update the agent.")
         for name in plan.controls
         if name not in known
     ]
     return light, heavy, unknown
-
-
-def _and(findings: Findings, more: list[Finding]) -> Findings:
-    return Findings(findings.plan, (*findings.findings, *more))
 
 
 def joined(before: Findings | None, seen: Findings) -> Findings:
@@ -148,15 +160,20 @@ def joined(before: Findings | None, seen: Findings) -> Findings:
     return Findings(seen.plan, tuple(entries[control] for control in sorted(entries)))
 
 
-def marked(extent: Extent, plan: Digest, mark: AuditMark | None, now: Moment, *, resting: bool = False) -> AuditMark:
-    """The mark after an audit that began at `now`; `resting` when its walk was put down.
+def looked(extent: Extent, plan: Digest, mark: AuditMark | None, now: Moment) -> AuditMark:
+    """The mark after a look at what is cheap. Where everything is due, the costly part begins, or goes on.
 
-    A full audit in sittings is as old as its first one.
+    Until that has ended, its results are as old as when it last did: `full` stays.
     """
-    if extent is Extent.LIGHT and mark is not None:
-        return AuditMark(plan, mark.full, now)
-    goes_on = mark is not None and mark.plan == plan and mark.resting and now.since(mark.full) is not None
-    return AuditMark(plan, mark.full if mark is not None and goes_on else now, now, resting)
+    if mark is None or mark.plan != plan or now.since(mark.full) is None:
+        return AuditMark(plan, now, now, now if extent is Extent.FULL else None, whole=False)
+    begun = mark.begun if mark.begun is not None and now.since(mark.begun) is not None else None
+    return AuditMark(plan, mark.full, now, begun or now if extent is Extent.FULL else begun, mark.whole)
+
+
+def ended(mark: AuditMark) -> AuditMark:
+    """The mark after what is costly was looked at whole: its results are as old as its first sitting."""
+    return AuditMark(mark.plan, mark.begun or mark.full, mark.light)
 
 
 def root_of(config: Config) -> Root:

@@ -10,7 +10,6 @@ import msgspec
 
 from holdfast_agent.hardening import HardenArgs
 from holdfast_core.baseline.model import Plan
-from holdfast_core.kernel.errors import HoldfastError
 from holdfast_core.kernel.limits import LIMITS
 from holdfast_core.wire.frame import DirectiveReport, DirectiveState
 from holdfast_core.wire.orders import Order
@@ -43,8 +42,6 @@ def read_plan(order: Order) -> Plan | DirectiveReport:
         plan = msgspec.json.decode(order.args, type=Plan)
     except (msgspec.MsgspecError, RecursionError) as error:
         return refused(order, "directive.malformed", f"The plan could not be read: {error}.")
-    if plan.probes and (fault := _unreadable_probe(plan)):
-        return refused(order, "directive.malformed", fault)
     if len(set(plan.controls)) != len(plan.controls) or len(plan.controls) > LIMITS.findings:
         return refused(order, "directive.malformed", "The plan asks a control twice, or asks too many.")
     if "\0" in plan.health.path or "\0" in plan.health.process:
@@ -52,20 +49,6 @@ def read_plan(order: Order) -> Plan | DirectiveReport:
     if max(len(plan.setuid), len(plan.writable)) > LIMITS.model_items:
         return refused(order, "directive.malformed", "The plan expects more paths than a model can list.")
     return plan
-
-
-def _unreadable_probe(plan: Plan) -> str:
-    """What is wrong with the probes that came with a plan; empty where they can be looked at."""
-    from holdfast_core.baseline.probes import MAX_PARTS, ProbeSpec, parts  # noqa: PLC0415  (only such a plan pays)
-
-    for name, raw in plan.probes.items():
-        try:
-            count = sum(1 for _ in parts(msgspec.json.decode(raw, type=ProbeSpec)))
-        except (msgspec.MsgspecError, HoldfastError, ValueError, RecursionError) as error:
-            return f"The probe of {name} could not be read: {error}."
-        if count > MAX_PARTS:
-            return f"The probe of {name} combines {count} probes, more than {MAX_PARTS}."
-    return ""
 
 
 def read_harden(order: Order) -> HardenArgs | DirectiveReport:

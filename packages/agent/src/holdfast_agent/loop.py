@@ -18,7 +18,7 @@ from typing import NoReturn, Protocol
 import msgspec
 
 from holdfast_agent import directives, hardening, sections, transport
-from holdfast_agent.audit import Extent, extent_due, look, marked
+from holdfast_agent.audit import Extent, ended, extent_due, look_heavy, look_light, looked
 from holdfast_agent.clock import Clock
 from holdfast_agent.pace import Pace, lowest_priority
 from holdfast_agent.state import FINDINGS, IDENTITY, PLAN, ROOT, AuditMark, Config, Folder, Stored
@@ -110,6 +110,10 @@ class Agent:
         self._rounds_left = 0
         self._recheck = False
         """Whether to look at the light controls in any case: something was just changed, or a person asked."""
+        self._looked = False
+        """Whether the light controls were looked at in this contact."""
+        self._sat = False
+        """Whether this contact had its sitting of the heavy ones."""
         self._state = DeviceState()
         self._mark: AuditMark | None = None
         self._plan: Plan | None = None
@@ -168,6 +172,7 @@ class Agent:
 
     def _rounds(self) -> bool:
         self._feed(confirm.Ticked(self._clock.now()))
+        self._looked = self._sat = False
         for rounds_left in range(MAX_ROUNDS - 1, -1, -1):
             self._rounds_left = rounds_left
             now = self._clock.now()
@@ -176,8 +181,7 @@ class Agent:
             self._feed(CheckInDue(now, parts, healthy))
             if self._state.trouble is not None:
                 return False
-            resting = self._mark is not None and self._mark.resting
-            if not self._state.owes_more and (resting or self._extent() is not Extent.FULL):
+            if not self._state.owes_more and (self._sat or self._extent() is not Extent.FULL):
                 break
         return True
 
@@ -280,8 +284,9 @@ class Agent:
             self._audit(extent, self._plan)
         self._recheck = False
         found = None
-        if self._mark is not None and (findings := self._findings()) is not None:
-            found = (findings, self._clock.now().since(self._mark.full) or 0)
+        mark, first = self._mark, "baseline" not in self._state.acked
+        if mark is not None and (mark.whole or first) and (findings := self._findings()) is not None:
+            found = (findings, self._clock.now().since(mark.full) or 0)
         probe = self._plan.health if self._plan else None
         return sections.gather(probe, found, self._sent(found), self._config, self._clock)
 
@@ -309,31 +314,49 @@ class Agent:
         )
 
     def _audit(self, extent: Extent, plan: Plan) -> None:
-        begun, before = self._clock.now(), self._findings()
-        if extent is Extent.FULL:
-            self._hang_up()  # it may take minutes, and a connection that says nothing is closed at the other end
-        walk = self._walk_of(plan) if extent is Extent.FULL else b""
+        """Look at what is cheap, or, where that was done in this contact and all is due, at what is costly."""
+        begun, before, wall_s = self._clock.now(), self._findings(), self._clock.wall_s()
+        if extent is Extent.FULL and self._looked and self._mark is not None:
+            self._sit(plan, before, self._mark)
+            return
         with lowest_priority():
-            pace, wall = Pace(plan.budget), self._clock.wall_s()
-            seen = look(extent, plan, before, self._config, wall_s=wall, breath=pace, walk=walk)
-        self._known = seen.findings
-        if before is not None and before != self._known and self._is_held(before):
-            self._folder.keep_sent()
-        self._folder.write_if_changed(FINDINGS, msgspec.json.encode(self._known))
+            seen, more = look_light(plan, before, self._config, wall_s=wall_s)
+        self._keep(before, seen)
+        self._looked = True
+        mark, self._mark = self._mark, looked(extent, _digest(plan), self._mark, begun)
+        if mark is None or (mark.plan, mark.begun) != (self._mark.plan, self._mark.begun):
+            self._folder.keep_walk(b"")  # what was put down belongs to another round
+        if extent is Extent.FULL and not more:
+            self._end(ended(self._mark))
+        elif extent is Extent.FULL and "baseline" in self._state.acked:
+            self._sit(plan, seen, self._mark)
+
+    def _sit(self, plan: Plan, before: Findings | None, mark: AuditMark) -> None:
+        """One sitting of what is costly."""
+        self._hang_up()  # it may take minutes, and a connection that says nothing is closed at the other end
+        walk, wall_s = self._folder.walk(), self._clock.wall_s()
+        with lowest_priority():
+            seen = look_heavy(plan, before, self._config, wall_s=wall_s, breath=Pace(plan.budget), walk=walk)
+        self._keep(before, seen.findings)
+        self._sat = True
         if walk or seen.walk:
             self._folder.keep_walk(seen.walk)
-        self._mark = marked(extent, _digest(plan), self._mark, begun, resting=bool(seen.walk))
-        if extent is Extent.FULL and not seen.walk:
-            for order in self._state.orders.open:
-                if order.kind == "audit-now":
-                    self._feed(Carried(directives.done(order)))
+        if not seen.walk:
+            self._end(ended(mark))
 
-    def _walk_of(self, plan: Plan) -> bytes:
-        """Where the look under way was put down; nothing where it was another plan's, or another boot's."""
-        mark = self._mark
-        if mark is None or not mark.resting or mark.plan != _digest(plan) or self._clock.now().since(mark.full) is None:
-            return b""
-        return self._folder.walk()
+    def _end(self, mark: AuditMark) -> None:
+        """All that is due was looked at."""
+        self._mark = mark
+        for order in self._state.orders.open:
+            if order.kind == "audit-now":
+                self._feed(Carried(directives.done(order)))
+
+    def _keep(self, before: Findings | None, seen: Findings) -> None:
+        """Make new findings durable; those that the server holds are kept to tell only what changed."""
+        self._known = seen
+        if before is not None and before != seen and self._is_held(before):
+            self._folder.keep_sent()
+        self._folder.write_if_changed(FINDINGS, msgspec.json.encode(seen))
 
     def _findings(self) -> Findings | None:
         if self._known is None:

@@ -76,8 +76,10 @@ class AuditMark(msgspec.Struct, frozen=True):
     plan: Digest
     full: Moment
     light: Moment
-    resting: bool = False
-    """Whether the costly part was put down unfinished; then `full` is when it began."""
+    begun: Moment | None = None
+    """When the costly part began that is not finished yet."""
+    whole: bool = True
+    """Whether everything that the plan asks was looked at once."""
 
 
 class Written(msgspec.Struct, frozen=True):

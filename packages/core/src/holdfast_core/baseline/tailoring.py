@@ -35,8 +35,9 @@ _CPU_PERCENT = {
     DeviceClass.MCU: 10,
 }
 _SITTING_SHARE = 20
-"""One sitting takes at most this part of a contact interval: a twentieth."""
-_SITTING_S = (10, 120)
+"""One sitting lasts at most this part of a contact interval, a twentieth, sleep between two bursts included."""
+_SITTING_S = (5, 60)
+"""Seconds of CPU: no sitting is shorter, or nothing would get done, and none is longer."""
 _MEMORY_SHARE = 8
 """A probe may take one eighth of a device's memory."""
 
@@ -121,8 +122,9 @@ def _light_interval(model: DeviceModel) -> int:
 
 def _budget(model: DeviceModel) -> AuditBudget:
     shortest, longest = _SITTING_S
-    sitting = min(max(model.constraints.contact_interval_s // _SITTING_SHARE, shortest), longest)
-    return AuditBudget(cpu_s=sitting, cpu_percent=_CPU_PERCENT[model.device_class])
+    percent = _CPU_PERCENT[model.device_class]
+    sitting = model.constraints.contact_interval_s * percent // (100 * _SITTING_SHARE)
+    return AuditBudget(cpu_s=min(max(sitting, shortest), longest), cpu_percent=percent)
 
 
 def judged_by_manifest(control: Control, device_class: DeviceClass) -> bool:
