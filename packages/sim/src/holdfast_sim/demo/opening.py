@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from holdfast_sim.demo.cast import CARELESS, CAST, PUMP, SENSOR, SERVER, Member, model_for
@@ -9,8 +11,8 @@ from holdfast_sim.demo.scene import TRUSTED, Scene, met, worst_first
 from holdfast_sim.demo.stage import Mark
 from holdfast_sim.demo.watching import PATIENCE_S, NotObserved, wait_for
 
-WHOLE_MACHINE_S = 420.0
-"""How long a machine with many files may take to look at itself, beside everything else that runs."""
+WHOLE_MACHINE_S = 12.0
+"""How long the end of the story waits until a machine with many files has looked at all of them."""
 _NOT_YET = "The device reported nothing for it."
 SHOWN = 3
 """Findings that are told at length."""
@@ -87,22 +89,38 @@ def late(scene: Scene) -> None:
     """Tell the verdict of the machine itself, if it was not told yet. Raises `NotObserved`."""
     if scene.told_late:
         if not judged(scene, SERVER):
-            scene.stage.tell(Mark.NOTE, SERVER.device, "still reading; the story goes on when it is done.")
-        wait_for(
-            f"a first verdict on the evidence of {SERVER.device}",
-            lambda: judged(scene, SERVER) or None,
-            lambda: scene.seen(SERVER),
-            log=scene.fleet.log(SERVER),
-            patience_s=WHOLE_MACHINE_S,
-        )
+            scene.stage.tell(Mark.NOTE, SERVER.device, "still reading; the end of the story waits a little for it.")
+        with suppress(NotObserved):
+            _wait_for_server(scene, judged, WHOLE_MACHINE_S)
+        _wait_for_server(scene, appraised, PATIENCE_S)
         _tell(scene, SERVER)
 
 
-def judged(scene: Scene, member: Member) -> bool:
+def _wait_for_server(scene: Scene, seen: Callable[[Scene, Member], bool], patience_s: float) -> None:
+    wait_for(
+        f"a first verdict on the evidence of {SERVER.device}",
+        lambda: seen(scene, SERVER) or None,
+        lambda: scene.seen(SERVER),
+        log=scene.fleet.log(SERVER),
+        patience_s=patience_s,
+    )
+
+
+def appraised(scene: Scene, member: Member) -> bool:
     """Whether a device's verdict rests on an audit and on its health."""
     page = scene.device(member)
     read = {entry["feature"] for entry in page["appraisals"] if entry["tier"] != "none"}
     return {"baseline", "health"} <= read
+
+
+def judged(scene: Scene, member: Member) -> bool:
+    """The same, and everything was looked at: what is cheap is told first, what is costly when all of it is done."""
+    return appraised(scene, member) and not _to_come(scene.report(member))
+
+
+def _to_come(report: Any | None) -> int:
+    """How many controls the device has still to look at."""
+    return sum(entry["reason"].startswith(_NOT_YET) for entry in report["judged"]) if report else 1
 
 
 def _tell(scene: Scene, member: Member) -> None:
@@ -123,14 +141,15 @@ def _tell(scene: Scene, member: Member) -> None:
         for entry in failed[:SHOWN]:
             _finding(scene, entry)
     elif page["level"] not in {scene.good, TRUSTED}:
-        for reason in page["verdict"]["reasons"][:SHOWN]:
+        reasons = [reason for reason in page["verdict"]["reasons"] if _NOT_YET not in reason["sentence"]]
+        for reason in reasons[:SHOWN]:
             scene.stage.more(reason["sentence"], label="because", code=reason["code"])
 
 
 def _still_to_come(scene: Scene, report: Any) -> None:
-    """Say so when one sitting was not enough to look at every file."""
-    if count := sum(entry["reason"].startswith(_NOT_YET) for entry in report["judged"]):
-        scene.stage.more(f"{count} costly controls are still to be looked at; its next sitting goes on with them.")
+    """Say so when it is still reading its files."""
+    if count := _to_come(report):
+        scene.stage.more(f"{count} costly controls are still being looked at; until then they count as undecided.")
 
 
 def _failures(failed: list[Any]) -> str:
