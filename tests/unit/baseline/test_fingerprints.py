@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast_core.baseline.fingerprints import fingerprint, path_of, subject
+from holdfast_core.baseline.fingerprints import fingerprint, path_of, place_of, subject
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,20 @@ def test_a_path_is_how_the_item_begins(item: str) -> None:
     path = path_of(item)
     assert (path is not None) == item.startswith("/")
     assert path is None or item.startswith(path)
+
+
+@pytest.mark.parametrize(
+    ("item", "place"),
+    [
+        ("telnet is started by /etc/inetd.conf.", ("/etc/inetd.conf", None)),
+        ("/etc/ssh/sshd_config:12: PermitRootLogin yes", ("/etc/ssh/sshd_config", 12)),
+        ("kernel.x is '0' (/proc/sys/kernel/x), wanted 1", ("/proc/sys/kernel/x", None)),
+        ("/a:0: nothing", ("/a", None)),
+        ("/a:12x", ("/a", None)),
+        ("https://host/path and 3/4", None),
+        ("by a //server/share", None),
+        ("", None),
+    ],
+)
+def test_the_first_path_in_an_item_of_proof_and_its_line(item: str, place: tuple[str, int | None] | None) -> None:
+    assert place_of(item) == place

@@ -26,14 +26,22 @@ def results(made: Document | None = None) -> dict[str, dict[str, Any]]:
     return {result["ruleId"]: result for result in run(made)["results"]}
 
 
-def test_every_control_is_a_result_of_its_kind() -> None:
+def test_only_what_somebody_has_to_act_on_is_a_result() -> None:
     assert {name: (result["kind"], result["level"]) for name, result in results().items()} == {
         "FS-01": ("fail", "error"),
-        "FS-02": ("pass", "none"),
-        "FS-03": ("notApplicable", "none"),
         "FS-04": ("fail", "error"),
-        "FS-05": ("open", "none"),
         "NET-01": ("fail", "error"),
+    }
+    assert len(run()["tool"]["driver"]["rules"]) == 6
+
+
+def test_what_is_grave_and_undecided_is_an_open_result() -> None:
+    made = results(audit_of(findings(["FS-02"], [])))
+    assert {name: (result["kind"], result["level"]) for name, result in made.items()} == {
+        "FS-01": ("open", "none"),
+        "FS-03": ("open", "none"),
+        "FS-04": ("fail", "error"),
+        "NET-01": ("open", "none"),
     }
 
 
@@ -61,7 +69,18 @@ def test_proof_that_names_a_path_becomes_a_location_below_the_root() -> None:
     made = results()
     places = [place["physicalLocation"]["artifactLocation"] for place in made["FS-01"]["locations"]]
     assert places == [{"uri": "etc/a", "uriBaseId": "ROOT"}, {"uri": "etc/shadow", "uriBaseId": "ROOT"}]
-    assert made["FS-05"]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "."
+    assert made["NET-01"]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "."
+
+
+def test_a_path_within_the_proof_is_a_location_with_the_line_that_the_proof_has() -> None:
+    proof = ("telnet is started by /etc/inetd.conf", "/etc/passwd:12: root", "it is on ('/etc/x.conf:3', by default)")
+    made = results(audit_of(findings((), (), Finding("FS-01", Outcome.FAIL, proof))))
+    places = [place["physicalLocation"] for place in made["FS-01"]["locations"]]
+    assert [(place["artifactLocation"]["uri"], place.get("region")) for place in places] == [
+        ("etc/inetd.conf", None),
+        ("etc/passwd", {"startLine": 12}),
+        ("etc/x.conf", {"startLine": 3}),
+    ]
 
 
 def test_paths_are_percent_encoded() -> None:
@@ -80,6 +99,7 @@ def test_coverage_is_told() -> None:
         "asked": 6,
         "decided": 5,
         "coverage": 0.8333,
+        "counts": {"pass": 1, "fail": 2, "not_applicable": 1, "unknown": 1, "compensated": 1, "waived": 0},
         "class": "linux-iot",
         "model": "lamp@1",
     }
@@ -96,15 +116,20 @@ def test_against_an_earlier_audit_every_result_has_a_state_and_what_was_fixed_is
     made = results(audit_of(earlier=as_earlier(before)))
     assert {name: result["baselineState"] for name, result in made.items()} == {
         "FS-01": "unchanged",
-        "FS-02": "updated",
-        "FS-03": "unchanged",
         "FS-04": "updated",
-        "FS-05": "unchanged",
         "NET-01": "new",
     }
-    assert made["FS-02"]["kind"] == "pass"
-    assert made["FS-02"]["properties"]["change"] == "fixed"
+    changes = run(audit_of(earlier=as_earlier(before)))["properties"]["changes"]
+    assert {name: count for name, count in changes.items() if count} == {
+        "new": 1, "unchanged": 1, "excused": 1, "fixed": 1,
+    }  # fmt: skip
     assert not any("baselineState" in result for result in results().values())
+
+
+def test_what_was_lost_sight_of_stays_a_result_however_small_it_is() -> None:
+    before = audit_of(findings((), ["FS-02"]))
+    made = results(audit_of(findings(), earlier=as_earlier(before)))
+    assert (made["FS-02"]["kind"], made["FS-02"]["properties"]["change"]) == ("open", "lost")
 
 
 def test_what_was_not_understood_is_a_notification() -> None:

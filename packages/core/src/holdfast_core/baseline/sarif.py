@@ -1,12 +1,14 @@
 """An audit as SARIF 2.1.0 (OASIS), for code hosts and CI.
 
-1. Every control is a result: `fail`, `pass`, `open` (unknown) or `notApplicable`; silence is never a pass.
+1. Every control is a rule. A result is what somebody has to act on: a failure, and what could not be decided though it
+   is critical or high, or failed before (`open`, whose level is none: SARIF §3.27.10). Code hosts show every result
+   as an alert, whatever its kind, so what passed or does not apply is counted in the run's properties and no result.
 2. A compensated control is a failure that is suppressed, with the reason as justification; a waived one likewise, with
    who answers for it and until when (SARIF §3.35).
-3. A proof that starts with a path of the audited root becomes a location under ``ROOT``; a result without one points
-   at the root itself, because code hosts drop results that point nowhere.
-4. Against an earlier audit every result has a `baselineState` (SARIF §3.27.24). What was fixed is a result that passes
-   and was updated; it is never an `absent` failure, which some code hosts would show as one that is there.
+3. The first path in an item of proof, with its line where the proof has it, becomes a location under ``ROOT``; a result
+   without one points at the root itself, because code hosts drop results that point nowhere.
+4. Against an earlier audit every result has a `baselineState` (SARIF §3.27.24). What was fixed is counted; it is never
+   an `absent` failure, which some code hosts would show as one that is there.
 5. What an image holds and was not understood, and why nothing was looked at, is told as a notification of the run.
 """
 
@@ -16,19 +18,18 @@ from typing import Any
 
 from holdfast_core.baseline.compare import Change
 from holdfast_core.baseline.document import Document, Entry
-from holdfast_core.baseline.fingerprints import path_of
+from holdfast_core.baseline.fingerprints import place_of
 from holdfast_core.baseline.model import Outcome
 from holdfast_core.kernel.severity import Severity
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
 _KINDS = {
-    Outcome.PASS: "pass",
     Outcome.FAIL: "fail",
     Outcome.COMPENSATED: "fail",
     Outcome.UNKNOWN: "open",
-    Outcome.NOT_APPLICABLE: "notApplicable",
 }
+_WEIGHTY = frozenset({Severity.CRITICAL, Severity.HIGH})
 _LEVELS = {Severity.CRITICAL: "error", Severity.HIGH: "error", Severity.MEDIUM: "warning", Severity.LOW: "note"}
 _SCORES = {Severity.CRITICAL: "9.5", Severity.HIGH: "8.0", Severity.MEDIUM: "5.0", Severity.LOW: "2.0"}
 """What code hosts sort by: ``security-severity``, a number from 0.0 to 10.0."""
@@ -62,17 +63,28 @@ def sarif(document: Document, *, root_uri: str) -> dict[str, Any]:
                 "results": [
                     _result(entry, index, compared=document.comparison is not None)
                     for index, entry in enumerate(document.judged)
+                    if _shown(entry)
                 ],
                 "properties": {
                     "asked": document.asked,
                     "decided": document.decided,
                     "coverage": document.coverage,
+                    "counts": document.counts,
                     "class": document.device.device_class.value,
                     "model": document.device.model,
+                    **({"changes": document.comparison.counts} if document.comparison is not None else {}),
                 },
             }
         ],
     }
+
+
+def _shown(entry: Entry) -> bool:
+    """Whether somebody has to act on it, or has answered for it (rule 1)."""
+    if entry.outcome is Outcome.UNKNOWN:
+        lost = entry.shift is not None and entry.shift.change is Change.LOST
+        return lost or entry.severity in _WEIGHTY
+    return entry.outcome in _KINDS
 
 
 def _invocation(document: Document) -> dict[str, Any]:
@@ -114,7 +126,7 @@ def _rule(entry: Entry) -> dict[str, Any]:
 def _result(entry: Entry, rule_index: int, *, compared: bool) -> dict[str, Any]:
     """One judged control as a result (SARIF §3.27)."""
     kind = _KINDS[entry.outcome]
-    paths = [path for item in entry.proof if (path := path_of(item)) is not None]
+    places = [place for item in entry.proof if (place := place_of(item)) is not None]
     seen = f" Seen: {'; '.join(entry.proof)}." if entry.proof else ""
     result: dict[str, Any] = {
         "ruleId": entry.control,
@@ -122,7 +134,7 @@ def _result(entry: Entry, rule_index: int, *, compared: bool) -> dict[str, Any]:
         "kind": kind,
         "level": _LEVELS[entry.severity] if kind == "fail" else "none",
         "message": {"text": f"{entry.reason}{seen}"},
-        "locations": [_location(path) for path in dict.fromkeys(paths)] or [_location("/")],
+        "locations": [_location(*place) for place in dict.fromkeys(places)] or [_location("/", None)],
         "partialFingerprints": {"holdfast/v1": entry.fingerprint},
     }
     if suppressions := _suppressions(entry):
@@ -146,9 +158,12 @@ def _suppressions(entry: Entry) -> list[dict[str, str]]:
     return [{"kind": "external", "status": "accepted", "justification": why}]
 
 
-def _location(path: str) -> dict[str, Any]:
+def _location(path: str, line: int | None) -> dict[str, Any]:
     uri = _quoted(path.lstrip("/")) or "."
-    return {"physicalLocation": {"artifactLocation": {"uri": uri, "uriBaseId": "ROOT"}}}
+    place: dict[str, Any] = {"artifactLocation": {"uri": uri, "uriBaseId": "ROOT"}}
+    if line is not None:
+        place["region"] = {"startLine": line}
+    return {"physicalLocation": place}
 
 
 def _quoted(path: str) -> str:

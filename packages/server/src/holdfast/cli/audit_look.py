@@ -14,10 +14,10 @@ from holdfast.cli.minimal import without_lists
 from holdfast_core.baseline.control import Catalogue
 from holdfast_core.baseline.document import Document, Target, document
 from holdfast_core.baseline.model import BuildManifest, Finding, Findings, Outcome, Plan
+from holdfast_core.baseline.questions import answers_in
 from holdfast_core.baseline.rules import judge_for
 from holdfast_core.baseline.tailoring import compile_plan, tailor
-from holdfast_core.inventory.answers import Answer, integrity_answer, update_answer
-from holdfast_core.inventory.model import DeviceClass, DeviceModel
+from holdfast_core.inventory.model import DeviceClass
 from holdfast_core.kernel.digests import canonical, digest_of
 from holdfast_core.kernel.instants import Instant
 from holdfast_probe.audit import audit
@@ -43,22 +43,18 @@ def examine(path: Path, given: Given) -> Document:
             body, target = _look(what, catalogue, plan, given, now), what.target
         if not given.declared:
             body = without_lists(body, catalogue)
+    report = judge_for(baseline, catalogue).report(body, now, records)
     return document(
-        judge_for(baseline, catalogue).report(body, now, records),
+        report,
         baseline,
         catalogue,
         target=target,
         now=now,
         model=f"{model.name}@{model.version}" if given.declared else None,
-        answers=_answers(model, now) if given.declared else (),
+        answers=answers_in(report, model, now) if given.declared else (),
         waivers=waivers,
         earlier=earlier,
     )
-
-
-def _answers(model: DeviceModel, now: Instant) -> tuple[Answer, ...]:
-    """The two questions, answered from the model."""
-    return integrity_answer(model, now), update_answer(model, now)
 
 
 def _look(what: Opened, catalogue: Catalogue, plan: Plan, given: Given, now: Instant) -> Findings:
