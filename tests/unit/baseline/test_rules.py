@@ -11,6 +11,7 @@ from baseline_builders import EVERYWHERE, NOW, by_manifest, catalogue, compensat
 from holdfast_core.baseline.control import Catalogue
 from holdfast_core.baseline.inspections import InspectionRecord
 from holdfast_core.baseline.model import BuildManifest, Demand, Finding, Findings, Judged, Outcome, Report
+from holdfast_core.baseline.probes import Inspection, Manifest
 from holdfast_core.baseline.rules import MAX_REASONS, appraise, judge, judge_for
 from holdfast_core.baseline.tailoring import tailor
 from holdfast_core.inventory.model import Compensation, DeviceClass, DeviceModel
@@ -245,3 +246,24 @@ def test_a_report_survives_storage(chosen: list[Outcome]) -> None:
     )
     made = report(of, body)
     assert msgspec.json.decode(msgspec.json.encode(made), type=Report) == made
+
+
+def test_a_device_that_calls_a_declared_lack_not_applicable_does_not_release_what_stands_in() -> None:
+    """Its maker says that it cannot meet it; the device says that there is nothing to meet."""
+    device = model(compensations=(SIGNED,))
+    excuse = Finding("FS-01", Outcome.NOT_APPLICABLE, reason="There is none here.")
+    assert outcome(report(PAIR, findings(["FS-02"], (), excuse), device), "FS-01").outcome is Outcome.COMPENSATED
+    assert outcome(report(PAIR, findings((), ["FS-02"], excuse), device), "FS-01").outcome is Outcome.FAIL
+    undeclared = report(PAIR, findings((), ["FS-02"], excuse), model())
+    assert outcome(undeclared, "FS-01").outcome is Outcome.NOT_APPLICABLE
+
+
+def test_what_a_build_could_state_and_did_not_says_so() -> None:
+    of = catalogue(control("FS-01", probe=Manifest(key="sealed", one_of=("true",))))
+    seen = outcome(report(of, findings((), (), Finding("FS-01", Outcome.UNKNOWN, reason="Nobody says."))), "FS-01")
+    assert "State sealed in the build manifest" in seen.remedy
+
+
+def test_what_only_a_person_sees_asks_for_one() -> None:
+    of = catalogue(control("PHY-11", probe=Inspection("Look at the casing, please.")))
+    assert "holdfast device inspect" in outcome(report(of, findings()), "PHY-11").remedy

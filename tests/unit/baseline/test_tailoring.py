@@ -182,9 +182,11 @@ def test_a_model_may_forbid_a_control_but_not_an_open_door() -> None:
     assert line(control("FS-02", Severity.CRITICAL), declared).demand is Demand.REQUIRED
 
 
-def test_an_immutable_root_says_where_a_failure_is_put_right() -> None:
-    made = line(control("FS-01"), model(root_filesystem=RootFilesystem.IMMUTABLE))
-    assert "next image" in made.reason
+def test_an_immutable_root_says_once_where_a_failure_is_put_right() -> None:
+    of = catalogue(control("FS-01"))
+    (remark,) = tailor(of, model(root_filesystem=RootFilesystem.IMMUTABLE), NOW).remarks
+    assert "next image" in remark
+    assert tailor(of, model(), NOW).remarks == ()
 
 
 def test_a_battery_device_is_asked_for_costly_things_once_a_week() -> None:

@@ -131,6 +131,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     feed_keys: tuple[str, ...] = ()
     probes: dict[ControlId, msgspec.Raw] = msgspec.field(default_factory=dict)
     """The probes (JSON) of controls that the device does not have in the catalogue it came with."""
+    programs: tuple[str, ...] = ()
+    """The device's own programs that serve the declared ports."""
     outgoing: tuple[tuple[str, int], ...] = ()
     """Transport and port of every conversation that the device itself may start."""
     interfaces: tuple[str, ...] = ()
@@ -149,6 +151,8 @@ class Line(msgspec.Struct, frozen=True):
     """The controls that stand in, when `demand` is compensated."""
     owner: str = ""
     expires: Instant | None = None
+    signed: bool = False
+    """Whether a person declared the compensation, rather than its class or a constraint."""
 
 
 class Baseline(msgspec.Struct, frozen=True):
@@ -158,6 +162,8 @@ class Baseline(msgspec.Struct, frozen=True):
     device_class: DeviceClass
     catalogue: Digest
     lines: tuple[Line, ...]
+    remarks: tuple[str, ...] = ()
+    """What holds for all lines, in sentences."""
 
 
 class Judged(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -2,7 +2,8 @@
 
 1. What is asked and was not reported is `unknown`; what was reported and not asked is ignored.
 2. A compensated line passes as `compensated` only while every stand-in passes itself and the compensation has not
-   lapsed; a device may always meet the control instead.
+   lapsed; a device may always meet the control instead. Where a person declared that it cannot be met, a device's word
+   that it does not apply does not release the stand-ins.
 3. A device cannot excuse itself: `not_applicable` needs a reason and never counts for a critical control, and
    `compensated` is ours to say.
 4. Deciding nothing is no appraisal, and a critical or high control that could not be decided is never affirmed:
@@ -30,7 +31,7 @@ from holdfast_core.baseline.model import (
     Outcome,
     Report,
 )
-from holdfast_core.baseline.probes import Inspection, Manifest, judge_manifest
+from holdfast_core.baseline.probes import Inspection, Manifest, judge_manifest, parts
 from holdfast_core.baseline.tailoring import judged_by_manifest
 from holdfast_core.kernel.appraisals import Appraisal, Tier
 from holdfast_core.kernel.errors import Bug, HostileData
@@ -64,6 +65,8 @@ class _Asked(msgspec.Struct, frozen=True):
     fault: str
     why: str
     remedy: str
+    undecided: str
+    """What to do where it could not be decided."""
     met: Judged
     missing: Judged
     on_terms: bool
@@ -162,16 +165,31 @@ _NOTHING_DECIDED = Reason(
 
 def _asked(line: Line, control: Control) -> _Asked:
     remedy = " ".join(control.remedy.steps)
+    undecided = _way_to_decide(control)
     known = (line.control, line.title, line.severity)
     return _Asked(
         line=line,
         fault=control.fault,
         why=control.rationale,
         remedy=remedy,
+        undecided=undecided,
         met=Judged(*known, Outcome.PASS, line.reason),
-        missing=Judged(*known, Outcome.UNKNOWN, _NOT_REPORTED, (), control.rationale, _UNDECIDED),
+        missing=Judged(*known, Outcome.UNKNOWN, _NOT_REPORTED, (), control.rationale, undecided),
         on_terms=line.demand is Demand.COMPENSATED,
     )
+
+
+def _way_to_decide(control: Control) -> str:
+    """What helps where a control could not be decided: it depends on who looks."""
+    if control.inspected:
+        return (
+            "Have a person look, and record it: holdfast device inspect, or --inspections FILE of an audit."
+        )
+    asked = (control.manifest, *(parts(control.probe) if control.probe is not None else ()))
+    facts = dict.fromkeys(probe.key for probe in asked if isinstance(probe, Manifest))
+    if not facts:
+        return _UNDECIDED
+    return f"State {' and '.join(facts)} in the build manifest, if it is so. Else: {control.remedy.steps[0]}"
 
 
 def _by_control(findings: tuple[Finding, ...]) -> dict[ControlId, Finding]:
@@ -201,7 +219,8 @@ def _judged(asked: _Asked, found: dict[ControlId, Finding], now: Instant) -> Jud
     """One asked line, judged: by its own finding, or on the terms of its compensation."""
     own = _own(asked, found.get(asked.line.control))
     line = asked.line
-    if not asked.on_terms or own.outcome in {Outcome.PASS, Outcome.NOT_APPLICABLE}:
+    released = {Outcome.PASS} if line.signed else {Outcome.PASS, Outcome.NOT_APPLICABLE}
+    if not asked.on_terms or own.outcome in released:
         return own
     if line.expires is not None and now >= line.expires:
         lapsed = f"The compensation that {line.owner} answered for has lapsed. "
@@ -228,7 +247,7 @@ def _own(asked: _Asked, finding: Finding | None) -> Judged:
             return Judged(line.control, line.title, line.severity, outcome, reason, proof)
         outcome, reason = Outcome.UNKNOWN, f"{_NO_EXCUSE} Its reason: {reason}"
     reason = reason or "The device could not tell, and gives no reason."
-    return Judged(line.control, line.title, line.severity, outcome, reason, proof, asked.why, _UNDECIDED)
+    return Judged(line.control, line.title, line.severity, outcome, reason, proof, asked.why, asked.undecided)
 
 
 def _on_terms(asked: _Asked, own: Judged, found: dict[ControlId, Finding]) -> Judged:
@@ -251,7 +270,7 @@ def _on_terms(asked: _Asked, own: Judged, found: dict[ControlId, Finding]) -> Ju
         return Judged(line.control, line.title, line.severity, Outcome.FAIL, reason, (), asked.why, remedy)
     silent = ", ".join(name for name, outcome in outcomes.items() if outcome is Outcome.UNKNOWN)
     reason = f"What stands in could not be decided: {silent}."
-    return Judged(line.control, line.title, line.severity, Outcome.UNKNOWN, reason, (), asked.why, _UNDECIDED)
+    return Judged(line.control, line.title, line.severity, Outcome.UNKNOWN, reason, (), asked.why, asked.undecided)
 
 
 def _read(report: Report) -> tuple[Tier, tuple[Reason, ...]]:

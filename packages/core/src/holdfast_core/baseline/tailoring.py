@@ -57,7 +57,7 @@ def tailor(catalogue: Catalogue, model: DeviceModel, now: Instant) -> Baseline:
         for entry in catalogue.prohibitions
         if (why := destroyed_by((entry.effect,), entry.filesystems, model))
     )
-    return Baseline(model.name, model.device_class, catalogue.digest, tuple(lines))
+    return Baseline(model.name, model.device_class, catalogue.digest, tuple(lines), _of_the_whole(model))
 
 
 def compile_plan(
@@ -106,6 +106,7 @@ def compile_plan(
         components=model.expected.components,
         root_daemons=model.expected.root_daemons,
         feed_keys=model.expected.feed_keys,
+        programs=tuple(sorted({flow.program for flow in model.flows if flow.program})),
         outgoing=tuple(
             sorted({(flow.transport.value, flow.port) for flow in model.flows if flow.direction is Direction.OUT})
         ),
@@ -125,6 +126,13 @@ def _budget(model: DeviceModel) -> AuditBudget:
     percent = _CPU_PERCENT[model.device_class]
     sitting = model.constraints.contact_interval_s * percent // (100 * _SITTING_SHARE)
     return AuditBudget(cpu_s=min(max(sitting, shortest), longest), cpu_percent=percent)
+
+
+def _of_the_whole(model: DeviceModel) -> tuple[str, ...]:
+    """What a constraint means for all that is asked, said once."""
+    if model.constraints.root_filesystem is RootFilesystem.IMMUTABLE:
+        return ("The root is immutable: what fails on it is put right in the next image.",)
+    return ()
 
 
 def judged_by_manifest(control: Control, device_class: DeviceClass) -> bool:
@@ -177,7 +185,9 @@ class _Case(msgspec.Struct, frozen=True):
                     f"{entry.owner} answers for it until {entry.expires}."
                 )
                 line = self._made(control, Demand.COMPENSATED, reason, entry.by)
-                return msgspec.structs.replace(line, owner=entry.owner, expires=last_day_ends(entry.expires))
+                return msgspec.structs.replace(
+                    line, owner=entry.owner, expires=last_day_ends(entry.expires), signed=True
+                )
         return None
 
     def _compensated_by_class(self, control: Control) -> Line | None:
@@ -211,7 +221,7 @@ class _Case(msgspec.Struct, frozen=True):
             return None
         reason = f"{why} {self._in_words(by)}; {supplier.name} answers for it while support lasts."
         line = self._made(control, Demand.COMPENSATED, reason, by)
-        return msgspec.structs.replace(line, owner=supplier.security_contact, expires=ends)
+        return msgspec.structs.replace(line, owner=supplier.security_contact or supplier.name, expires=ends)
 
     def _required(self, control: Control) -> Line:
         model = self.model
@@ -294,8 +304,6 @@ def _remarks(control: Control, model: DeviceModel) -> list[str]:
     if judged_by_manifest(control, model.device_class):
         return ["Judged from the build manifest, since no agent runs there."]
     remarks = []
-    if model.constraints.root_filesystem is RootFilesystem.IMMUTABLE:
-        remarks.append("The root is immutable, so a failure is put right in the next image.")
     if control.cost.heavy and model.constraints.power is not Power.MAINS:
         remarks.append(f"Looking is costly on {model.constraints.power} power: it is done once a week at most.")
     return remarks

@@ -164,6 +164,8 @@ class Flow(_Declared, frozen=True):
     peer: str
     reason: str
     encrypted: bool = True
+    program: str = ""
+    """The device's own program that serves it, for incoming flows: an image does not tell which ports it takes."""
     carries: tuple[str, ...] = ()
     """Names of the data items it carries; when none is named, it is taken to carry all of them."""
 

@@ -218,6 +218,13 @@ def _flows(model: DeviceModel) -> Iterator[Problem]:
         yield from _port(flow.port, f"{path}.port")
         yield from _said(flow.peer, f"{path}.peer", "the other end of the flow")
         yield from _said(flow.reason, f"{path}.reason", "why the device needs the flow")
+        if "/" in flow.program or any(sign.isspace() for sign in flow.program):
+            yield Problem(
+                "model.program",
+                f"{path}.program",
+                f"{flow.program[:40]!r} is not the name of a program.",
+                "Write its name without folders and arguments, such as camera-stream.",
+            )
         for place, name in enumerate(flow.carries):
             if name not in held:
                 yield _unresolved(f"{path}.carries[{place}]", name, "data item")

@@ -41,7 +41,8 @@ def show(
     if control:
         _explain(session, baseline, control, catalogue)
     elif session.json:
-        emit({"reference": reference, "class": baseline.device_class, "lines": line_documents(baseline.lines)})
+        told = {"reference": reference, "class": baseline.device_class, "remarks": baseline.remarks}
+        emit({**told, "lines": line_documents(baseline.lines)})
     else:
         _show(reference, baseline)
 
@@ -91,7 +92,8 @@ def _from_server(session: Session, reference: str) -> Baseline:
     for line in told["lines"]:
         expires = line.get("expires")
         lines.append(msgspec.convert({**line, "expires": parse_rfc3339(expires) if expires else None}, Line))
-    return Baseline(reference, DeviceClass(told["class"]), Digest(told["catalogue"]), tuple(lines))
+    remarks = tuple(told["remarks"])
+    return Baseline(reference, DeviceClass(told["class"]), Digest(told["catalogue"]), tuple(lines), remarks)
 
 
 def _reference(model: DeviceModel) -> str:
@@ -106,6 +108,8 @@ def _show(reference: str, baseline: Baseline) -> None:
     counts = Counter(line.demand.value for line in baseline.lines)
     told = ", ".join(f"{counts[demand]} {demand.replace('_', ' ')}" for demand in _ORDER if counts[demand])
     show((reference, "bold"), f"  {baseline.device_class.value}: {told}")
+    for remark in baseline.remarks:
+        show(remark, indent=2)
     for demand in _ORDER:
         lines = [line for line in baseline.lines if line.demand.value == demand]
         if lines:
@@ -116,25 +120,36 @@ def _show(reference: str, baseline: Baseline) -> None:
 
 def _explain(session: Session, baseline: Baseline, name: str, catalogue: list[Path] | None) -> None:
     from holdfast.cli.terminal import emit, fields, show, word  # noqa: PLC0415  (rule 3 of the package)
-    from holdfast_core.kernel.instants import rfc3339  # noqa: PLC0415
+    from holdfast_core.kernel.errors import HostileData  # noqa: PLC0415
+    from holdfast_core.kernel.instants import Instant, rfc3339  # noqa: PLC0415
 
-    control = control_of(catalogue_of(catalogue), name)
-    line = next(entry for entry in baseline.lines if entry.control == control.id)
+    line = next((entry for entry in baseline.lines if entry.control == name.upper()), None)
+    # What is forbidden is a step, not a control: there is a line of it, and nothing more to say.
+    forbidden = line is not None and line.control not in {entry.id for entry in catalogue_of(catalogue).controls}
+    control = None if forbidden else control_of(catalogue_of(catalogue), name)
+    if line is None:
+        raise HostileData(
+            "baseline.no_line",
+            f"The baseline of {baseline.model} was tailored without {name.upper()}.",
+            remedy="Lay the same catalogue over it as the server does, with --catalogue.",
+        )
     if session.json:
         emit({"line": line_documents((line,))[0], "control": control})
         return
-    show((control.id, "bold"), "  ", word(line.severity.value), "  ", word(line.demand.value), f"  {control.title}")
+    show((line.control, "bold"), "  ", word(line.severity.value), "  ", word(line.demand.value), f"  {line.title}")
     show(line.reason, indent=2)
-    fields(
-        [
-            ("what stands in", ", ".join(line.by)),
-            ("who answers", line.owner),
-            ("until", rfc3339(line.expires)[:10] if line.expires else ""),
-            ("why it matters", control.rationale),
+    told = [
+        ("what stands in", ", ".join(line.by)),
+        ("who answers", line.owner),
+        ("until", rfc3339(Instant(line.expires - 1))[:10] if line.expires else ""),
+    ]
+    if control is not None:
+        told += [
+            ("why it matters", "" if control.rationale in line.reason else control.rationale),
             ("to meet it", " ".join(control.remedy.steps)),
             ("to take that back", " ".join(control.remedy.undo)),
         ]
-    )
+    fields(told)
 
 
 def line_documents(lines: tuple[Line, ...]) -> list[dict[str, Any]]:

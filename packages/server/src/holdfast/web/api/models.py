@@ -57,6 +57,8 @@ class BaselineLine(Shape):
     by: list[str]
     owner: str
     expires: Time | None
+    signed: bool
+    """Whether a person declared the compensation."""
 
 
 class BaselinePage(Shape):
@@ -65,6 +67,7 @@ class BaselinePage(Shape):
     reference: str
     device_class: str = Field(serialization_alias="class")
     catalogue: str
+    remarks: list[str]
     lines: list[BaselineLine]
     counts: dict[str, int]
     plan: Json
@@ -167,6 +170,7 @@ def _baseline(stored: StoredModel, compiled: Compiled) -> BaselinePage:
         reference=stored.reference,
         device_class=baseline.device_class.value,
         catalogue=baseline.catalogue,
+        remarks=list(baseline.remarks),
         lines=[_line(line) for line in baseline.lines],
         counts=dict(Counter(line.demand.value for line in baseline.lines)),
         plan=plain(compiled.plan),
@@ -183,4 +187,5 @@ def _line(line: Line) -> BaselineLine:
         by=list(line.by),
         owner=line.owner,
         expires=maybe(line.expires),
+        signed=line.signed,
     )
