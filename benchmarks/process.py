@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ class Used:
     @property
     def cut(self) -> bool:
         """Whether its time was up."""
-        return self.exit < 0
+        return self.exit == -signal.SIGTERM
 
 
 def run(argv: list[str], environ: dict[str, str] | None = None, *, limit_s: float = 0) -> Used:
