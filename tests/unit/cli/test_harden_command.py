@@ -77,9 +77,13 @@ def test_it_is_made_checked_and_undone(tree: Path, model: Path, tmp_path: Path) 
     assert modes(tree) == (0o640, 0o664)
     again = harden("--apply", file, tree)
     assert (again.exit_code, "harden.already" in again.output) == (1, True)
+    assert "already applied" in again.output
     assert harden(tree, "--model", model, *ONLY).exit_code == 0
     assert harden("--undo", file, tree).exit_code == 0
     assert modes(tree) == (0o644, 0o666)
+    assert harden("--undo", file, tree).exit_code == 0
+    (tree / "etc/open").chmod(0o664)
+    assert "harden.partly" in harden("--apply", file, tree).output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["camera.yaml", "changes.json", "tree"]
 
 

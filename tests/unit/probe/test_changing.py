@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast_core.wire.changes import Change, ContentChange, FolderChange, LinkChange, ModeChange, OwnerChange
-from holdfast_probe.changing import ChangeRefused, Standing, apply, standing, undo
+from holdfast_probe.chains import Standing
+from holdfast_probe.changing import ChangeRefused, apply, standings, undo
 from holdfast_probe.editor import CannotMend, Editor
 from holdfast_probe.roots import FolderRoot
 from probe_builders import Files, grow
@@ -146,13 +147,74 @@ def test_what_somebody_else_changed_meanwhile_is_left_alone_and_named(tree: Path
 
 def test_standing_tells_the_state_and_touches_nothing(tree: Path) -> None:
     before = picture(tree)
-    assert {standing(tree, change) for change in ALL if "below/" not in change.path} == {Standing.BEFORE}
+    assert {each for _, each in standings(tree, ALL)} == {Standing.BEFORE}
     assert picture(tree) == before
     apply(tree, ALL)
-    assert [standing(tree, change) for change in ALL] == [Standing.AFTER] * len(ALL)
+    assert {each for _, each in standings(tree, ALL)} == {Standing.AFTER}
     (tree / "etc/other").unlink()
     (tree / "etc/other").symlink_to("elsewhere")
-    assert standing(tree, ALL[7]) is Standing.OTHER
+    assert dict(standings(tree, ALL))["/etc/other"] is Standing.OTHER
+
+
+CHAIN: tuple[Change, ...] = (
+    content("/etc/a.conf", b"one\ntwo\n", b"two\n"),
+    FolderChange("/etc/new.d"),
+    content("/etc/new.d/file", None, b"1\n", 0o644),
+    ModeChange("/etc/a.conf", 0o640, 0o600),
+    content("/etc/a.conf", b"two\n", b"two\nthree\n", 0o600),
+    ModeChange("/etc/a.conf", 0o600, 0o400),
+    content("/etc/new.d/file", b"1\n", b"2\n", 0o644),
+    ModeChange("/etc/new.d/file", 0o644, 0o600),
+    LinkChange("/etc/link", "a.conf", "b"),
+    LinkChange("/etc/link", "b", "c"),
+    content("/etc/c/d", b"x\n", b"y\n", 0o600),
+    ModeChange("/etc/c/d", 0o600, 0o400),
+    content("/etc/c/d", b"y\n", None, 0o400),
+)
+"""Several changes of one path, of one kind and of two, and a file that is made, changed and changed again."""
+
+
+def test_a_chain_is_made_twice_and_taken_back_twice(tree: Path) -> None:
+    before = picture(tree)
+    apply(tree, CHAIN)
+    after = picture(tree)
+    apply(tree, CHAIN)
+    assert picture(tree) == after
+    assert {each for _, each in standings(tree, CHAIN)} == {Standing.AFTER}
+    assert undo(tree, CHAIN) == ()
+    assert undo(tree, CHAIN) == ()
+    assert picture(tree) == before
+    assert {each for _, each in standings(tree, CHAIN)} == {Standing.BEFORE}
+
+
+@given(st.integers(0, len(CHAIN)), st.integers(0, len(CHAIN)))
+@settings(max_examples=60, deadline=None)
+def test_a_kill_in_the_middle_of_a_chain_is_gone_on_from_in_both_directions(
+    tmp_path_factory: pytest.TempPathFactory, made: int, undone: int
+) -> None:
+    folder = tmp_path_factory.mktemp("chain")
+    (folder / "tree").mkdir()
+    tree = grow(folder / "tree", FILES)
+    before = picture(tree)
+    apply(tree, CHAIN[:made])
+    assert Standing.OTHER not in {each for _, each in standings(tree, CHAIN)}
+    undo(tree, CHAIN[undone:])  # killed again while it was undone
+    apply(tree, CHAIN)
+    assert {each for _, each in standings(tree, CHAIN)} == {Standing.AFTER}
+    undo(tree, CHAIN[undone:])
+    assert undo(tree, CHAIN) == ()
+    assert picture(tree) == before
+    shutil.rmtree(folder)
+
+
+def test_a_state_that_is_not_along_the_chain_is_somebody_elses(tree: Path) -> None:
+    apply(tree, CHAIN)
+    (tree / "etc/a.conf").chmod(0o600)
+    (tree / "etc/a.conf").write_text("mine\n")
+    (tree / "etc/new.d/file").unlink()
+    (tree / "etc/new.d/file").symlink_to("../b")
+    assert set(undo(tree, CHAIN)) == {"/etc/new.d", "/etc/new.d/file", "/etc/a.conf"}
+    assert (tree / "etc/a.conf").read_text() == "mine\n"
 
 
 @pytest.mark.parametrize("path", ["/../outside/file", "/etc/../../outside/file", "/", "etc/a", "//etc/a", "/etc/./a"])

@@ -6,7 +6,8 @@
 3. Content is written to a new file beside the old one, made durable, and renamed over it: at every moment the old or
    the new is there, whole, with the old one's owner, bits and extended attributes. Hard links to a file are refused:
    its other name may lie outside what was looked at.
-4. Making a change that is made, and taking back one that is not, does nothing: both may be repeated after a crash.
+4. Making a change that is made, and taking back one that is not, does nothing: both may be repeated after a crash, also
+   where several changes of one path lead on from each other (`chains`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from enum import Enum
 from pathlib import Path
 
 from holdfast_core.kernel.errors import WorldError
@@ -30,6 +30,7 @@ from holdfast_core.wire.changes import (
     OwnerChange,
     place_fault,
 )
+from holdfast_probe.chains import Chained, Nowhere, Standing, chains, stands
 from holdfast_probe.roots import shown
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -54,62 +55,46 @@ class ChangeRefused(WorldError):
         self.path = path
 
 
-class Standing(Enum):
-    """Which state of a change its path is in."""
-
-    BEFORE = "before"
-    AFTER = "after"
-    OTHER = "other"
-
-
 def apply(root: Path, changes: Sequence[Change]) -> None:
     """Make `changes` in their order.
 
     Raises:
         ChangeRefused: one could not be made; those before it are made, and `undo` of all takes them back.
     """
-    for change in changes:
-        _shift(root, change, forward=True)
+    chained = Chained(changes)
+    for at, change in enumerate(changes):
+        try:
+            _shift(root, change, forward=True)
+        except ChangeRefused:
+            if not chained.led_on(at, _now(root, change)):
+                raise
 
 
 def undo(root: Path, changes: Sequence[Change]) -> tuple[str, ...]:
     """Take `changes` back, last first; returns the paths that somebody else changed meanwhile, left alone."""
+    chained = Chained(changes)
     left: dict[str, None] = {}
-    for change in reversed(changes):
+    for at, change in reversed(tuple(enumerate(changes))):
         try:
             _shift(root, change, forward=False)
-        except ChangeRefused as error:
-            if not _nothing_there(change, error):
+        except ChangeRefused:
+            if not chained.not_made(at, _now(root, change)):
                 left[change.path] = None
     return tuple(reversed(left))
 
 
-def makes(change: Change) -> bool:
-    """Whether there was nothing at the path of `change` before."""
-    return isinstance(change, FolderChange) or (
-        isinstance(change, ContentChange | LinkChange) and change.before is None
-    )
+def standings(root: Path, changes: Sequence[Change]) -> tuple[tuple[str, Standing], ...]:
+    """Every path with where it stands between the first and the last of its changes. Touches nothing."""
+    return tuple((chain[0].path, stands(chain, _now(root, chain[0]))) for chain in chains(changes))
 
 
-def _nothing_there(change: Change, error: ChangeRefused) -> bool:
-    """Whether not even the directory is there in which `change` makes something: then it is not made."""
-    return makes(change) and isinstance(error.__cause__, FileNotFoundError)
-
-
-def standing(root: Path, change: Change) -> Standing:
-    """Which of its two states the path of `change` is in; `OTHER` too where it cannot be looked at. Touches nothing."""
+def _now(root: Path, change: Change) -> object:
+    """What the path of `change` is, in the words of its kind."""
     try:
         with _place(root, change) as (parent, name):
-            now = _STATES[type(change)](change, parent, name)
+            return _STATES[type(change)](change, parent, name)
     except ChangeRefused as error:
-        return Standing.BEFORE if _nothing_there(change, error) else Standing.OTHER
-    before, after = _ends(change)
-    return Standing.BEFORE if now == before else Standing.AFTER if now == after else Standing.OTHER
-
-
-def _ends(change: Change) -> tuple[object, object]:
-    """The two states as `_STATES` tells them."""
-    return (False, True) if isinstance(change, FolderChange) else (change.before, change.after)
+        return Nowhere.GONE if isinstance(error.__cause__, FileNotFoundError) else Nowhere.UNREADABLE
 
 
 def _shift(root: Path, change: Change, *, forward: bool) -> None:

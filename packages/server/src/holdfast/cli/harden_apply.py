@@ -24,10 +24,10 @@ from holdfast_core.baseline.hardening import MAX_SET_BYTES, ChangeSet, Step, par
 from holdfast_core.baseline.model import ControlId, Finding, Findings, Outcome
 from holdfast_core.kernel.digests import Digest, digest_of
 from holdfast_core.kernel.errors import HostileData, WorldError
-from holdfast_core.wire.changes import Change
 from holdfast_core.wire.frame import Health
 from holdfast_probe import changing
-from holdfast_probe.changing import ChangeRefused, Standing
+from holdfast_probe.chains import Standing
+from holdfast_probe.changing import ChangeRefused
 
 JOURNAL_SUFFIX = ".journal"
 _JOURNAL_BYTES = 16 * 1024
@@ -124,8 +124,8 @@ def carry_out(tree: Path, changes: ChangeSet, *, look: Look, ask: Ask, settle: S
         settle: which of these controls the files meet, whatever runs.
 
     Raises:
-        WorldError: ``harden.changed_meanwhile``, ``harden.already``, ``harden.essential``, ``harden.unwell``,
-            ``harden.not_met``: nothing of the change set is in force then.
+        WorldError: ``harden.changed_meanwhile``, ``harden.already``, ``harden.partly``, ``harden.essential``,
+            ``harden.unwell``, ``harden.not_met``: nothing of the change set is in force then.
     """
     require_as_planned(tree, changes)
     well = ask()
@@ -166,33 +166,33 @@ def require_as_planned(tree: Path, changes: ChangeSet) -> None:
                 f"{change.path} must stay as it is: {reason}.",
                 remedy="Take that step out of the change set, or plan it anew.",
             )
-    stands = {change.path: changing.standing(tree, change) for change in _first(changes.changes)}
-    if stands and all(each is Standing.AFTER for each in stands.values()):
+    stands = changing.standings(tree, changes.changes)
+    found = {each for _, each in stands}
+    if found == {Standing.AFTER}:
         raise WorldError(
-            "harden.already", "All of the change set is in force already.", remedy="Undo it with --undo, or leave it."
+            "harden.already",
+            "The change set is already applied: all of it is in force.",
+            remedy="Undo it with --undo, or leave it.",
         )
-    other = sorted(path for path, each in stands.items() if each is not Standing.BEFORE)
-    if other:
-        more = f" and {len(other) - 3} more" if other[3:] else ""
+    if Standing.OTHER in found:
         raise WorldError(
             "harden.changed_meanwhile",
-            f"Not as it was planned from: {', '.join(other[:3])}{more}. Nothing was touched.",
+            f"Not as it was planned from: {_some(stands, {Standing.OTHER})}. Nothing was touched.",
             remedy="Plan the change set anew on the tree as it is now.",
+        )
+    if found - {Standing.BEFORE}:
+        raise WorldError(
+            "harden.partly",
+            f"Part of the change set is already applied: {_some(stands, found - {Standing.BEFORE})}. "
+            "Nothing was touched.",
+            remedy="Take it back with --undo and apply it again, or plan anew on the tree as it is now.",
         )
 
 
-def _first(changes: Sequence[Change]) -> list[Change]:
-    """The changes that lead on from the tree as it is now, rather than from another change."""
-    seen: set[tuple[type[Change], str]] = set()
-    made: set[str] = set()
-    first = []
-    for change in changes:
-        if change.path not in made and (type(change), change.path) not in seen:
-            first.append(change)
-        seen.add((type(change), change.path))
-        if changing.makes(change):
-            made.add(change.path)
-    return first
+def _some(stands: Sequence[tuple[str, Standing]], which: set[Standing]) -> str:
+    """The first few of the paths that stand so."""
+    paths = sorted({path for path, each in stands if each in which})
+    return ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if paths[3:] else "")
 
 
 def _made(tree: Path, step: Step, ask: Ask | None) -> str:
