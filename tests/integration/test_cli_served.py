@@ -101,6 +101,23 @@ def test_a_device_with_a_verdict_is_listed_and_shown(trusted: Site) -> None:
     assert max(map(len, shown.splitlines())) <= 80
 
 
+def test_a_report_tells_coverage_failures_with_their_fix_and_who_inspected(trusted: Site) -> None:
+    trusted.run(
+        "device", "inspect", "cam-1", "PHY-11", "--outcome", "pass", "--inspector", "Ada", "--expires", "2099-01-31"
+    )  # fmt: skip
+    assert trusted.check_in("ACC-02")[0] == 200
+    told = trusted.run("device", "report", "cam-1").stdout
+    for said in ("Coverage ", "1 failed", "critical  ACC-02", "why:", "fix:", "Inspected by a person", "Ada on 20"):
+        assert said in told
+    assert "Seen: Ada inspected it on" not in told
+    assert "Seen: Ada inspected it on" in trusted.run("device", "report", "cam-1", "--all").stdout
+    document = trusted.json("device", "report", "cam-1")
+    assert isinstance(document["inspections"], list)
+    assert document["inspections"][0]["inspector"] == "Ada"
+    assert "Ada on 20" in trusted.run("device", "show", "cam-1").stdout
+    assert trusted.check_in()[0] == 200
+
+
 def test_quarantine_and_release_reach_the_device_at_its_next_check_in(trusted: Site) -> None:
     trusted.run("device", "quarantine", "cam-1", "--why", "smoke")
     assert "held by os-user:" in trusted.run("device", "show", "cam-1").stdout
@@ -156,6 +173,7 @@ def test_an_audit_and_a_mending_become_directives(trusted: Site) -> None:
     assert {"audit-now", "harden"} <= {d["kind"] for d in trusted.check_in()[1]["directives"]}
     shown = trusted.run("device", "show", "cam-1").stdout
     assert "audit-now" in shown
+    assert "harden FS-06" in shown
     assert "os-user:" in shown
     trusted.run("harden", "--device", "cam-1", "--control", "FS-08")
     asked = [d["args"]["control"] for d in trusted.check_in()[1]["directives"] if d["kind"] == "harden"]
@@ -198,7 +216,7 @@ def test_an_export_beside_the_server_is_verified_offline(site: Site, tmp_path: P
     report = site.json("log", "verify", str(file), "--key", key)
     assert (report["outcome"], report["leaves"]) == ("verified", told["leaves"])
     assert "Newest checkpoint" in site.run("log", "show").stderr
-    assert "device.enrolled" in site.run("log", "show", "--device", "cam-1").stdout
+    assert "device.enrolled" in site.run("log", "show", "--device", "cam-1", "--limit", "200").stdout
 
 
 def test_a_restore_and_an_upgrade_beside_the_server_are_refused(site: Site, tmp_path: Path) -> None:

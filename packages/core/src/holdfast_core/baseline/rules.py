@@ -182,9 +182,7 @@ def _asked(line: Line, control: Control) -> _Asked:
 def _way_to_decide(control: Control) -> str:
     """What helps where a control could not be decided: it depends on who looks."""
     if control.inspected:
-        return (
-            "Have a person look, and record it: holdfast device inspect, or --inspections FILE of an audit."
-        )
+        return "Have a person look, and record it: holdfast device inspect, or --inspections FILE of an audit."
     asked = (control.manifest, *(parts(control.probe) if control.probe is not None else ()))
     facts = dict.fromkeys(probe.key for probe in asked if isinstance(probe, Manifest))
     if not facts:
@@ -301,7 +299,11 @@ def _reasons(ordered: list[Judged]) -> Iterator[Reason]:
         told = _cut(f"{what}{seen}", REASON_BYTES)
         yield Reason(f"baseline.{kind}.{entry.control}", f"{told} {entry.why}", _cut(entry.remedy, REMEDY_BYTES))
     if (more := len(ordered) - MAX_REASONS) > 0:
-        yield Reason("baseline.more", f"{more} more controls did not come out well.", "Read the whole report.")
+        yield Reason(
+            "baseline.more",
+            f"{more} more controls did not come out well.",
+            "Read the whole report: holdfast device report DEVICE.",
+        )
 
 
 def _more(count: int) -> str:

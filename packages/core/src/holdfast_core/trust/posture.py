@@ -53,6 +53,14 @@ class Settled(msgspec.Struct, frozen=True):
     digest: Digest
     state: DirectiveState
     code: str = ""
+    id: int = 0
+    by: str = ""
+    about: str = ""
+    """The control that it named, where it named one."""
+
+
+class _About(msgspec.Struct, frozen=True):
+    control: str = ""
 
 
 class Desired(msgspec.Struct, frozen=True):
@@ -82,7 +90,8 @@ class Desired(msgspec.Struct, frozen=True):
         if report.state is DirectiveState.ACCEPTED:
             accepted = msgspec.structs.replace(entry, accepted=True)
             return msgspec.structs.replace(self, open=tuple(accepted if e is entry else e for e in self.open))
-        ended = Settled(entry.wish.kind, entry.wish.digest, report.state, report.code)
+        about = msgspec.json.decode(entry.wish.args, type=_About).control
+        ended = Settled(entry.wish.kind, entry.wish.digest, report.state, report.code, entry.id, entry.by, about)
         return Desired(
             self.next_id,
             tuple(e for e in self.open if e is not entry),

@@ -143,7 +143,7 @@ def first_reason(item: dict[str, Any]) -> str:
 
 
 def show(session: Session, *, device: DeviceArgument) -> None:
-    """Show a device: verdict and reasons, the two questions, what is asked of it, its keys, its last words."""
+    """Show a device: verdict and reasons, the two questions, what is asked of it, who inspected it, its last words."""
     from holdfast.adapters.system import SystemClock  # noqa: PLC0415  (rule 3 of the package)
     from holdfast.cli.connection import connected, part  # noqa: PLC0415
     from holdfast.cli.device_text import show_device  # noqa: PLC0415
@@ -151,6 +151,8 @@ def show(session: Session, *, device: DeviceArgument) -> None:
 
     with connected(session.folder) as api:
         told = api.get(f"/devices/{part(device)}")
+        # What never enrolled was never judged, and so nothing that a person saw of it is kept.
+        told["inspections"] = api.get(f"/devices/{part(device)}/inspections")["items"] if told["verdict"] else []
     if session.json:
         emit(told)
     else:
@@ -186,4 +188,4 @@ def _summary(items: list[dict[str, Any]]) -> str:
         return "No devices. Add one: holdfast device add DEVICE --model NAME@VERSION"
     counts = Counter(map(level_of, items))
     parts = [f"{counts[level]} {level if level != 'none' else 'without a verdict'}" for level in RANKS if counts[level]]
-    return f"{len(items)} devices: {', '.join(parts)}."
+    return f"{len(items)} device{'s' if len(items) > 1 else ''}: {', '.join(parts)}."

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
 from holdfast.cli.device import level_of
+from holdfast.cli.device_report import show_inspections
 from holdfast.cli.terminal import ago, fields, heading, raw, show, table, word
 from holdfast_core.kernel.instants import Instant
+
+_TOLD = {
+    "agent.no_enforcer": "Nothing on the device can enforce a network profile: the network around it has to.",
+    "mcu.no_enforcer": "Nothing on the device can enforce a network profile: the network around it has to.",
+}
+"""What a code that says little means."""
 
 
 def show_device(told: dict[str, Any], now: Instant) -> None:
@@ -39,8 +45,9 @@ def show_device(told: dict[str, Any], now: Instant) -> None:
     _answers(told)
     _appraisals(told, now)
     _directives(told)
+    show_inspections(told["inspections"])
     _credentials(told, now)
-    _sections(told)
+    _sections(told, now)
 
 
 def _labels(labels: dict[str, str]) -> str:
@@ -66,16 +73,25 @@ def _appraisals(told: dict[str, Any], now: Instant) -> None:
 
 def _directives(told: dict[str, Any]) -> None:
     desired = told.get("desired") or {}
+    settled = desired.get("settled") or ()
     rows = [
-        (str(d["id"]), d["kind"], "accepted" if d.get("accepted") else "sent", d["by"])
+        (str(d["id"]), f"{d['kind']} {_asked(d['args'])}", "accepted" if d.get("accepted") else "sent", d["by"])
         for d in desired.get("open") or ()
     ]
     rows += [
-        ("", s["kind"], " ".join(filter(None, (s["state"], s.get("code")))), "") for s in desired.get("settled") or ()
+        (str(s["id"] or ""), f"{s['kind']} {s['about']}", f"{s['state']} {s['code']}".strip(), s["by"]) for s in settled
     ]
     if rows:
-        heading("Directives")
-        table(("no.", "what", "state", "asked by"), rows)
+        heading("Asked of it: what is open, and how the last of each kind ended")
+        table(("no.", "what", "state", "asked by"), rows, fold=("asked by",))
+    for code in dict.fromkeys(s.get("code") for s in settled):
+        if code in _TOLD:
+            show((f"{code}: ", "dim"), _TOLD[code], indent=2)
+
+
+def _asked(args: Any) -> str:
+    """The control that a wish to mend names."""
+    return str(args["control"]) if isinstance(args, dict) and "control" in args else ""
 
 
 def _credentials(told: dict[str, Any], now: Instant) -> None:
@@ -92,8 +108,25 @@ def _credentials(told: dict[str, Any], now: Instant) -> None:
         table(("certificate", "state"), rows)
 
 
-def _sections(told: dict[str, Any]) -> None:
-    sections = {name: body for name, body in (told.get("sections") or {}).items() if body}
+def _sections(told: dict[str, Any], now: Instant) -> None:
+    sections = {name: said for name, said in (told.get("sections") or {}).items() if said}
     if sections:
         heading("What it said last")
-        fields([(name, msgspec.json.encode(body).decode()) for name, body in sections.items()])
+        fields([(name, _said(said, now)) for name, said in sections.items()])
+
+
+def _said(said: dict[str, Any], now: Instant) -> str:
+    words = ", ".join(_words(said.get("body")))
+    return f"{words or 'nothing that is kept here'} ({ago(said.get('gathered_at'), now)})"
+
+
+def _words(body: Any, name: str = "") -> Iterator[str]:
+    """A value of JSON as names and values, in a line."""
+    if isinstance(body, dict):
+        for key, value in body.items():
+            yield from _words(value, f"{name}.{key}" if name else str(key))
+    elif isinstance(body, list):
+        if body:
+            yield f"{name} {' '.join(word for each in body for word in _words(each))}".strip()
+    elif body not in (None, ""):
+        yield f"{name} {'yes' if body is True else 'no' if body is False else body}".strip()

@@ -174,9 +174,12 @@ class DirectiveShape(Shape):
 
 
 class SettledShape(Shape):
-    """How the last directive of a kind ended."""
+    """How the last directive of a kind ended; `about` is the control that it named, if any."""
 
+    id: int
     kind: str
+    about: str
+    by: str
     digest: str
     state: str
     code: str
@@ -349,7 +352,15 @@ def _desired(posture: Posture) -> DesiredShape:
     return DesiredShape(
         open=[directive(entry) for entry in posture.desired.open],
         settled=[
-            SettledShape(kind=entry.kind, digest=entry.digest, state=entry.state.value, code=entry.code)
+            SettledShape(
+                id=entry.id,
+                kind=entry.kind,
+                about=entry.about,
+                by=entry.by,
+                digest=entry.digest,
+                state=entry.state.value,
+                code=entry.code,
+            )
             for entry in posture.desired.settled
         ],
     )
