@@ -3,7 +3,8 @@
 1. A start link is removed; a numbered script of buildroot is put aside under a name that is not started.
 2. A unit is disabled where the administrator enabled it, and masked by an empty file where the vendor did.
 3. A line becomes a comment; a service of xinetd is switched off by its own switch.
-4. A unit that the administrator wrote in the very place of the mask is left to a person.
+4. A script under another name is kept from starting only where it runs nothing else.
+5. A unit that the administrator wrote in the very place of the mask is left to a person.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from holdfast_probe.services.edits import change_lines, comment_out, place, sile
 from holdfast_probe.services.entries import Started, Way
 from holdfast_probe.services.starts import started
 from holdfast_probe.services.tables import INETD, INITTAB
-from holdfast_probe.services.texts import exists
+from holdfast_probe.services.texts import SHELLS, WRAPPERS, exists
 from holdfast_probe.services.units import ADMIN_UNITS
 
 
@@ -30,7 +31,19 @@ def mend_service(case: Case, editor: Editor, spec: Service) -> None:
     items, _ = case.once(started)
     for item in items:
         if item.answers_to(spec.names):
+            if not item.named(spec.names):
+                _refuse_others(item, spec)
             disable(editor, item)
+
+
+def _refuse_others(item: Started, spec: Service) -> None:
+    """A script that runs something else beside what must not start is a person's."""
+    wanted = item.running(spec.names)
+    others = [name for name in item.runs if name not in wanted and name not in SHELLS | WRAPPERS]
+    if others:
+        raise CannotMend(
+            item.places[0], f"it runs {', '.join(others[:3])} beside {wanted[0]}; take {wanted[0]} out of it by hand"
+        )
 
 
 def mend_console_login(case: Case, editor: Editor, _spec: ConsoleLogin) -> None:

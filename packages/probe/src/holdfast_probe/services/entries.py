@@ -41,6 +41,17 @@ class Started(msgspec.Struct, frozen=True, order=True):
     command: str = ""
     """What is run: a unit's name, a script's path, or the command itself."""
 
+    runs: tuple[str, ...] = ()
+    """The names of what is run in the end, where a script under another name stands between."""
+
     def answers_to(self, patterns: Iterable[str]) -> bool:
-        """Whether any of its names is one of `patterns`."""
+        """Whether any of its names, or of those of what it runs, is one of `patterns`."""
+        return self.named(patterns) or bool(self.running(patterns))
+
+    def named(self, patterns: Iterable[str]) -> bool:
+        """Whether it goes by one of `patterns` itself."""
         return any(fnmatch.fnmatchcase(mine, name) for name in patterns for mine in (self.name, *self.aliases))
+
+    def running(self, patterns: Iterable[str]) -> list[str]:
+        """What it runs of `patterns`."""
+        return [mine for mine in self.runs if any(fnmatch.fnmatchcase(mine, name) for name in patterns)]

@@ -74,10 +74,10 @@ def derived(root: Root) -> Derived:
     gaps: set[str] = set()
     asked: Counter[object] = Counter()
     for item in items:
-        reader = _reader(item)
-        asked[reader] += 1
-        if reader is not None and asked[reader] > _MOST_ALIKE:
-            raise Unreadable(item.source, f"{item.name} starts more than {_MOST_ALIKE} times")
+        for reader in _known(item):
+            asked[reader] += 1
+            if asked[reader] > _MOST_ALIKE:
+                raise Unreadable(item.source, f"{item.name} starts more than {_MOST_ALIKE} times")
         listeners = _of(root, item, units)
         if listeners is None:
             gaps.add(item.name)
@@ -94,18 +94,17 @@ def _of(root: Root, item: Started, units: Units) -> Iterable[Listener] | None:
     if item.places == ("/etc/inetd.conf",):
         fields = item.command.split()
         return _super(item, fields[0].rpartition(":")[2], fields[2], fields[0].rpartition(":")[0])
-    reader = _reader(item)
-    if reader is not None:
-        return reader(root, item)
+    if readers := _known(item):
+        found = [reader(root, item) for reader in readers]
+        return None if None in found else [each for listeners in found for each in listeners or ()]
     quiet = item.name in STOCK or any(fnmatch.fnmatchcase(item.name, name) for name in QUIET)
     return () if quiet or item.command.endswith((".timer", ".path")) else None
 
 
-def _reader(item: Started) -> Callable[[Root, Started], Iterable[Listener] | None] | None:
-    for patterns, reader in _READERS.items():
-        if item.answers_to(patterns):
-            return reader
-    return None
+def _known(item: Started) -> list[Callable[[Root, Started], Iterable[Listener] | None]]:
+    """The readers of what it is; a script may start several programs."""
+    named = [reader for patterns, reader in _READERS.items() if item.named(patterns)][:1]
+    return named or [reader for patterns, reader in _READERS.items() if item.running(patterns)]
 
 
 def _of_socket(root: Root, item: Started, units: Units) -> list[Listener] | None:

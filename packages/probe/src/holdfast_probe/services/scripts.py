@@ -11,11 +11,12 @@ Sources: systemd-sysv-generator(8), OpenWrt's rc.common, buildroot's rcS, openrc
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 from holdfast_probe.roots import Root
 from holdfast_probe.services.entries import Started, Way
-from holdfast_probe.services.texts import WRAPPERS, exists, fitting, names, numbered, programs
+from holdfast_probe.services.running import Command, Running
+from holdfast_probe.services.shell import SOURCING
+from holdfast_probe.services.texts import exists, fitting, names, numbered
 from holdfast_probe.services.units import SUFFIX, UNIT_FOLDERS
 
 STARTUP_SCRIPTS = (
@@ -30,6 +31,8 @@ _RUNLEVELS = ("S", "2", "3", "4", "5")
 _OPENRC_LEVELS = ("sysinit", "boot", "default", "nonetwork")
 _DAEMON = re.compile(r"[a-z][\w.-]{2,}d|nc|ncat|socat|dropbear|gdbserver")
 """What in a start-up script stays running, though it is not put in the background by a ``&``."""
+_ENDING = frozenset({"insmod", "mknod", "find", "read", "head", "load", "send", "passwd", "chpasswd", "hostid", "cmd"})
+"""What only sounds like it."""
 
 
 def from_runlevels(root: Root) -> list[Started] | None:
@@ -83,24 +86,29 @@ def from_openrc(root: Root) -> list[Started] | None:
 
 
 def from_startup_scripts(root: Root) -> list[Started] | None:
-    """Commands in rcS and rc.local that stay running."""
-    found: list[Started] = []
+    """Commands in rcS and rc.local that stay running, and scripts called there that start such."""
+    found: dict[Started, None] = {}
     present = False
+    running = Running(root)
     for path in fitting(root, *STARTUP_SCRIPTS):
-        lines = numbered(root, path)
-        if lines is None:
+        listed = numbered(root, path)
+        if listed is None:
             continue
         present = True
-        found += [
-            Started(program, (), path, Way.LINE, (path,), number, line)
-            for number, line in lines
-            for program in _staying(line)
-        ]
-    return found if present else None
+        lines = dict(listed)
+        here = None
+        for command in running.of_script(path):
+            here = command if command.path == path else here
+            if here is not None and here.name not in SOURCING and _stays(command):
+                found[_line(here, lines.get(here.number, ""))] = None
+    return list(found) if present else None
 
 
-def _staying(line: str) -> Iterable[str]:
-    line = line.partition(" #")[0].strip()
-    named = [p for p in programs(line) if p not in WRAPPERS and p != "sh"]
-    kept = named[:1] if line.endswith("&") else []
-    return dict.fromkeys([*kept, *(p for p in named if _DAEMON.fullmatch(p))])
+def _line(command: Command, line: str) -> Started:
+    """An entry for a command of a start-up script, told as the line has it, or with its variables filled in."""
+    path, said = command.path, line if command.words[0] in line else " ".join(command.words)
+    return Started(command.name, (), path, Way.LINE, (path,), command.number, said)
+
+
+def _stays(command: Command) -> bool:
+    return command.background or (bool(_DAEMON.fullmatch(command.name)) and command.name not in _ENDING)

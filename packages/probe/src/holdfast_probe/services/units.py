@@ -16,12 +16,12 @@ from typing import TypeAlias
 
 from holdfast_probe.roots import Missing, Root
 from holdfast_probe.services.entries import Started, Way
-from holdfast_probe.services.texts import fitting, names, programs
+from holdfast_probe.services.texts import fitting, names, programs, text, unquoted, words
 
 ADMIN_UNITS = "/etc/systemd/system"
 UNIT_FOLDERS = (ADMIN_UNITS, "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 SUFFIX = re.compile(r"\.(?:service|socket|timer|path)$")
-_EXEC = re.compile(r"^ExecStart\s*=\s*[-@:+!|]*(.+)$", re.MULTILINE)
+EXECS = ("ExecStartPre", "ExecStart", "ExecStartPost")
 
 Units: TypeAlias = Mapping[str, tuple[str, ...]]
 """The names in each unit folder, in the order of precedence."""
@@ -85,23 +85,50 @@ def unit_settings(root: Root, unit: str, units: Units) -> list[tuple[str, str]]:
     """The settings of a unit and its drop-ins, in order: key and value."""
     texts = [unit_text(root, unit, units) or ""]
     for folder in reversed(tuple(units)):
-        texts += [root.read(path).decode("utf-8", "replace") for path in fitting(root, f"{folder}/{unit}.d/*.conf")]
+        drop_ins = dict.fromkeys((re.sub(r"@[^@]*\.", "@.", unit), unit))
+        paths = fitting(root, *(f"{folder}/{name}.d/*.conf" for name in drop_ins))
+        texts += [root.read(path).decode("utf-8", "replace") for path in paths]
     found = []
-    for line in (line.strip() for content in texts for line in content.splitlines()):
+    # A line that ends in a backslash goes on in the next one.
+    for line in (line.strip() for content in texts for line in content.replace("\\\n", " ").splitlines()):
         key, sign, value = line.partition("=")
         if sign and not line.startswith(("#", ";")):
             found.append((key.strip(), value.strip()))
     return found
 
 
+def exec_lines(root: Root, unit: str, units: Units, keys: tuple[str, ...] = EXECS) -> list[tuple[str, dict[str, str]]]:
+    """The commands that a unit runs when it starts, drop-ins included, each with the unit's variables.
+
+    A socket, a timer and a path stand for their service.
+    """
+    found: list[tuple[str, dict[str, str]]] = []
+    for each in _asked(root, unit, units):
+        lines: dict[str, list[str]] = {}
+        variables: dict[str, str] = {}
+        for key, value in unit_settings(root, each, units):
+            if key in keys:
+                # An empty value takes back what was said before.
+                lines[key] = [*lines.get(key, ()), value] if value else []
+            elif key == "Environment":
+                pairs = (word.partition("=") for word in words(value))
+                variables |= {name: given for name, sign, given in pairs if sign}
+            elif key == "EnvironmentFile":
+                read = text(root, value.lstrip("-")) if value.lstrip("-").startswith("/") else ""
+                pairs = (line.partition("=") for line in read.splitlines() if not line.lstrip().startswith("#"))
+                variables |= {name.strip(): unquoted(given) for name, sign, given in pairs if sign}
+        found += [(value.lstrip("-@:+!|"), variables) for key in keys for value in lines.get(key, ())]
+    return found
+
+
+def _asked(root: Root, unit: str, units: Units) -> list[str]:
+    plain = SUFFIX.sub("", unit)
+    if unit.endswith(".service"):
+        return [unit]
+    named = [value for key, value in unit_settings(root, unit, units) if key in ("Unit", "Service") and value]
+    return [unit, *(named or (f"{plain}.service", f"{plain}@.service"))]
+
+
 def _unit_programs(root: Root, unit: str, units: Units) -> tuple[str, ...]:
-    """The base names of what a unit starts; for a socket, also of the service it stands for."""
-    found: set[str] = set()
-    asked = [unit]
-    if unit.endswith(".socket"):
-        plain = unit.removesuffix(".socket")
-        asked += [f"{plain}.service", f"{plain}@.service"]
-    for each in asked:
-        for line in _EXEC.findall(unit_text(root, each, units) or ""):
-            found.update(programs(line))
-    return tuple(sorted(found))
+    """The base names of what a unit starts; for a socket, a timer or a path also of the service it stands for."""
+    return tuple(sorted({name for line, _ in exec_lines(root, unit, units, ("ExecStart",)) for name in programs(line)}))

@@ -60,7 +60,7 @@ def see_daemon_users(case: Case, _spec: DaemonUsers) -> Sight:
     bad = [
         f"{item.name} runs as root ({item.source})"
         for item in items
-        if item.name not in STOCK and not item.answers_to(allowed) and _as_root(case.root, item, units)
+        if item.name not in STOCK and not item.named(allowed) and _as_root(case.root, item, units)
     ]
     return judged(bad, "every daemon gives up root, but for those that are declared")
 
