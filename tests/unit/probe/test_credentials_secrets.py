@@ -268,3 +268,22 @@ def test_traces_of_people(tmp_path: Path, path: str, content: str | bytes, *, ba
     grow(tmp_path, {path: content})
     assert ask(tmp_path, PersonalData()).outcome is (Outcome.FAIL if bad else Outcome.PASS)
     assert ask(LiveRoot(tmp_path), PersonalData()).outcome is Outcome.NOT_APPLICABLE
+
+
+PACKAGED: Files = {
+    "usr/lib/thing/thing.conf": (f"password={WORD}\n", 0o644),
+    "var/lib/dpkg/status": "Package: thing\n",
+}
+
+
+def test_what_a_distribution_brings_is_looked_at_in_the_image_and_not_on_every_machine(tmp_path: Path) -> None:
+    tree = grow(tmp_path, PACKAGED)
+    assert ask(FolderRoot(tree), TEXT).outcome is Outcome.FAIL
+    assert ask(LiveRoot(tree), TEXT).outcome is Outcome.PASS
+    own = grow(tmp_path, {"usr/local/lib/own.conf": (f"password={WORD}\n", 0o644)})
+    assert ask(LiveRoot(own), TEXT).outcome is Outcome.FAIL
+
+
+def test_without_a_distributions_packages_all_of_a_running_system_is_looked_at(tmp_path: Path) -> None:
+    tree = grow(tmp_path, {"usr/lib/thing/thing.conf": (f"password={WORD}\n", 0o644)})
+    assert ask(LiveRoot(tree), TEXT).outcome is Outcome.FAIL

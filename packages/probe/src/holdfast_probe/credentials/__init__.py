@@ -54,5 +54,5 @@ HUNTS: Hunts = {
     Certificates: CertificateHunt,
     Secrets: _secrets,
     PersonalData: lambda case, _spec: PersonalHunt(case.root),
-    UncheckedTransfer: lambda _case, _spec: TransferHunt(),
+    UncheckedTransfer: lambda case, _spec: TransferHunt(case.root),
 }

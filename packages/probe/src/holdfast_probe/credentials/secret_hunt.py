@@ -48,7 +48,7 @@ class TextSecretHunt(TextHunt):
     praise = "no password and no token in scripts, settings and pages"
 
     def __init__(self, case: Case, spec: Secrets) -> None:
-        super().__init__()
+        super().__init__(case.root)
         self._live = case.root.live
         self._allow = PathPattern((*spec.allow, *PASSWORD_FILES))
         self._path = ""

@@ -72,6 +72,7 @@ _PATH = re.compile(r"\.{0,2}/|[a-z]{2,8}://|[A-Za-z]:\\|--?[a-z]")
 _NOTORIOUS = frozenset(
     "admin root password toor guest support changeme raspberry ubnt openwrt alpine vizxv".split()  # noqa: SIM905  (words)
 )
+_DIGIT = re.compile(r"[0-9]")
 _FEW_BITS = 2.4
 """Bits a character below which even mixed characters are no secret: ``aaa111``."""
 _LONG = 8
@@ -157,10 +158,13 @@ def _is_default(value: str) -> bool:
 def _is_password(value: str) -> bool:
     if _is_default(value):
         return True
-    if len(value) < 6 or _REFERENCE.search(value) or _PATH.match(value):  # noqa: PLR2004  (too short to tell)
-        return False
     # Some text of words and digits is what a person chose; words alone, a dotted name or a number are not told apart.
-    return _PLAIN.fullmatch(value) is None and any(c.isdigit() for c in value) and _bits(value) >= _FEW_BITS
+    # Most values have no digit, so that is asked before the patterns are.
+    if len(value) < 6 or _DIGIT.search(value) is None:  # noqa: PLR2004  (too short to tell)
+        return False
+    if _REFERENCE.search(value) or _PATH.match(value):
+        return False
+    return _PLAIN.fullmatch(value) is None and _bits(value) >= _FEW_BITS
 
 
 def _bits(value: str) -> float:

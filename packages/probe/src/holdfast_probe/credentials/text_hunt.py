@@ -2,14 +2,19 @@
 
 1. What is text is told by its first bytes and its name; documentation, tests and a distribution's own libraries of
    scripts are left out, since what stands there are examples.
-2. A file is read up to `_MOST_BYTES`, a line up to `_LINE_BYTES`; lines that are comments are passed over.
+2. A file is read up to `_MOST_BYTES`, on a running system up to the window that the walk reads anyhow; a line up to
+   `_LINE_BYTES`; lines that are comments are passed over.
+3. On a running system with a distribution's packages, what lies below ``/usr`` is theirs and the same on every machine
+   that has them: what its owner wrote lies elsewhere. In an image, and where there is no such database, all is read.
 """
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 from holdfast_probe.hunt import Hunt
+from holdfast_probe.roots import Missing, Root
 from holdfast_probe.walk import Opened, Wants
 
 _MOST_BYTES = 512 * 1024
@@ -26,7 +31,18 @@ _EXAMPLES = re.compile(
     r"/\.(?:cache|m2|pyenv|cargo|rustup|npm|nvm|gradle|git)/|/node_modules/|/site-packages/|/dist-packages/|"
     r"\.(?:patch|diff|pom|example|sample|dist|template|tmpl|in|j2|svg|po|pot)$"
 )
+_PACKAGED = re.compile(r"/usr/(?!local/)|/(?:s?bin|lib(?:32|64|x32)?)/")
+_NONE = re.compile(r"(?!)")
+_DATABASES = ("/var/lib/dpkg/status", "/var/lib/rpm", "/usr/lib/sysimage/rpm", "/lib/apk/db/installed")
 _COMMENT = ("#", ";", "//", "--", "/*", "* ", "<!--", "dnl ")
+
+
+def _has_packages(root: Root) -> bool:
+    for path in _DATABASES:
+        with suppress(Missing):
+            root.status(path)
+            return True
+    return False
 
 
 class TextHunt(Hunt):
@@ -41,8 +57,10 @@ class TextHunt(Hunt):
         words = cls.anchors
         cls.anchors = tuple(word for word in words if not any(other in word for other in words if other != word))
 
-    def __init__(self) -> None:
+    def __init__(self, root: Root) -> None:
         super().__init__()
+        self._most = 0 if root.live else _MOST_BYTES
+        self._theirs = _PACKAGED if root.live and _has_packages(root) else _NONE
         self.mode = 0
         """The mode of the file that is being read."""
 
@@ -53,7 +71,7 @@ class TextHunt(Hunt):
 
     def skips(self, path: str) -> bool:
         """Whether a file is none of this hunt's business."""
-        return _EXAMPLES.search(path) is not None
+        return self._theirs.match(path) is not None or _EXAMPLES.search(path) is not None
 
     def content(self, path: str, file: Opened) -> int:
         """Show the lines of a text."""
@@ -64,7 +82,8 @@ class TextHunt(Hunt):
         data = bytes(file.head)
         if b"\0" in data:
             return 0
-        beyond = file.read_at(len(data), _MOST_BYTES - len(data)) if file.size > len(data) else b""
+        more = self._most - len(data)
+        beyond = file.read_at(len(data), more) if file.size > len(data) and more > 0 else b""
         self._lines(path, data + beyond, script=script)
         return len(beyond)
 
