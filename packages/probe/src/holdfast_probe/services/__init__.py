@@ -9,6 +9,7 @@ from holdfast_core.baseline.probes.services import (
     Broker,
     ConsoleLogin,
     DaemonUsers,
+    Dropbear,
     Listening,
     Runs,
     Service,
@@ -22,6 +23,7 @@ from holdfast_probe.services.broker import see_broker
 from holdfast_probe.services.cleartext import see_cleartext_clients
 from holdfast_probe.services.clock import see_time_sync
 from holdfast_probe.services.console import see_console_login
+from holdfast_probe.services.dropbear import see_dropbear
 from holdfast_probe.services.firewall import see_firewall
 from holdfast_probe.services.logs import see_log_retention, see_logs
 from holdfast_probe.services.resolvers import see_pinned_names
@@ -42,6 +44,7 @@ LOOKS: Looks = {
     WebAdministration: see_web_administration,
     Broker: see_broker,
     Snmp: see_snmp,
+    Dropbear: see_dropbear,
     Firewall: see_firewall,
     ManagementBound: see_management_bound,
     Wifi: see_wifi,

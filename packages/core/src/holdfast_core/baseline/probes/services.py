@@ -82,6 +82,15 @@ class Snmp(Probe, frozen=True, tag="snmp"):
     """
 
 
+class Dropbear(Probe, frozen=True, tag="dropbear"):
+    """The dropbear that is started takes keys only: ``-s`` is among the options that it really gets.
+
+    A file of options counts only where what starts dropbear reads it. OpenWrt's script, which makes the options of
+    ``/etc/config/dropbear``: not applicable, that file is a setting. Nothing starts dropbear: not applicable.
+    Options that are worked out when it runs, and no known way of starting: unknown.
+    """
+
+
 ServiceProbe: TypeAlias = (
     Service
     | Runs
@@ -92,6 +101,7 @@ ServiceProbe: TypeAlias = (
     | WebAdministration
     | Broker
     | Snmp
+    | Dropbear
     | NetworkProbe
     | LogProbe
 )
