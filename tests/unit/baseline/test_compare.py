@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from baseline_builders import catalogue, control, findings, model
 from document_builders import LAMP, OF, as_earlier, audit_of
+from holdfast.baseline.html import page
 from holdfast_core.baseline.compare import MAX_EARLIER_BYTES, Change, read_earlier
 from holdfast_core.baseline.document import Document, Target
 from holdfast_core.baseline.model import Finding, Outcome
@@ -81,6 +82,9 @@ def test_what_is_hardly_comparable_says_why() -> None:
         "The earlier audit asked another version of the catalogue.",
     ]
     assert made.comparison.dropped == ("FS-01",)
+    assert made.comparison.counts["lost"] == 2, "NET-01 was not looked at, and nobody asks for FS-01"
+    assert made.comparison.titles == {"FS-01": before.judged[0].title}
+    assert before.judged[0].title in page(made)
     same = audit_of(earlier=as_earlier(audit_of()))
     assert same.comparison is not None
     assert same.comparison.notes == ()

@@ -168,6 +168,24 @@ def test_a_secret_never_stands_in_a_difference(change: ContentChange) -> None:
     assert "\n-" in told
 
 
+@pytest.mark.parametrize(
+    ("path", "line", "shown"),
+    [
+        ("/etc/shadow", b"root:$6$salt$hash:1:2", "root:<password>:\u2026"),
+        ("/etc/shadow", b"root:!$6$salt$hash:1:2", "root:<locked>:\u2026"),
+        ("/etc/shadow", b"root:*:1:2", "root:<locked>:\u2026"),
+        ("/etc/shadow", b"root::1:2", "root:<empty>:\u2026"),
+        ("/etc/shadow", b"hash", "\u2026"),
+        ("/etc/passwd", b"root:x:0:0:root:/root:/bin/sh", "root:x:0:0:root:/root:/bin/sh"),
+        ("/etc/passwd", b"root:$1$hash:0:0:root:/root:/bin/sh", "root:<password>:0:0:root:/root:/bin/sh"),
+    ],
+)
+def test_of_a_password_it_is_shown_whether_it_works_and_nothing_else(path: str, line: bytes, shown: str) -> None:
+    told = difference(ContentChange(path, line + b"\n", None, 0o644))
+    assert f"-{shown}" in told
+    assert "hash" not in "".join(told)
+
+
 def test_a_setting_about_passwords_that_holds_none_is_shown() -> None:
     told = difference(ContentChange("/etc/sshd", b"PasswordAuthentication yes\n", b"PasswordAuthentication no\n"))
     assert "-PasswordAuthentication yes" in told

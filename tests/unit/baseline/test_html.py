@@ -88,6 +88,11 @@ def test_everything_that_was_given_is_on_the_page() -> None:
     assert "--class linux-iot" in bare
 
 
+def test_of_what_passed_it_is_told_what_was_seen() -> None:
+    made = audit_of(findings((), (), Finding("FS-02", Outcome.PASS, ("/etc/shadow has mode 0640", "/b"))))
+    assert "Seen: /etc/shadow has mode 0640, and 1 more" in page(made)
+
+
 def test_the_page_asks_nobody_for_anything() -> None:
     text = page(audit_of(target=IMAGE))
     assert not re.search(r"<script|<img|<link|<iframe|url\(|@import|https?://", text)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
+from baseline_builders import findings
 from document_builders import IMAGE, as_earlier, audit_of
 from holdfast_core.baseline.document import Document
 from holdfast_core.baseline.junit import junit
+from holdfast_core.baseline.model import Finding, Outcome
 from holdfast_core.baseline.waivers import Waiver
+from holdfast_core.kernel.severity import Severity
 
 
 def read(made: Document) -> ET.Element:
@@ -19,7 +22,7 @@ def cases(made: Document) -> dict[str, ET.Element]:
 
 
 def outcome(case: ET.Element) -> tuple[str, str]:
-    child = next(iter(case), None)
+    child = next((child for child in case if child.tag != "system-out"), None)
     return ("pass", "") if child is None else (child.tag, child.get("message") or "")
 
 
@@ -68,3 +71,17 @@ def test_a_comparison_is_told_with_the_finding() -> None:
     failure = cases(audit_of(earlier=as_earlier(audit_of())))["FS-01"].find("failure")
     assert failure is not None
     assert "change: unchanged since the earlier audit" in (failure.text or "")
+
+
+def test_a_failure_below_what_is_to_fail_the_run_is_skipped_and_still_told() -> None:
+    made = audit_of()
+    root = ET.fromstring(junit(made, fail_on=Severity.CRITICAL))  # noqa: S314  (our own document)
+    assert (root.get("failures"), root.get("skipped")) == ("1", "3")
+    below = next(case for case in root.iter("testcase") if (case.get("name") or "").startswith("NET-01"))
+    assert outcome(below) == ("skipped", "below --fail-on critical: Fault of NET-01.")
+    assert "seen: net.ipv4.ip_forward = 1" in (below.findtext("skipped") or "")
+
+
+def test_of_what_passed_it_is_told_what_was_seen() -> None:
+    made = audit_of(findings((), (), Finding("FS-01", Outcome.PASS, ("/etc/shadow has mode 0640",))))
+    assert cases(made)["FS-01"].findtext("system-out") == "seen: /etc/shadow has mode 0640"

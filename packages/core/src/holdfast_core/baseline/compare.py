@@ -2,7 +2,8 @@
 
 1. A failure is known by its control, and by what its proof is about (`fingerprints`), not by how it is worded.
 2. Fixed is only what was looked at again and came out well. What failed and cannot be decided any more is `lost`, and
-   what is no longer asked, or has something stand in, is `excused`: neither is a repair.
+   so is what failed and is not in the catalogue any more; what is no longer asked, or has something stand in, is
+   `excused`: neither is a repair.
 3. An earlier document is hostile until it is parsed: it is bounded, and only what is compared is read of it.
 4. Two audits that are hardly comparable are compared, and the reader is told why they hardly are.
 """
@@ -56,6 +57,7 @@ class Shift(msgspec.Struct, frozen=True):
 class _Entry(msgspec.Struct, frozen=True):
     control: ControlId
     outcome: Outcome
+    title: Text = ""
     proof: Annotated[tuple[str, ...], msgspec.Meta(max_length=LIMITS.proof_items)] = ()
 
 
@@ -93,7 +95,9 @@ class Comparison(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     """Why the two are hardly comparable."""
     dropped: tuple[ControlId, ...] = ()
-    """What failed then and is not judged now."""
+    """What failed then and is not judged now; each counts as lost."""
+    titles: dict[ControlId, str] = msgspec.field(default_factory=dict)
+    """What those in `dropped` asked."""
 
     @classmethod
     def of(
@@ -109,9 +113,11 @@ class Comparison(msgspec.Struct, frozen=True):
             notes.append(f"The earlier audit judged it as {before}, this one as {asked_as}.")
         if earlier.catalogue.digest != catalogue:
             notes.append("The earlier audit asked another version of the catalogue.")
-        dropped = sorted(e.control for e in earlier.judged if e.outcome is Outcome.FAIL and e.control not in shifts)
+        gone = [e for e in earlier.judged if e.outcome is Outcome.FAIL and e.control not in shifts]
+        counted[Change.LOST] += len(gone)
         counts = {change.value: counted[change] for change in Change}
-        return cls(earlier.at, earlier.target.name, counts, tuple(notes), tuple(dropped))
+        titles = {entry.control: entry.title for entry in sorted(gone, key=lambda entry: entry.control)}
+        return cls(earlier.at, earlier.target.name, counts, tuple(notes), tuple(titles), titles)
 
 
 def read_earlier(data: bytes) -> Earlier:

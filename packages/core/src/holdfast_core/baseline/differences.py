@@ -1,6 +1,7 @@
 """Changes as a person reads them: unified diffs of text, a line for everything else.
 
-1. No secret is shown: where a file or a line may hold one, only what it is about is, never its value.
+1. No secret is shown: where a file or a line may hold one, only what it is about is, never its value. Of an account's
+   password it is told whether there is one and whether it is locked, because that is what a change of it is for.
 2. Bounded in lines and in work: a file of a hundred thousand changed lines is told by their number.
 3. What is shown is printable: a file from outside cannot act on a terminal.
 """
@@ -8,7 +9,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from holdfast_core.kernel.printable import printable
 from holdfast_core.wire.changes import Change, ContentChange, FolderChange, LinkChange, ModeChange, OwnerChange
@@ -18,7 +19,9 @@ MAX_COMPARED = 1_000
 MAX_LINE = 200
 CONTEXT = 2
 _MASK = "…"
-_PRIVATE_NAMES = ("shadow", "gshadow", "passwd-", "shadow-", "gshadow-", "opasswd", ".htpasswd")
+_PRIVATE_NAMES = ("opasswd", ".htpasswd")
+_SHADOWS = ("shadow", "gshadow", "shadow-", "gshadow-")
+_ACCOUNTS = ("passwd", "passwd-")
 _PRIVATE_ENDS = (".key", ".pem", ".p12", ".pfx", ".jks", ".psk", ".secrets")
 _PRIVATE_WORDS = (
     "passw", "passphrase", "secret", "token", "psk", "credential", "community", "rocommunity", "rwcommunity",
@@ -58,12 +61,12 @@ def _content(change: ContentChange) -> Iterator[str]:
     if max(old, new) > MAX_COMPARED:
         yield f"  {old} lines from line {start + 1} on become {new} lines"
         return
-    private = _private(change)
+    shown = _shower(change)
     first = max(0, start - CONTEXT)
     behind = min(end, CONTEXT)
     was, now = before[first : len(before) - end + behind], after[first : len(after) - end + behind]
     for line in _hunks(was, now, first):
-        yield line if line.startswith("@@") else line[0] + _shown(line[1:], private=private)
+        yield line if line.startswith("@@") else line[0] + shown(line[1:])
 
 
 def _hunks(was: list[str], now: list[str], offset: int) -> Iterator[str]:
@@ -93,6 +96,33 @@ def _shared(left: list[str], right: list[str]) -> int:
             break
         count += 1
     return count
+
+
+def _shower(change: ContentChange) -> Callable[[str], str]:
+    """How the lines of the file that `change` is about are shown."""
+    name = change.path.rpartition("/")[2]
+    if name in _SHADOWS:
+        return lambda line: printable(_account(line, rest=False))
+    if name in _ACCOUNTS:
+        return lambda line: printable(_account(line, rest=True))
+    private = _private(change)
+    return lambda line: _shown(line, private=private)
+
+
+def _account(line: str, *, rest: bool) -> str:
+    """A line of the files of accounts: whose it is, and of the password only whether there is one that works."""
+    name, colon, others = line.partition(":")
+    if not colon or len(name) > MAX_LINE:
+        return _MASK
+    password, _, others = others.partition(":")
+    if not password:
+        kind = "<empty>"
+    elif password[0] in "!*":
+        kind = "<locked>"
+    else:
+        kind = "x" if password == "x" else "<password>"  # noqa: S105  (the mark that it is in another file)
+    tail = others if rest and len(others) <= MAX_LINE else _MASK
+    return f"{name}:{kind}:{tail}"
 
 
 def _private(change: ContentChange) -> bool:

@@ -121,6 +121,14 @@ class Entry(msgspec.Struct, frozen=True):
         return self.outcome is Outcome.FAIL and self.waiver is None
 
     @property
+    def seen(self) -> str:
+        """What was seen where it passed; empty where it did not, or where there is nothing to show."""
+        if self.outcome is not Outcome.PASS or not self.proof:
+            return ""
+        more = f", and {len(self.proof) - 1} more" if self.proof[1:] else ""
+        return f"Seen: {self.proof[0]}{more}"
+
+    @property
     def matters(self) -> str:
         """Why it is asked of this device, and why that matters, each sentence once."""
         rationale = self.why or (self.advice.rationale if self.advice is not None else "")

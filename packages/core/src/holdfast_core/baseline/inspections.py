@@ -53,11 +53,15 @@ def check_inspections(records: Iterable[InspectionRecord], now: Instant) -> None
     for record in records:
         made, ends = _ends(record, record.date), _ends(record, record.expires)
         if made - DAY > now:
-            raise _refused("date", f"The inspection of {record.control} is dated {record.date}, which has not come.")
+            raise _date(f"The inspection of {record.control} is dated {record.date}, which has not come.")
         if ends < made:
-            raise _refused("date", f"The inspection of {record.control} lapses before it was made.")
+            raise _date(f"The inspection of {record.control} lapses before it was made.")
         if record.control in seen:
-            raise _refused("twice", f"{record.control} is inspected twice in one file.")
+            raise HostileData(
+                "inspections.twice",
+                f"{record.control} is inspected twice in one file.",
+                remedy="Correct the inspections file; it has one entry a control.",
+            )
         seen.add(record.control)
 
 
@@ -70,7 +74,7 @@ def judge_inspection(probe: Inspection, control: ControlId, record: InspectionRe
         return Finding(control, Outcome.UNKNOWN, reason=lapsed[: LIMITS.text])
     remark = (" ".join(record.remark.split()),) if record.remark else ()
     photo = (f"photo {record.photo}",) if record.photo else ()
-    proof = (f"{record.inspector} inspected it on {record.date}", *remark, *photo)
+    proof = (f"{record.inspector} inspected it on {record.date}, which counts until {record.expires}", *remark, *photo)
     return Finding(control, Outcome(record.outcome), proof)
 
 
@@ -78,12 +82,12 @@ def _ends(record: InspectionRecord, day: str) -> Instant:
     try:
         return last_day_ends(day)
     except HostileData:
-        raise _refused(
-            "date", f"The inspection of {record.control} names the day {day}, which does not exist."
-        ) from None
+        raise _date(f"The inspection of {record.control} names the day {day}, which does not exist.") from None
 
 
-def _refused(what: str, sentence: str) -> HostileData:
+def _date(sentence: str) -> HostileData:
     return HostileData(
-        f"inspections.{what}", sentence, remedy="Correct the inspections file; it has one entry a control."
+        "inspections.date",
+        sentence,
+        remedy="Give days that exist, as YYYY-MM-DD: the look's today or earlier, the last one not before it.",
     )

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -62,6 +62,14 @@ InspectionsOption = Annotated[
 AllOption = Annotated[bool, typer.Option("--all", help="List also what passed and what does not apply.")]
 
 
+class Chosen(NamedTuple):
+    """What is written where, and from which severity on it is to make a run fail."""
+
+    wanted: Format
+    output: Path | None
+    fail_on: Severity
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
     command(app, "audit", epilog="Exit: 0 fine, 3 findings, 4 could not decide, 1 failed, 2 usage.")(run)
@@ -97,7 +105,8 @@ def run(
     document = examine(
         target, Given(device_class, model, compare, waivers, manifest, inspections, tuple(catalogue or ()))
     )
-    _write(document, target, wanted, output, everything=everything, json=session.json)
+    chosen = Chosen(wanted, output, fail_on)
+    _write(document, target, chosen, everything=everything, json=session.json)
     finish(exit_of(document, fail_on))
 
 
@@ -127,17 +136,16 @@ def _wanted(chosen: Format | None, output: Path | None, *, json: bool) -> Format
     return by_name[output.suffix]
 
 
-def _write(
-    document: Document, target: Path, wanted: Format, output: Path | None, *, everything: bool, json: bool
-) -> None:
+def _write(document: Document, target: Path, chosen: Chosen, *, everything: bool, json: bool) -> None:
     from holdfast.cli.audit_formats import rendered, to_stdout  # noqa: PLC0415  (nothing of this for --help)
     from holdfast.cli.audit_text import show_audit  # noqa: PLC0415
     from holdfast.cli.files import STANDARD, write_whole  # noqa: PLC0415
 
+    wanted, output, fail_on = chosen
     if output is not None and output != STANDARD:
-        write_whole(output, rendered(document, wanted, target))
+        write_whole(output, rendered(document, wanted, target, fail_on))
         wanted = Format.JSON if json else Format.TABLE
     if wanted is Format.TABLE and not json:
         show_audit(document, everything=everything)
     else:
-        to_stdout(rendered(document, Format.JSON if wanted is Format.TABLE else wanted, target))
+        to_stdout(rendered(document, Format.JSON if wanted is Format.TABLE else wanted, target, fail_on))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from holdfast_core.baseline.document import Document
+    from holdfast_core.kernel.severity import Severity
 
 
 class Format(StrEnum):
@@ -22,8 +23,8 @@ class Format(StrEnum):
     OSCAL = "oscal"
 
 
-def rendered(document: Document, wanted: Format, target: Path) -> bytes:
-    """`document` in one of the formats that are files."""
+def rendered(document: Document, wanted: Format, target: Path, fail_on: Severity) -> bytes:
+    """`document` in one of the formats that are files; `fail_on` is from where on a CI server is to fail."""
     match wanted:
         case Format.HTML:
             from holdfast.baseline.html import page  # noqa: PLC0415  (templates only where a page is made)
@@ -32,7 +33,7 @@ def rendered(document: Document, wanted: Format, target: Path) -> bytes:
         case Format.JUNIT:
             from holdfast_core.baseline.junit import junit  # noqa: PLC0415  (XML likewise)
 
-            return junit(document)
+            return junit(document, fail_on=fail_on)
         case Format.SARIF:
             from holdfast_core.baseline.sarif import sarif  # noqa: PLC0415
 

@@ -114,10 +114,12 @@ def _comparison(document: Document, comparison: Comparison) -> None:
         for entry in document.judged
         if entry.shift is not None and entry.shift.change is change and change is not Change.UNCHANGED
     ]
+    rows += [
+        (_CHANGES[Change.LOST], name, f"{title or 'It failed'} (no longer in the catalogue: nobody looked)")
+        for name, title in comparison.titles.items()
+    ]
     if rows:
         table(("change", "control", "what"), rows, fold=("what",))
-    if comparison.dropped:
-        show(f"Failed then, not judged now: {', '.join(comparison.dropped)}.", indent=2)
 
 
 _CHANGES: dict[Change, Piece] = {
@@ -145,7 +147,7 @@ def _finding(number: int, entry: Entry) -> None:
     show(entry.reason, indent=5)
     for proof in entry.proof[:SEEN]:
         show(("seen: ", "dim"), proof, indent=5)
-    if hidden := _hidden(entry.proof[SEEN:]):
+    if hidden := hidden_of(entry.proof[SEEN:]):
         show((f"and {hidden} more", "dim"), indent=5)
     show(("why:  ", "dim"), entry.matters, indent=5)
     show(("fix:  ", "bold"), entry.remedy, indent=5)
@@ -160,7 +162,7 @@ def _finding(number: int, entry: Entry) -> None:
         show(("mind: ", "yellow"), needs, indent=5)
 
 
-def _hidden(items: Sequence[str]) -> int:
+def hidden_of(items: Sequence[str]) -> int:
     """How many items of proof these are; the last may itself count those that were not kept."""
     told = _UNKEPT.fullmatch(items[-1]) if items else None
     return len(items) - 1 + int(told[1]) if told else len(items)
@@ -197,5 +199,7 @@ def _rest(document: Document) -> None:
     rest = [e for e in document.judged if e.outcome not in {Outcome.FAIL, Outcome.UNKNOWN}]
     heading(f"{len(rest)} passed, are compensated or do not apply")
     table(
-        ("control", "outcome", "reason"), [(e.control, word(e.outcome.value), e.reason) for e in rest], fold=("reason",)
+        ("control", "outcome", "what was seen, or why"),
+        [(e.control, word(e.outcome.value), e.seen or e.reason) for e in rest],
+        fold=("what was seen, or why",),
     )
