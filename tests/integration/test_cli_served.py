@@ -190,6 +190,7 @@ def test_a_model_is_added_listed_shown_and_given_to_a_device(site: Site, tmp_pat
     of_server, of_file = site.json("model", "show", "pump-controller@7.0.0"), site.json("model", "show", str(file))
     assert of_server["lines"] == of_file["lines"]
     assert site.run("model", "show", "pump-controller@7.0.0").stdout == site.run("model", "show", str(file)).stdout
+    assert "was there already" in site.run("model", "add", str(file)).stderr
     site.run("device", "add", "pump-9")
     site.run("device", "model", "pump-9", "pump-controller@7.0.0")
     assert site.json("device", "show", "pump-9")["lifecycle"] == "expected"

@@ -49,3 +49,15 @@ def test_the_file_system_a_device_boots_from_must_be_declared(filesystem: str, s
     device = model(expected=Expected(root_fs_drivers=("squashfs", "jffs2")))
     (claim,) = claims(device, Report((), 0, 0), filesystem=filesystem)
     assert (claim.control, claim.shows) == ("FS-10", shows)
+
+
+@pytest.mark.parametrize(("end", "shows"), [("2030-01-01", Shows.CONTRADICTED), ("", Shows.SHOWN)])
+def test_another_last_day_of_support_in_the_image_is_a_contradiction(end: str, shows: Shows) -> None:
+    device = model()
+    (claim,) = claims(device, found(Outcome.PASS, "UPD-07"), support_end=end)
+    assert (claim.field, claim.shows) == ("supplier.support_end", shows)
+    same = claims(device, found(Outcome.PASS, "UPD-07"), support_end=device.supplier.support_end)
+    assert [each.shows for each in same] == [Shows.SHOWN]
+    if end:
+        assert device.supplier.support_end in claim.sentence
+        assert claim.proof == (f"SUPPORT_END={end}",)

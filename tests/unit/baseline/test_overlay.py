@@ -141,9 +141,8 @@ def test_a_folder_without_a_version_is_refused(tmp_path: Path) -> None:
         pytest.param({"fault": "another resolver is used"}, {}, "sentence", id="no sentence"),
         pytest.param({"mappings": {}}, {}, "unmapped", id="mapped to nothing"),
         pytest.param({}, {"walks": True}, "cheap", id="a walk that is called cheap"),
-        pytest.param(
-            {"remedy": {**OWN["remedy"], "fix": "planned"}}, {"mendable": False}, "no_mend", id="a fix of nothing"
-        ),
+        pytest.param({"remedy": {**OWN["remedy"], "fix": "planned"}}, {}, "own_mend", id="a fix that no device makes"),
+        pytest.param({"classes": {"others": "required"}}, {}, "no_agent", id="a look where nobody looks"),
         pytest.param(
             {"remedy": {**OWN["remedy"], "steps": ["A step." + " It goes on." * 30] * 4}}, {}, "long", id="too long"
         ),
@@ -153,6 +152,13 @@ def test_what_is_legal_and_not_good_is_told(
     tmp_path: Path, changed: dict[str, Any], options: dict[str, bool], code: str
 ) -> None:
     assert codes(folder_of(tmp_path, {**OWN, **changed}), **options) == {f"control.{code}.NET-51"}
+
+
+def test_a_fix_of_what_cannot_be_worked_out_is_told(tmp_path: Path) -> None:
+    (planned,) = [each for each in shipped_catalogue().controls if each.id == "NET-05"]
+    remedy = {**msgspec.to_builtins(planned.remedy), "fix": "planned", "steps": ["Do it in another way."]}
+    folder = folder_of(tmp_path, overrides=({"id": "NET-05", "remedy": remedy},))
+    assert codes(folder, mendable=False) == {"control.no_mend.NET-05"}
 
 
 def test_a_lowered_severity_is_told(tmp_path: Path) -> None:

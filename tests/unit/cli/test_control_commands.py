@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner, Result
 
 from holdfast.cli.app import build
@@ -88,6 +89,19 @@ def test_the_lint_tells_what_is_not_good_and_refuses_what_cannot_be(tmp_path: Pa
     assert "catalogue.shape" in refused.output
 
 
+def test_the_lint_tells_what_nobody_mends_and_where_nobody_looks(tmp_path: Path) -> None:
+    folder = own(tmp_path)
+    file = folder / "dat.yaml"
+    plain = yaml.safe_load(file.read_text())
+    plain["controls"][0]["remedy"]["fix"] = "planned"
+    plain["controls"][0]["classes"] = {"others": "required"}
+    file.write_text(yaml.safe_dump(plain))
+    told = run("control", "lint", str(folder))
+    assert told.exit_code == Exit.FINDINGS, told.output
+    assert "control.own_mend.DAT-51" in told.stdout
+    assert "control.no_agent.DAT-51" in told.stdout
+
+
 def test_a_baseline_explains_every_line(camera: Path) -> None:
     told = json.loads(run("baseline", "show", str(camera), "--json").stdout)
     assert {line["control"] for line in told["lines"]} >= {control.id for control in shipped_catalogue().controls}
@@ -110,6 +124,8 @@ def test_two_models_differ_where_more_or_other_things_are_asked(tmp_path: Path, 
     assert found["before"] == "door-camera@1.0.0"
     changed = {item["control"]: item for item in found["items"]}
     assert changed["FS-91"]["after"] is None or "after" not in changed["FS-91"], "a server may disable file systems"
+    page = " ".join(run("baseline", "diff", str(camera), str(server)).stdout.split())
+    assert "edge-server@1.0.0:" in page, "the reason of the side that asks less"
     same = run("baseline", "diff", str(camera), str(camera))
     assert same.exit_code == Exit.FINE
     assert "asked the same" in same.output

@@ -47,6 +47,7 @@ class _Declaration(msgspec.Struct, frozen=True):
     words: str
 
 
+_SUPPORT_END = "supplier.support_end"
 _DECLARATIONS = (
     _Declaration("boot.secure_boot", lambda m: m.boot.secure_boot, ("BOOT-01",), "it boots only what is signed"),
     _Declaration("boot.anti_rollback", lambda m: m.boot.anti_rollback, ("BOOT-04",), "it refuses older software"),
@@ -79,22 +80,26 @@ _DECLARATIONS = (
     _Declaration("flows", lambda m: bool(m.flows), ("SVC-03",), "only the declared ports listen"),
     _Declaration("expected.autostart", lambda m: bool(m.expected.autostart), ("SVC-08",), "only these programs start"),
     _Declaration("expected.setuid", lambda m: bool(m.expected.setuid), ("FS-05",), "only these programs are setuid"),
-    _Declaration("supplier.support_end", lambda m: bool(m.supplier.support_end), ("UPD-07",), "support has an end"),
+    _Declaration(_SUPPORT_END, lambda m: bool(m.supplier.support_end), ("UPD-07",), "support has an end"),
 )
 _OPTIONAL = frozenset({"boot.secure_boot", "boot.anti_rollback", "update.signed", "update.fallback"})
 """What a model may leave unclaimed although its image shows it."""
 
 
-def claims(model: DeviceModel, report: Report, *, filesystem: str = "") -> tuple[Claim, ...]:
+def claims(model: DeviceModel, report: Report, *, filesystem: str = "", support_end: str = "") -> tuple[Claim, ...]:
     """Every declaration of `model` that an image can speak of, and what it says.
 
     Args:
         model: the declaration.
         report: the audit of the image.
         filesystem: the file system that the image's root is; empty where the root is a folder.
+        support_end: the last day of support that the image's own software names; empty where it names none.
     """
     judged = {entry.control: entry for entry in report.judged}
     found = [claim for declaration in _DECLARATIONS for claim in _claim(declaration, model, judged)]
+    if support_end and support_end != model.supplier.support_end:
+        found = [claim for claim in found if claim.field != _SUPPORT_END]
+        found.append(_other_end(model, support_end))
     if filesystem and (told := _root_driver(model, filesystem)):
         found.append(told)
     return tuple(found)
@@ -125,6 +130,13 @@ def _claim(declaration: _Declaration, model: DeviceModel, judged: dict[ControlId
             yield Claim(declaration.field, entry.control, Shows.NOT_SHOWN, sentence, (), entry.remedy)
         case Outcome.NOT_APPLICABLE:
             return
+
+
+def _other_end(model: DeviceModel, support_end: str) -> Claim:
+    declared = model.supplier.support_end
+    sentence = f"The model says that support ends on {declared or 'no day'}, and the image that it ends on another day."
+    remedy = f"Write the same day into {_SUPPORT_END} and, as SUPPORT_END, into the image's os-release."
+    return Claim(_SUPPORT_END, "UPD-07", Shows.CONTRADICTED, sentence, (f"SUPPORT_END={support_end}",), remedy)
 
 
 def _root_driver(model: DeviceModel, filesystem: str) -> Claim | None:

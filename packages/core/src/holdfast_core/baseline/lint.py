@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 
 from holdfast_core.baseline.control import Ask, Catalogue, Control, Fix
 from holdfast_core.baseline.model import ControlId
-from holdfast_core.baseline.probes import ProbeSpec, parts
+from holdfast_core.baseline.probes import Inspection, Manifest, ProbeSpec, parts
+from holdfast_core.inventory.model import DeviceClass
 from holdfast_core.kernel.reasons import Reason
 from holdfast_core.kernel.severity import Severity
 
@@ -35,7 +36,8 @@ def lint(catalogue: Catalogue, shipped: Catalogue, *, walks: Asks, mendable: Ask
         if known.get(control.id) != control:
             found += _words(control)
             found += _costs(control, walks)
-            found += _fixes(control, mendable)
+            found += _fixes(control, mendable, own=control.id not in known)
+            found += _unseen(control)
             found += _loosened(control, known.get(control.id))
     return tuple(found)
 
@@ -72,14 +74,34 @@ def _costs(control: Control, walks: Asks) -> Iterator[Reason]:
         )
 
 
-def _fixes(control: Control, mendable: Asks) -> Iterator[Reason]:
-    can = control.probe is not None and mendable(control.probe)
-    if control.remedy.fix is not Fix.BY_HAND and not can:
+def _fixes(control: Control, mendable: Asks, *, own: bool) -> Iterator[Reason]:
+    if control.remedy.fix is Fix.BY_HAND:
+        return
+    if own:
+        yield _told(
+            control.id,
+            "own_mend",
+            f"Its fix is {control.remedy.fix.value}, yet devices and holdfast harden mend shipped controls only.",
+            "Set remedy.fix to by_hand: a person follows its steps.",
+        )
+    elif control.probe is None or not mendable(control.probe):
         yield _told(
             control.id,
             "no_mend",
             f"Its fix is {control.remedy.fix.value}, yet no change can be worked out for its probe.",
             "Set remedy.fix to by_hand.",
+        )
+
+
+def _unseen(control: Control) -> Iterator[Reason]:
+    """A demand on microcontrollers that nobody can look at."""
+    looks = control.probe is not None and not isinstance(control.probe, Inspection | Manifest)
+    if looks and control.classes[DeviceClass.MCU].ask is Ask.REQUIRED:
+        yield _told(
+            control.id,
+            "no_agent",
+            "It is required of class mcu and looks at files, yet no agent runs there: it stays undecided.",
+            "Ask class mcu for a fact of its build ({ask: manifest}), or say why it does not apply.",
         )
 
 

@@ -14,6 +14,7 @@ from holdfast.cli.control import CatalogueOption, catalogue_of, control_of
 from holdfast.cli.session import Session, command
 
 if TYPE_CHECKING:
+    from holdfast_core.baseline.difference import Differing
     from holdfast_core.baseline.model import Baseline, Line
     from holdfast_core.inventory.model import DeviceModel
 
@@ -23,6 +24,7 @@ ModelArgument = Annotated[
 ControlOption = Annotated[str, typer.Option("--control", metavar="ID", help="Explain this one control in full.")]
 
 _ORDER = ("required", "compensated", "forbidden", "not_applicable")
+"""Most is asked first."""
 
 
 def register(app: typer.Typer) -> None:
@@ -60,8 +62,23 @@ def diff(session: Session, *, before: ModelArgument, after: ModelArgument, catal
     if not found:
         words(("✓ ", "green"), f"{first} and {second} are asked the same.")
         return
-    rows = [(entry.control, entry.title, _in_short(entry.before), _in_short(entry.after)) for entry in found]
-    table(("control", "what", first, second), rows, fold=("what",))
+    if first == second:
+        first, second = f"{first} (first)", f"{second} (second)"
+    rows = [
+        (entry.control, _what(entry, first, second), _in_short(entry.before), _in_short(entry.after)) for entry in found
+    ]
+    table(
+        ("control", "what, and why less is asked", first, second),
+        rows,
+        fold=("what, and why less is asked", first, second),
+    )
+
+
+def _what(entry: Differing, first: str, second: str) -> str:
+    """The control's title, and below it the reason of the side that asks less."""
+    sides = [(name, line) for name, line in ((first, entry.before), (second, entry.after)) if line is not None]
+    name, less = max(sides, key=lambda side: (_ORDER.index(side[1].demand.value), side[1].severity.rank))
+    return f"{entry.title}\n{name}: {less.reason}"
 
 
 def _baseline(session: Session, what: str, catalogue: list[Path] | None) -> tuple[str, Baseline]:

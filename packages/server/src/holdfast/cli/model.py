@@ -68,6 +68,8 @@ def _claims(model: DeviceModel, file: Path, image: Path) -> tuple[Claim, ...]:
     from holdfast.cli.audit_target import opened  # noqa: PLC0415
     from holdfast_core.baseline.declared import claims  # noqa: PLC0415
     from holdfast_core.baseline.model import Judged, Report  # noqa: PLC0415
+    from holdfast_core.kernel.printable import printable  # noqa: PLC0415
+    from holdfast_probe.programs.releases import os_release  # noqa: PLC0415
 
     document = examine(image, Given(model_file=file))
     judged = tuple(
@@ -76,11 +78,14 @@ def _claims(model: DeviceModel, file: Path, image: Path) -> tuple[Claim, ...]:
     )
     with opened(image) as what:
         filesystem = what.root.told.filesystem if what.root is not None else ""
-    return claims(model, Report(judged, document.asked, document.decided), filesystem=filesystem)
+        support_end = os_release(what.root).get("SUPPORT_END", "") if what.root is not None else ""
+    report = Report(judged, document.asked, document.decided)
+    return claims(model, report, filesystem=filesystem, support_end=printable(support_end)[:40])
 
 
 def _show_claims(claims: tuple[Claim, ...]) -> None:
-    from holdfast.cli.terminal import heading, show, word  # noqa: PLC0415  (rule 3 of the package)
+    from holdfast.cli.audit_text import hidden_of  # noqa: PLC0415  (rule 3 of the package)
+    from holdfast.cli.terminal import heading, show, word  # noqa: PLC0415
 
     if not claims:
         return
@@ -89,6 +94,8 @@ def _show_claims(claims: tuple[Claim, ...]) -> None:
         show(word(claim.shows.value), "  ", (claim.field, "bold"), f"  {claim.sentence}", indent=2)
         if claim.proof:
             show(("seen: ", "dim"), claim.proof[0], indent=4)
+        if more := hidden_of(claim.proof[1:]):
+            show((f"and {more} more", "dim"), indent=4)
         if claim.remedy and claim.shows == "contradicted":
             show(("fix: ", "bold"), claim.remedy, indent=4)
 
@@ -144,12 +151,14 @@ def add(session: Session, *, file: FileArgument) -> None:
 
     data = read_bounded(file, LIMITS.model_bytes)
     with connected(session.folder) as api:
+        known = {each["reference"] for each in api.get("/models")["items"]}
         added = api.post("/models", content=data, media="application/yaml")
     if session.json:
         emit(added)
         return
     raw(added["reference"])
-    words(("✓ ", "green"), f"added {added['reference']}. Its baseline: holdfast baseline show {added['reference']}")
+    said = "was there already, the same" if added["reference"] in known else "is added"
+    words(("✓ ", "green"), f"{added['reference']} {said}. Its baseline: holdfast baseline show {added['reference']}")
 
 
 def list_models(session: Session) -> None:
