@@ -48,6 +48,7 @@ def parameters(kptr: str = "1", bpf: str = "2") -> Files:
 
 
 GOOD: Files = {
+    "etc/init.d/S02sysctl": ("#!/bin/sh\nsysctl --system\n", 0o755),
     **config(),
     **parameters(),
     f"{MODULES}/modules.builtin": "kernel/fs/squashfs/squashfs.ko\n",
@@ -61,7 +62,7 @@ GOOD: Files = {
     "proc/sys/user/max_user_namespaces": "0\n",
     "sys/kernel/security/lockdown": "none [integrity] confidentiality\n",
 }
-PLAN: dict[str, tuple[Any, ...]] = {}
+PLAN: dict[str, tuple[Any, ...]] = {"autostart": ("sysctl",)}
 FACTS: dict[str, Any] = {"stack_protector": True}
 LIVE_ONLY: frozenset[str] = frozenset()
 FOLDER_ONLY: frozenset[str] = frozenset()

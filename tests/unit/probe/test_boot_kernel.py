@@ -73,12 +73,53 @@ def test_a_parameter_that_nothing_sets_starts_as_the_kernel_was_built(
     assert ask(tmp_path, DMESG).outcome is outcome
 
 
-def test_what_a_file_sets_outweighs_what_was_built(tmp_path: Path) -> None:
+LOADER: Files = {"etc/init.d/S02sysctl": "#!/bin/sh\nsysctl --system\n"}
+
+
+def test_what_a_loaded_file_sets_outweighs_what_was_built(tmp_path: Path) -> None:
     grow(
         tmp_path,
         {"boot/config-6.12.1": "CONFIG_SECURITY_DMESG_RESTRICT=y\n", "etc/sysctl.conf": "kernel.dmesg_restrict=0\n"},
     )
-    assert ask(tmp_path, DMESG).outcome is Outcome.FAIL
+    assert ask(tmp_path, DMESG).outcome is Outcome.PASS
+    assert ask(grow(tmp_path, LOADER), DMESG).outcome is Outcome.FAIL
+
+
+_WANTS = "etc/systemd/system/sysinit.target.wants/x.service"
+LOADERS: dict[str, tuple[Files, Outcome]] = {
+    "nothing that starts": ({}, Outcome.UNKNOWN),
+    "scripts that load nothing": ({"etc/init.d/S02x": "echo sysctl -p\n"}, Outcome.UNKNOWN),
+    "systemd": ({"usr/lib/systemd/systemd-sysctl": "x"}, Outcome.PASS),
+    "systemd, masked": (
+        {"usr/lib/systemd/systemd-sysctl": "x", "etc/systemd/system/systemd-sysctl.service": "-> /dev/null"},
+        Outcome.UNKNOWN,
+    ),
+    "procps": ({"etc/init.d/procps": "x", "etc/rcS.d/S02procps": "-> ../init.d/procps"}, Outcome.PASS),
+    "OpenWrt": ({"etc/init.d/sysctl": "x", "etc/rc.d/S11sysctl": "-> ../init.d/sysctl"}, Outcome.PASS),
+    "a call for all files": ({"etc/init.d/S02x": "/sbin/sysctl -q --system\n"}, Outcome.PASS),
+    "inittab": ({"etc/inittab": "::sysinit:/sbin/sysctl -p\n"}, Outcome.PASS),
+    "rcS": ({"etc/init.d/rcS": "mount -a\nbusybox sysctl -e -p /etc/sysctl.conf >/dev/null\n"}, Outcome.PASS),
+    "a call for another file": ({"etc/init.d/S02x": "sysctl -p /etc/other.conf\n"}, Outcome.UNKNOWN),
+    "a call that sets it": ({"etc/init.d/S02x": "sysctl -w kernel.kptr_restrict=2\n"}, Outcome.PASS),
+    "a call that sets it wrong": ({"etc/init.d/S02x": "sysctl -p\nsysctl kernel/kptr_restrict=0\n"}, Outcome.FAIL),
+    "a unit": (
+        {_WANTS: "-> ../../x.service", "etc/systemd/system/x.service": "[Service]\nExecStart=sysctl -p\n"},
+        Outcome.PASS,
+    ),
+}
+
+
+@pytest.mark.parametrize(("loader", "outcome"), LOADERS.values(), ids=LOADERS)
+def test_a_file_sets_a_parameter_only_where_something_loads_it(tmp_path: Path, loader: Files, outcome: Outcome) -> None:
+    finding = ask(grow(tmp_path, {"etc/sysctl.conf": "kernel.kptr_restrict = 1\n"} | loader), PTR)
+    assert finding.outcome is outcome, finding
+    if outcome is Outcome.UNKNOWN:
+        assert finding.reason == "/etc/sysctl.conf sets kernel.kptr_restrict, and nothing that starts here loads it."
+
+
+def test_what_nothing_would_load_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(CannotMend, match="nothing that starts here would load it"):
+        mended(grow(tmp_path, {"etc/sysctl.conf": "kernel.kptr_restrict = 0\n"}), PTR)
 
 
 def test_a_build_option_never_speaks_for_the_running_kernel(tmp_path: Path) -> None:
@@ -101,7 +142,7 @@ def test_a_build_option_never_speaks_for_the_running_kernel(tmp_path: Path) -> N
     ],
 )
 def test_a_parameter_is_set_where_it_counts(tmp_path: Path, files: Files) -> None:
-    assert ask(grow(tmp_path, files), PTR).outcome is Outcome.FAIL
+    assert ask(grow(tmp_path, files | LOADER), PTR).outcome is Outcome.FAIL
     assert ask(mended(tmp_path, PTR), PTR).outcome is Outcome.PASS
     kept = (tmp_path / "etc/sysctl.conf").read_text() if "etc/sysctl.conf" in files else "vm.swappiness=1"
     assert "vm.swappiness=1" in kept

@@ -222,7 +222,8 @@ CASES: dict[str, Case] = {
     ),
     "sysctl": (
         Sysctl(key="kernel.kptr_restrict", minimum=1),
-        {"etc/sysctl.d/10-a.conf": "kernel.kptr_restrict = 0\n", "etc/sysctl.d/20-b.conf": "kernel/kptr_restrict=2\n"},
+        {"etc/sysctl.d/10-a.conf": "kernel.kptr_restrict = 0\n", "etc/sysctl.d/20-b.conf": "kernel/kptr_restrict=2\n"}
+        | {"etc/inittab": "::sysinit:/sbin/sysctl --system\n"},
         {"etc/sysctl.conf": "-kernel.kptr_restrict = 0\n"},
         {},
     ),

@@ -171,6 +171,8 @@ def test_a_firewall_nobody_can_read_is_unknown(tmp_path: Path) -> None:
 def test_ipv6_that_is_switched_off_needs_no_filter(tmp_path: Path) -> None:
     tree = {"etc/nftables.conf": NFT.replace("inet", "ip"), "etc/init.d/S41nftables": "x"}
     grow(tmp_path, tree | {"etc/sysctl.d/9.conf": "net.ipv6.conf.all.disable_ipv6 = 1\n"})
+    assert outcome(tmp_path, FirewallCheck.IPV6).outcome is Outcome.FAIL
+    grow(tmp_path, {"etc/init.d/S02sysctl": "sysctl --system\n"})
     assert outcome(tmp_path, FirewallCheck.IPV6).outcome is Outcome.PASS
 
 

@@ -26,7 +26,7 @@ def a_control(probe: ProbeSpec) -> Control:
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     files = {"/proc/sys/kernel/kptr_restrict": "0\n", "/etc/sysctl.d/10.conf": "kernel.kptr_restrict = 1\n"}
-    return grow(tmp_path, files)
+    return grow(tmp_path, files | {"/etc/init.d/S02sysctl": "sysctl --system\n"})
 
 
 def test_a_setting_that_is_written_but_not_in_force_is_settled(tree: Path) -> None:

@@ -1,8 +1,9 @@
 """The probe of kernel parameters (sysctl), and how one is set for good.
 
 1. A running system is asked through its own ``/proc/sys``; a folder through the files that would set it at boot.
-2. The last file in the order of names counts, and ``sysctl.conf`` after them all.
-3. A change goes into a file of our own, or, where a later file would override it, into that file's own line.
+2. A file counts only where something that starts loads it: systemd, an init script, a call of ``sysctl``.
+3. The last file in the order of names counts, and ``sysctl.conf`` after them all.
+4. A change goes into a file of our own, or, where a later file would override it, into that file's own line.
 
 Sources: sysctl.d(5), sysctl.conf(5).
 """
@@ -19,6 +20,7 @@ from holdfast_probe.boot.config import kernel_configs
 from holdfast_probe.case import Case
 from holdfast_probe.editor import CannotMend, Editor
 from holdfast_probe.roots import Root
+from holdfast_probe.services.loading import loads
 from holdfast_probe.sight import Sight, judged, not_applicable, unknown
 
 FOLDERS = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
@@ -42,7 +44,7 @@ def see_sysctl(case: Case, spec: Sysctl) -> Sight:
     else:
         values = _configured(case, spec)
         if not values:
-            return unknown(f"Nothing in this folder sets {spec.key}; the kernel's default is not in it.")
+            return unknown(_silence(case, spec))
     bad = [
         f"{spec.key} is {each.value!r} ({each.where}), wanted {spec.wanted}"
         for each in values
@@ -58,10 +60,11 @@ def _running(root: Root, key: str) -> list[_Set]:
 
 def _configured(case: Case, spec: Sysctl) -> list[_Set]:
     """What a folder sets, or else what its kernel was built to start with."""
-    root, key = case.root, spec.key.replace("/", ".")
-    last = None
-    for path in _files(root):
-        last = _said(root.read(path).decode("utf-8", "replace"), path, key) or last
+    key = spec.key.replace("/", ".")
+    known = case.once(loads)
+    last = _in_files(case.root, [path for path in _files(case.root) if known.covers(path)], key)
+    for name, value, where in known.given:
+        last = _Set(value, where) if name == key else last
     if last is not None or not spec.built:
         return [last] if last is not None else []
     return [
@@ -70,6 +73,22 @@ def _configured(case: Case, spec: Sysctl) -> list[_Set]:
         for option, value, start in spec.built
         if options.get(option) == value
     ]
+
+
+def _in_files(root: Root, paths: list[str], key: str) -> _Set | None:
+    """The last value of `key` in some files."""
+    last = None
+    for path in paths:
+        last = _said(root.read(path).decode("utf-8", "replace"), path, key) or last
+    return last
+
+
+def _silence(case: Case, spec: Sysctl) -> str:
+    """Why nobody can tell what the parameter will be."""
+    said = _in_files(case.root, _files(case.root), spec.key.replace("/", "."))
+    if said is None:
+        return f"Nothing in this folder sets {spec.key}; the kernel's default is not in it."
+    return f"{said.where} sets {spec.key}, and nothing that starts here loads it."
 
 
 def _files(root: Root) -> list[str]:
@@ -98,6 +117,8 @@ def mend_sysctl(case: Case, editor: Editor, spec: Sysctl) -> None:
     key, example = spec.key.replace("/", "."), spec.example
     if example is None or "*" in key:
         raise CannotMend(OURS, f"no single value of {spec.key} is the right one")
+    if not case.once(loads).covers(OURS):
+        raise CannotMend(OURS, "nothing that starts here would load it")
     for path in _files(case.root):
         text = (editor.read(path) or b"").decode("utf-8", "surrogateescape")
         # What comes before our file by name is overridden by it; what comes after must say the same itself.

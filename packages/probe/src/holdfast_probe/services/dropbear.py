@@ -59,7 +59,8 @@ def mend_dropbear(case: Case, _editor: Editor, _spec: Dropbear) -> None:
 
 
 def _judged(servers: list[Command]) -> Sight:
-    bad, open_ = [], []
+    bad: list[str] = []
+    open_: list[str] = []
     for command in servers:
         if "s" not in _letters(command.words[1:]):
             where = f"{command.path}:{command.number}" if command.number else command.path

@@ -19,6 +19,7 @@ from holdfast_probe.services.entries import Way
 from holdfast_probe.services.filters import Chain, Filter, Rule
 from holdfast_probe.services.iptables import firewalld_filter, iptables_filter, ufw_filter
 from holdfast_probe.services.listen_web import MANAGEMENT
+from holdfast_probe.services.loading import loads
 from holdfast_probe.services.nft import nft_filter
 from holdfast_probe.services.starts import started
 from holdfast_probe.services.texts import fitting, gathered, lines, text
@@ -37,7 +38,8 @@ _READERS = (nft_filter, iptables_filter, uci_filter, ufw_filter, firewalld_filte
 _FOUR, _SIX = 4, 6
 _ADMIN = (22, 23, 80, 443, 2222, 4433, 7547, 8000, 8008, 8080, 8081, 8443, 8888, 9090, 10000)
 _WIDE_INTERFACES = (*WIDE, "ppp*", "wwan*", "pppoe-*", "usb*")
-_NONE = "no rules of a packet filter are here that something loads, so everything is let through"
+_NONE = "nothing loads rules of a packet filter, so everything is let through"
+_IPV6_SWITCH = "net.ipv6.conf.all.disable_ipv6"
 
 
 def see_firewall(case: Case, spec: Firewall) -> Sight:
@@ -118,9 +120,12 @@ def _ipv6_off(root: Root) -> bool:
             not fitting(root, "/proc/sys/net/ipv6")
             or text(root, "/proc/sys/net/ipv6/conf/all/disable_ipv6").strip() == "1"
         )
+    known = loads(root)
     paths = fitting(root, "/usr/lib/sysctl.d/*.conf", "/etc/sysctl.d/*.conf", "/etc/sysctl.conf")
-    pairs = [line.replace(" ", "").partition("=") for path in paths for line in lines(root, path) or ()]
-    values = [value for key, _, value in pairs if key.replace("/", ".") == "net.ipv6.conf.all.disable_ipv6"]
+    said = [line for path in paths if known.covers(path) for line in lines(root, path) or ()]
+    pairs = [line.replace(" ", "").partition("=") for line in said]
+    values = [value for key, _, value in pairs if key.replace("/", ".") == _IPV6_SWITCH]
+    values += [value for key, value, _ in known.given if key == _IPV6_SWITCH]
     return values[-1:] == ["1"] or any("ipv6.disable=1" in line for line in root.told.command_lines)
 
 
