@@ -108,7 +108,10 @@ def look_heavy(
     from holdfast_probe.whole import Sitting  # noqa: PLC0415  (rule 5)
 
     _, heavy, _ = _asked(plan)
-    mark = msgspec.json.decode(walk, type=Mark) if walk else None
+    try:
+        mark = msgspec.json.decode(walk, type=Mark) if walk else None
+    except msgspec.MsgspecError:  # of another version, or damaged: begin anew
+        mark = None
     seen, mark = sit(root_of(config), heavy, plan, Sitting(breath, mark), now=_now(wall_s))
     if mark is not None:
         return Seen(joined(before, Findings(seen.plan, ())), msgspec.json.encode(mark))

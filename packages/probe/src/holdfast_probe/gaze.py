@@ -98,7 +98,7 @@ class Gaze:
         self.book: Bookmark | None = None
         """Kept only where the walk may be put down."""
         if breath is not None:
-            self.book = Bookmark(mark.done, mark.shown) if mark is not None else Bookmark()
+            self.book = Bookmark.of(mark) if mark is not None else Bookmark()
         self._collectors = tuple(collectors)
         self._budget = budget
         self._clock = clock

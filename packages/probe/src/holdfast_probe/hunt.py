@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from holdfast_core.baseline.probes import Simple
 from holdfast_probe.bookmark import Carried
 from holdfast_probe.case import Case
-from holdfast_probe.roots import Root
+from holdfast_probe.roots import Root, shown
 from holdfast_probe.sight import Sight, Tally, failed_by, passed, unknown
 from holdfast_probe.walk import Collector, Walked
 
@@ -33,7 +33,7 @@ class Hunt(Collector):
     def put_down(self) -> dict[str, Carried | bool | int | str]:
         """What it saw so far."""
         kept = {name: getattr(self, name) for name in self.carried}
-        return {name: value.put_down() if isinstance(value, Tally) else value for name, value in kept.items()}
+        return {name: _put_down(value) for name, value in kept.items()}
 
     def take_up(self, kept: Mapping[str, Carried | bool | int | str]) -> None:
         """Go on from what it saw before."""
@@ -46,6 +46,13 @@ class Hunt(Collector):
         if self.found.count:
             return failed_by(self.found)
         return unknown(walked.gap) if walked.gap else passed(self.praise)
+
+
+def _put_down(value: Any) -> Carried | int | str:
+    if isinstance(value, Tally):
+        return value.put_down()
+    kept: int | str = shown(value) if isinstance(value, str) else value
+    return kept
 
 
 class OwnersHunt(Hunt):

@@ -109,7 +109,7 @@ class Tally:
 
     def put_down(self) -> Carried:
         """What it holds, for a walk that is put down."""
-        return Carried(self.count, tuple(self._smallest))
+        return Carried(self.count, tuple(shown(item, limit=LIMITS.text) for item in self._smallest))
 
     @classmethod
     def taken_up(cls, carried: Carried) -> Tally:

@@ -75,7 +75,7 @@ class Walk:
         gaze, book = self._gaze, self._gaze.book
         if not gaze.paused or book is None:
             return None
-        done, shown = tuple(sorted(book.done)), tuple(sorted(book.shown))
+        done, shown = book.written()
         return Mark(done, shown, gaze.entries, gaze.unread, gaze.bytes, {})
 
     def run(self) -> Walked:
