@@ -66,6 +66,43 @@ def test_a_support_that_ends_soon_is_said() -> None:
     assert "and no longer. Plan what comes after" in told(MODELS["door-camera"], "md", soon)
 
 
+@pytest.mark.parametrize("kind", ["md", "html"])
+def test_what_is_not_declared_is_not_made_up(kind: str) -> None:
+    replace, model = msgspec.structs.replace, MODELS["door-camera"]
+    uart = replace(model.interfaces[0], name="header", kind="debug-uart", reason="bringup", enabled_in_production=True)
+    bare = replace(
+        model,
+        supplier=replace(model.supplier, security_contact=""),
+        interfaces=(*model.interfaces, uart),
+        expected=replace(model.expected, accounts=("root",)),
+        flows=tuple(flow for flow in model.flows if flow.peer != "control-plane"),
+    )
+    text = html.unescape(told(bare, kind)).replace("\\", "")
+    assert f"none is stated; ask {model.supplier.name}" in text
+    assert f"Report a weakness to {model.supplier.name}." in text
+    assert "Warning: header (debug-uart) is for debugging and is left on in production" in text
+    assert "header (bringup)" not in text
+    assert "only root may log in. Give it a password or key of its own" in text
+    assert "It calls every" not in text
+    assert "device retire" not in text
+    assert "device retire" in told(model, kind)
+
+
+@pytest.mark.parametrize("name", ["pump-controller", "door-camera"])
+def test_what_stands_in_has_a_title_and_an_end(name: str) -> None:
+    guide = guide_of(MODELS[name], shipped_catalogue(), NOW)
+    assert guide.stand_ins
+    for entry in guide.stand_ins:
+        assert re.fullmatch(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}", entry.until)
+        assert entry.owner
+        assert all(re.fullmatch(r".+ \([A-Z]+-[0-9]+\)", each) for each in entry.by)
+    said = guide.answers[0].sentence
+    titles = {line.control: line.title for line in (*guide.asked, *guide.spared)}
+    assert "In its stead" not in said or f"{titles['SVC-03']} (SVC-03)" in said
+    signed = [entry.until for entry in guide.stand_ins if entry.by]
+    assert set(signed) <= {entry.expires for entry in MODELS[name].compensations}
+
+
 def hostile(model: DeviceModel) -> DeviceModel:
     replace = msgspec.structs.replace
     return replace(
