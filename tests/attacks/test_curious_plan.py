@@ -7,8 +7,22 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from holdfast_core.baseline.model import Outcome
-from holdfast_core.baseline.probes import ProbeSpec, Setting, Syntax, Sysctl, Words
+from agent_builders import a_plan
+from holdfast_agent.audit import look_heavy
+from holdfast_agent.state import Config
+from holdfast_core.baseline.model import Finding, Outcome
+from holdfast_core.baseline.probes import (
+    AccountCheck,
+    Accounts,
+    PrivateKeys,
+    ProbeSpec,
+    Setting,
+    Syntax,
+    Sysctl,
+    Words,
+)
+from holdfast_core.inventory.model import HealthProbe
+from holdfast_core.kernel.digests import canonical
 from probe_builders import ask, grow
 
 HASH = "$6$salt$NotForAnybodyElse"
@@ -77,3 +91,51 @@ def test_a_kernel_parameter_is_written_as_before(key: str) -> None:
     spec = msgspec.convert({"kind": "sysctl", "key": key, "one_of": ["1"]}, ProbeSpec)
     assert isinstance(spec, Sysctl)
     assert spec.key == key
+
+
+def asked_of_a_device(tmp_path: Path, probe: ProbeSpec) -> Finding:
+    """What an agent answers to one probe that came with its plan."""
+    own = {"NET-51": msgspec.Raw(canonical(probe))}
+    plan = msgspec.structs.replace(a_plan("NET-51", health=HealthProbe("self-reported")), probes=own)
+    config = Config("https://x", "cam-1", root=str(tmp_path))
+    (found,) = look_heavy(plan, None, config, wall_s=0, breath=lambda: False, walk=b"").findings.findings
+    return found
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [
+        Words(paths=("/etc/shadow",), forbid=("$6$salt$N",)),
+        Setting(file="/etc/shadow", syntax=Syntax.KEYVALUE, key="root", one_of=("$6$salt$N*",)),
+        Accounts(check=AccountCheck.HASH_STRENGTH),
+    ],
+    ids=["word by word", "by pattern", "through another probe"],
+)
+def test_a_hash_is_not_guessed_out_of_a_file_by_asking_often(tmp_path: Path, probe: ProbeSpec) -> None:
+    planted(tmp_path)
+    grow(tmp_path, {"etc/passwd": "root:x:0:0::/:/bin/sh\n"})
+    found = asked_of_a_device(tmp_path, probe)
+    assert found.outcome is Outcome.UNKNOWN
+    assert "came with the plan" in found.reason
+
+
+def test_what_everybody_may_read_is_answered(tmp_path: Path) -> None:
+    planted(tmp_path)
+    assert asked_of_a_device(tmp_path, Words(paths=("/etc/wifi.conf",), forbid=("coffee",))).outcome is Outcome.FAIL
+
+
+def test_a_plan_does_not_send_a_device_through_all_its_files(tmp_path: Path) -> None:
+    planted(tmp_path)
+    assert asked_of_a_device(tmp_path, PrivateKeys()).outcome is Outcome.UNKNOWN
+
+
+def test_probes_of_a_plan_go_at_its_pace(tmp_path: Path) -> None:
+    planted(tmp_path)
+    many = {
+        f"NET-{n}": msgspec.Raw(canonical(Words(paths=("/etc/wifi.conf",), forbid=(str(n),)))) for n in range(50, 60)
+    }
+    plan = msgspec.structs.replace(a_plan(*many, health=HealthProbe("self-reported")), probes=many)
+    breaths: list[bool] = []
+    config = Config("https://x", "cam-1", root=str(tmp_path))
+    look_heavy(plan, None, config, wall_s=0, breath=lambda: bool(breaths.append(True)), walk=b"")
+    assert len(breaths) >= len(many)

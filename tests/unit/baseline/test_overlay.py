@@ -12,7 +12,7 @@ import pytest
 from baseline_builders import NOW, model
 from holdfast.baseline.catalogue_file import catalogue_with, control_schema_text, read_overlay
 from holdfast.baseline.service import Compiler
-from holdfast_agent.audit import look_light
+from holdfast_agent.audit import look_heavy, look_light
 from holdfast_agent.state import Config
 from holdfast_core.baseline.lint import lint
 from holdfast_core.baseline.model import Outcome
@@ -73,7 +73,7 @@ def test_an_agent_that_never_heard_of_it_looks_at_it(tmp_path: Path) -> None:
     (root / "etc" / "resolv.conf").write_text("nameserver 8.8.8.8\n")
     alone = msgspec.structs.replace(plan, controls=("NET-51",))
     config = Config("https://x", "cam-1", root=str(root))
-    found, _ = look_light(alone, None, config, wall_s=0)
+    found = look_heavy(alone, None, config, wall_s=0, breath=lambda: False, walk=b"").findings
     assert [(entry.control, entry.outcome) for entry in found.findings] == [("NET-51", Outcome.FAIL)]
 
 
@@ -140,7 +140,7 @@ def test_a_folder_without_a_version_is_refused(tmp_path: Path) -> None:
     [
         pytest.param({"fault": "another resolver is used"}, {}, "sentence", id="no sentence"),
         pytest.param({"mappings": {}}, {}, "unmapped", id="mapped to nothing"),
-        pytest.param({}, {"walks": True}, "cheap", id="a walk that is called cheap"),
+        pytest.param({"cost": {"cpu_ms": 1, "heavy": True}}, {"walks": True}, "walks", id="a walk"),
         pytest.param({"remedy": {**OWN["remedy"], "fix": "planned"}}, {}, "own_mend", id="a fix that no device makes"),
         pytest.param({"classes": {"others": "required"}}, {}, "no_agent", id="a look where nobody looks"),
         pytest.param(
@@ -159,6 +159,10 @@ def test_a_fix_of_what_cannot_be_worked_out_is_told(tmp_path: Path) -> None:
     remedy = {**msgspec.to_builtins(planned.remedy), "fix": "planned", "steps": ["Do it in another way."]}
     folder = folder_of(tmp_path, overrides=({"id": "NET-05", "remedy": remedy},))
     assert codes(folder, mendable=False) == {"control.no_mend.NET-05"}
+
+
+def test_a_walk_that_is_called_cheap_is_told(tmp_path: Path) -> None:
+    assert "control.cheap.NET-51" in codes(folder_of(tmp_path, OWN), walks=True)
 
 
 def test_a_lowered_severity_is_told(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -85,9 +85,9 @@ def look_light(plan: Plan, before: Findings | None, config: Config, *, wall_s: f
     """
     from holdfast_probe.audit import audit  # noqa: PLC0415  (rule 5)
 
-    light, heavy, unknown = _asked(plan)
-    seen = audit(root_of(config), light, plan, now=_now(wall_s))
-    return joined(before, Findings(seen.plan, (*seen.findings, *unknown))), bool(heavy)
+    asked = _asked(plan)
+    seen = audit(root_of(config), asked.light, plan, now=_now(wall_s))
+    return joined(before, Findings(seen.plan, (*seen.findings, *asked.unknown))), bool(asked.heavy or asked.own)
 
 
 def look_heavy(
@@ -105,14 +105,18 @@ def look_heavy(
     """
     from holdfast_probe.audit import sit  # noqa: PLC0415  (rule 5)
     from holdfast_probe.bookmark import Mark  # noqa: PLC0415  (rule 5)
+    from holdfast_probe.public import PublicRoot  # noqa: PLC0415  (rule 5)
     from holdfast_probe.whole import Sitting  # noqa: PLC0415  (rule 5)
 
-    _, heavy, _ = _asked(plan)
+    asked, root = _asked(plan), root_of(config)
+    if not walk and asked.own:
+        own, _ = sit(PublicRoot(root), asked.own, plan, Sitting(breath), now=_now(wall_s))
+        before = joined(before, own)
     try:
         mark = msgspec.json.decode(walk, type=Mark) if walk else None
     except msgspec.MsgspecError:  # of another version, or damaged: begin anew
         mark = None
-    seen, mark = sit(root_of(config), heavy, plan, Sitting(breath, mark), now=_now(wall_s))
+    seen, mark = sit(root, asked.heavy, plan, Sitting(breath, mark), now=_now(wall_s))
     if mark is not None:
         return Seen(joined(before, Findings(seen.plan, ())), msgspec.json.encode(mark))
     return Seen(joined(before, seen))
@@ -123,37 +127,46 @@ def _now(wall_s: float) -> Instant | None:
     return Instant(int(wall_s) * 1000) if wall_s >= OLDEST_S else None
 
 
-_Asked = list[tuple[ControlId, "ProbeSpec"]]
+_Probes: TypeAlias = "list[tuple[ControlId, ProbeSpec]]"
 
 
-def _asked(plan: Plan) -> tuple[_Asked, _Asked, list[Finding]]:
-    """The plan's controls: the light ones, the heavy ones, and those that this agent cannot look at."""
-    from holdfast_core.baseline.probes import MAX_PARTS, ProbeSpec, parts  # noqa: PLC0415  (rule 5)
-    from holdfast_probe.audit import HUNTS  # noqa: PLC0415  (rule 5)
+class _Asked(NamedTuple):
+    """The controls of a plan, by how they are looked at."""
+
+    light: _Probes
+    heavy: _Probes
+    own: _Probes
+    """Of probes that came with the plan: at the pace of the heavy ones, and with the eyes of anybody (`public`)."""
+    unknown: list[Finding]
+    """What this agent cannot look at."""
+
+
+def _asked(plan: Plan) -> _Asked:
     from holdfast_probe.catalogue import shipped_catalogue  # noqa: PLC0415  (rule 5)
 
-    shipped = shipped_catalogue().controls
-    known = {control.id: control.probe for control in shipped if control.probe is not None}
-    costly = {control.id for control in shipped if control.cost.heavy}
-    for name, raw in plan.probes.items():
-        known.pop(name, None)  # this plan means another probe by that name
-        try:
-            probe: ProbeSpec = msgspec.json.decode(raw, type=ProbeSpec)
-            bounded = sum(1 for _ in parts(probe)) <= MAX_PARTS
-        except (msgspec.MsgspecError, HoldfastError, ValueError, RecursionError):
-            continue
-        if bounded:
-            known[name] = probe
-            if any(type(part) in HUNTS for part in parts(probe)):
-                costly.add(name)
-    light = [(name, known[name]) for name in plan.controls if name in known and name not in costly]
-    heavy = [(name, known[name]) for name in plan.controls if name in known and name in costly]
-    unknown = [
-        Finding(name, Outcome.UNKNOWN, reason="This agent does not know how to look at it; update the agent.")
-        for name in plan.controls
-        if name not in known
-    ]
-    return light, heavy, unknown
+    shipped = {control.id: control for control in shipped_catalogue().controls if control.probe is not None}
+    asked = _Asked([], [], [], [])
+    for name in plan.controls:
+        control, probe = shipped.get(name), _own(plan.probes[name]) if name in plan.probes else None
+        if probe is not None:
+            asked.own.append((name, probe))
+        elif name in plan.probes or control is None or control.probe is None:
+            reason = "This agent does not know how to look at it; update the agent."
+            asked.unknown.append(Finding(name, Outcome.UNKNOWN, reason=reason))
+        else:
+            (asked.heavy if control.cost.heavy else asked.light).append((name, control.probe))
+    return asked
+
+
+def _own(raw: msgspec.Raw) -> ProbeSpec | None:
+    """A probe that came with the plan; nothing where it is of a kind, or a size, that this agent does not know."""
+    from holdfast_core.baseline.probes import MAX_PARTS, ProbeSpec, parts  # noqa: PLC0415  (rule 5)
+
+    try:
+        probe: ProbeSpec = msgspec.json.decode(raw, type=ProbeSpec)
+        return probe if sum(1 for _ in parts(probe)) <= MAX_PARTS else None
+    except (msgspec.MsgspecError, HoldfastError, ValueError, RecursionError):
+        return None
 
 
 def joined(before: Findings | None, seen: Findings) -> Findings:

@@ -105,7 +105,8 @@ def sit(
         raise Bug("audit.controls", "A control was asked twice, or too many were.", remedy="Report this.")
     simple = dict.fromkeys(part for _, spec in asked for part in parts(spec))
     case = Case(root, plan, budget=budget, manifest=manifest, now=now)
-    sights = _look(case, (part for part in simple if type(part) not in HUNTS), progress)
+    breath = sitting.breath if sitting is not None else None
+    sights = _look(case, (part for part in simple if type(part) not in HUNTS), progress, breath)
     walking = [part for part in simple if type(part) in HUNTS]
     mark = None
     if walking:
@@ -133,11 +134,15 @@ def _folded(spec: ProbeSpec, sights: Mapping[Simple, Sight]) -> Sight:
             return sights[spec]
 
 
-def _look(case: Case, specs: Iterable[Simple], progress: Progress | None) -> dict[Simple, Sight]:
-    """The results of the probes that need no walk."""
+def _look(
+    case: Case, specs: Iterable[Simple], progress: Progress | None, breath: Callable[[], bool] | None = None
+) -> dict[Simple, Sight]:
+    """The results of the probes that need no walk; between two of them there is time for a breath."""
     sights: dict[Simple, Sight] = {}
     for spec in specs:
         sights[spec] = _careful(partial(LOOKS[type(spec)], case, spec))
+        if breath is not None:
+            breath()
         if progress is not None:
             progress("controls", len(sights))
     return sights

@@ -65,6 +65,13 @@ def _words(control: Control) -> Iterator[Reason]:
 
 def _costs(control: Control, walks: Asks) -> Iterator[Reason]:
     walking = control.probe is not None and any(map(walks, parts(control.probe)))
+    if walking:
+        yield _told(
+            control.id,
+            "walks",
+            "Its probe looks at the whole tree, which no device does for a probe that came with its plan.",
+            "Ask it of images (holdfast audit), or look at named files.",
+        )
     if walking and not control.cost.heavy:
         yield _told(
             control.id,

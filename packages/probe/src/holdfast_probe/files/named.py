@@ -24,7 +24,7 @@ def see_present(case: Case, spec: Present) -> Sight:
 def see_words(case: Case, spec: Words) -> Sight:
     """Judge one `Words` probe. The line itself stays unsaid: a settings file may hold a secret."""
     root = case.root
-    paths = [path for pattern in spec.paths for path in root.glob(pattern)]
+    paths = list(dict.fromkeys(path for pattern in spec.paths for path in root.glob(pattern)))
     if not paths:
         return not_applicable(f"There is no {' or '.join(spec.paths)}.")
     bad = []
