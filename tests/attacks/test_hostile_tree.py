@@ -327,3 +327,14 @@ def test_a_pattern_that_no_shell_would_finish(tmp_path: Path, pattern: str) -> N
     assert findings.findings[0].outcome in {Outcome.FAIL, Outcome.UNKNOWN}
     allowed = audit(FolderRoot(tmp_path), [("FS-05", Setuid())], a_plan(setuid=("/usr/bin/*a",)))
     assert allowed.findings[0].outcome in {Outcome.PASS, Outcome.UNKNOWN}  # the control; unknown without root
+
+
+def test_looks_that_take_all_the_time_leave_the_rest_unknown(tmp_path: Path) -> None:
+    """Each look is bounded, and so is their sum."""
+    grow(tmp_path, {"etc/hosts": "x"})
+    times = iter(range(0, 10_000, 100))
+    asked = [(f"XX-{n:02d}", Absent(paths=(f"/{n}",))) for n in range(8)]
+    found = audit(FolderRoot(tmp_path), asked, a_plan(), clock=lambda: float(next(times))).findings
+    outcomes = [finding.outcome for finding in found]
+    assert outcomes == [Outcome.PASS] * 3 + [Outcome.UNKNOWN] * 5
+    assert "longer than" in found[-1].reason

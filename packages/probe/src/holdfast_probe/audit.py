@@ -106,7 +106,8 @@ def sit(
     simple = dict.fromkeys(part for _, spec in asked for part in parts(spec))
     case = Case(root, plan, budget=budget, manifest=manifest, now=now)
     breath = sitting.breath if sitting is not None else None
-    sights = _look(case, (part for part in simple if type(part) not in HUNTS), progress, breath)
+    late = _lateness(clock, budget)
+    sights = _look(case, (part for part in simple if type(part) not in HUNTS), progress, breath, late)
     walking = [part for part in simple if type(part) in HUNTS]
     mark = None
     if walking:
@@ -134,13 +135,23 @@ def _folded(spec: ProbeSpec, sights: Mapping[Simple, Sight]) -> Sight:
             return sights[spec]
 
 
+def _lateness(clock: Callable[[], float], budget: Budget) -> Callable[[], str]:
+    """Tells why no more may be looked at; nothing while there is time."""
+    deadline = clock() + budget.seconds
+    return lambda: f"The audit took longer than {budget.seconds:g} s before it came to this." * (clock() > deadline)
+
+
 def _look(
-    case: Case, specs: Iterable[Simple], progress: Progress | None, breath: Callable[[], bool] | None = None
+    case: Case,
+    specs: Iterable[Simple],
+    progress: Progress | None,
+    breath: Callable[[], bool] | None = None,
+    late: Callable[[], str] = str,
 ) -> dict[Simple, Sight]:
     """The results of the probes that need no walk; between two of them there is time for a breath."""
     sights: dict[Simple, Sight] = {}
     for spec in specs:
-        sights[spec] = _careful(partial(LOOKS[type(spec)], case, spec))
+        sights[spec] = unknown(why_not) if (why_not := late()) else _careful(partial(LOOKS[type(spec)], case, spec))
         if breath is not None:
             breath()
         if progress is not None:
