@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from holdfast_core.baseline.model import Outcome
 from holdfast_core.baseline.probes import AccountCheck, Accounts
 from holdfast_probe.case import Case
-from holdfast_probe.credentials.account_files import SHADOW, Account, AccountFiles, has_key, read_accounts
+from holdfast_probe.credentials.account_files import SHADOW, Account, AccountFiles, has_shell, read_accounts
+from holdfast_probe.credentials.authorized_keys import has_key
 from holdfast_probe.credentials.passwords import Guess, guess_all
 from holdfast_probe.roots import Missing, Root, Unreadable
 from holdfast_probe.sight import Sight, judged, not_applicable, passed, unknown
@@ -26,7 +28,8 @@ def see_accounts(case: Case, spec: Accounts) -> Sight:
         found = case.once(read_accounts)
     except Missing:
         return not_applicable("There is no /etc/passwd.")
-    return _CHECKS[spec.check](case, found)
+    sight = _CHECKS[spec.check](case, found)
+    return unknown(found.unread) if found.unread and sight.outcome is Outcome.PASS else sight
 
 
 def is_strong(hashed: str) -> bool:
@@ -74,7 +77,7 @@ def _logins(case: Case, found: AccountFiles) -> Sight:
     extra: list[str] = []
     unseen: list[str] = []
     for account in found.accounts:
-        if account.name in case.plan.accounts or not account.has_shell:
+        if account.name in case.plan.accounts or not has_shell(case.root, account):
             continue
         if not account.locked or has_key(case.root, account):
             (unseen if account.hashed is None else extra).append(f"{account.name} can log in")
@@ -123,7 +126,7 @@ def _factory_accounts(root: Root) -> AccountFiles:
 def _unless_unseen(found: AccountFiles, sight: Sight) -> Sight:
     """The sight, unless it would pass although some password fields were never seen."""
     unseen = found.gap and any(a.hashed is None for a in found.accounts)
-    return unknown(found.gap) if unseen and sight.outcome != "fail" else sight
+    return unknown(found.gap) if unseen and sight.outcome is not Outcome.FAIL else sight
 
 
 _CHECKS: Mapping[AccountCheck, Callable[[Case, AccountFiles], Sight]] = {

@@ -1,8 +1,8 @@
 """Closing accounts: a password that opens one is locked, a second root is removed, a stranger loses the shell.
 
 1. A lock is a ``!`` before the password field, as ``passwd -l`` has it: taken away, the old password is back.
-2. Nobody is locked out of the device: where no account with a shell would be left that a key or an own password opens,
-   nothing is done.
+2. Nobody is locked out of the device: where no account with a shell would be left that a key or a password opens,
+   nothing is done. Whether that password is any good is another control's affair.
 3. A weak hash is no account to close; whoever knows the password sets it anew.
 """
 
@@ -12,8 +12,17 @@ from collections.abc import Callable, Mapping
 
 from holdfast_core.baseline.probes import AccountCheck, Accounts
 from holdfast_probe.case import Case
-from holdfast_probe.credentials.account_files import PASSWD, SHADOW, Account, AccountFiles, has_key, read_accounts
-from holdfast_probe.credentials.accounts import is_strong, still_of_the_image
+from holdfast_probe.credentials.account_files import (
+    PASSWD,
+    SHADOW,
+    Account,
+    AccountFiles,
+    has_shell,
+    name_of,
+    read_accounts,
+)
+from holdfast_probe.credentials.accounts import still_of_the_image
+from holdfast_probe.credentials.authorized_keys import has_key
 from holdfast_probe.credentials.passwords import Guess, guess_all
 from holdfast_probe.edited import EditedFiles
 from holdfast_probe.editor import CannotMend, Editor
@@ -28,6 +37,8 @@ def mend_accounts(case: Case, editor: Editor, spec: Accounts) -> None:
     found = read_accounts(EditedFiles(editor))
     if found.gap:
         raise CannotMend(SHADOW, "it cannot be read")
+    if found.unread:
+        raise CannotMend(PASSWD, "programs read one of its lines differently; write that line anew by hand")
     if spec.check is AccountCheck.UID_ZERO:
         _remove(editor, {a.name for a in found.accounts if a.uid == 0 and a.name != "root"})
         return
@@ -39,7 +50,7 @@ def mend_accounts(case: Case, editor: Editor, spec: Accounts) -> None:
     _edit(editor, PASSWD, offenders, lambda fields: _locked(fields, in_passwd=True))
     if spec.check is AccountCheck.UNEXPECTED_LOGIN:
         shell = next((path for path in _NO_SHELLS if case.root.glob(path)), "/bin/false")
-        _edit(editor, PASSWD, offenders, lambda fields: [*fields[:_SHELL], shell, *fields[_SHELL + 1 :]])
+        _edit(editor, PASSWD, offenders, lambda fields: _with_shell(fields, shell))
 
 
 def _empty(_case: Case, found: AccountFiles) -> set[str]:
@@ -62,7 +73,7 @@ def _unexpected(case: Case, found: AccountFiles) -> set[str]:
     return {
         a.name
         for a in found.accounts
-        if a.name not in case.plan.accounts and a.has_shell and (not a.locked or has_key(case.root, a))
+        if a.name not in case.plan.accounts and has_shell(case.root, a) and (not a.locked or has_key(case.root, a))
     }
 
 
@@ -80,10 +91,10 @@ def _refuse_lockout(case: Case, found: AccountFiles, offenders: set[str]) -> Non
 
 
 def _stays_open(case: Case, account: Account, offenders: set[str]) -> bool:
-    if not account.has_shell:
+    if not has_shell(case.root, account):
         return False
     if account.name not in offenders:
-        return is_strong(account.secret) or has_key(case.root, account)
+        return bool(account.secret) or has_key(case.root, account)
     return account.name in case.plan.accounts and has_key(case.root, account)
 
 
@@ -94,13 +105,18 @@ def _locked(fields: list[str], *, in_passwd: bool) -> list[str]:
     return [fields[0], f"!{field}", *fields[_FIELD + 1 :]]
 
 
+def _with_shell(fields: list[str], shell: str) -> list[str]:
+    """A line of passwd with this shell; what a short line leaves out is empty."""
+    return [*fields[:_SHELL], *[""] * (_SHELL - len(fields)), shell, *fields[_SHELL + 1 :]]
+
+
 def _edit(editor: Editor, path: str, names: set[str], change: Callable[[list[str]], list[str]]) -> None:
     content = editor.read(path)
     if content is None:
         return
-    lines = [line.split(":") for line in content.decode("utf-8", "surrogateescape").split("\n")]
-    new = [change(fields) if fields[0] in names and len(fields) > _FIELD else fields for fields in lines]
-    editor.write(path, "\n".join(":".join(fields) for fields in new).encode("utf-8", "surrogateescape"))
+    lines = content.decode("utf-8", "surrogateescape").split("\n")
+    new = [":".join(change(line.split(":"))) if ":" in line and name_of(line) in names else line for line in lines]
+    editor.write(path, "\n".join(new).encode("utf-8", "surrogateescape"))
 
 
 def _remove(editor: Editor, names: set[str]) -> None:
@@ -108,5 +124,5 @@ def _remove(editor: Editor, names: set[str]) -> None:
         content = editor.read(path)
         if content is not None:
             lines = content.decode("utf-8", "surrogateescape").split("\n")
-            kept = [line for line in lines if line.split(":")[0] not in names]
+            kept = [line for line in lines if name_of(line) not in names]
             editor.write(path, "\n".join(kept).encode("utf-8", "surrogateescape"))
