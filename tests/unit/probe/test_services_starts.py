@@ -78,7 +78,8 @@ CONSOLES = {
 
 @pytest.mark.parametrize(("line", "asks"), CONSOLES.items())
 def test_a_console_asks_for_a_login_or_is_named(tmp_path: Path, line: str, *, asks: bool) -> None:
-    finding = ask(grow(tmp_path, {"etc/inittab": f"# x\n{line}\n"}), ConsoleLogin())
+    tree = {"etc/inittab": f"# x\n{line}\n", "etc/supervise.sh": "while true; do /usr/bin/app; done\n"}
+    finding = ask(grow(tmp_path, tree), ConsoleLogin())
     assert finding.outcome is (Outcome.PASS if asks else Outcome.FAIL), finding
     assert asks or "/etc/inittab:2" in finding.proof[0]
 

@@ -1,101 +1,107 @@
 """The console probe: who sits down at a serial line or a screen meets a login prompt, not a shell.
 
 1. inittab: an action that starts a shell, rather than a getty or login, is a console without a password.
-2. systemd: a getty that logs somebody in by itself (``--autologin``), or systemd's debug shell.
-3. OpenWrt: ``ttylogin`` decides whether the login of its inittab asks at all; without it, it does not.
+2. BusyBox's init without an inittab has a table of its own, which offers a shell to whoever presses a key.
+3. systemd: a getty that logs somebody in by itself, a unit that opens a shell on a terminal, or the debug shell.
+4. A program on a console that nobody here knows leaves it unknown.
 
-Sources: inittab(5) and busybox's, systemd's debug-shell.service, agetty(8), OpenWrt's base-files.
+Sources: inittab(5) and busybox's, systemd's debug-shell.service, systemd.exec(5).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from holdfast_core.baseline.probes.services import ConsoleLogin
 from holdfast_probe.case import Case
 from holdfast_probe.roots import Root
+from holdfast_probe.services.prompts import Answer, Prompts
 from holdfast_probe.services.starts import NOTHING_STARTS, started
-from holdfast_probe.services.tables import InitLine, init_lines
-from holdfast_probe.services.texts import SHELLS, WRAPPERS, exists, fitting, lines, truthy, words
-from holdfast_probe.services.uci import sections
-from holdfast_probe.services.units import unit_folders, unit_settings
-from holdfast_probe.sight import Sight, judged, unknown
+from holdfast_probe.services.tables import INITTAB, init_lines
+from holdfast_probe.services.texts import exists, fitting, text
+from holdfast_probe.services.units import UNIT_FOLDERS, Units, unit_folders, unit_settings
+from holdfast_probe.services.wrapped import base
+from holdfast_probe.sight import Sight, failed, passed, unknown
 
-_ASKING = frozenset({"askfirst", "askconsole", "askconsolelate", "respawn", "respawnlate", "once", "wait"})
+_STAYS = frozenset({
+    "askfirst", "askconsole", "askconsolelate", "respawn", "respawnlate", "once", "wait", "ondemand",
+})  # fmt: skip
+"""What init runs to stay, or for whoever sits there; the rest only sets the machine up."""
+_INIT = ("/sbin/init", "/init", "/bin/init", "/linuxrc")
+_BUSYBOX = ("/bin/busybox", "/usr/bin/busybox", "/sbin/busybox")
+_OF_SYSTEMD = ("debug-shell", "debug-shell.service")
 
 
 def see_console_login(case: Case, _spec: ConsoleLogin) -> Sight:
     """Judge one `ConsoleLogin` probe."""
-    _, sources = case.once(started)
-    return judged(open_consoles(case), "every console asks for a login") if sources else unknown(NOTHING_STARTS)
+    answers = list(_answers(case))
+    bad = [f"{place} {answer.fault}" for place, answer in answers if answer.fault]
+    if bad:
+        return failed(sorted(set(bad)))
+    if not case.once(started)[1]:
+        return unknown(NOTHING_STARTS)
+    doubts = sorted({f"{place} {answer.doubt}" for place, answer in answers if answer.doubt})
+    if doubts:
+        return unknown(f"Nobody here knows whether these ask for a login: {'; '.join(doubts[:4])}.", *doubts)
+    return passed("every console asks for a login")
 
 
 def open_consoles(case: Case) -> list[str]:
     """Every way past a login, with its place first."""
-    root = case.root
-    items, _ = case.once(started)
-    bad = [said for entry in init_lines(root) or () if (said := _open_line(root, entry))]
-    units = unit_folders(root)
-    for item in items:
-        if item.name == "debug-shell":
-            bad.append(f"debug-shell is started by {item.source}")
-        elif item.command.endswith(".service") and "getty" in item.name:
-            bad += _self_opening(item.name, unit_settings(root, item.command, units))
-    # Instances of getty that a console of the command line brings to life are listed nowhere: their drop-ins tell.
-    for path in fitting(root, "/etc/systemd/system/*getty@*.service.d/*.conf", "/etc/systemd/system/*getty@.service"):
-        bad += [f"{path} logs in by itself" for line in lines(root, path) or () if _logs_in(line)]
-    return bad
+    return [f"{place} {answer.fault}" for place, answer in _answers(case) if answer.fault]
 
 
-def _logs_in(line: str) -> bool:
-    text = line.strip()
-    return text.startswith("ExecStart") and any(
-        word in ("-a", "--autologin") or word.startswith("--autologin=") for word in text.split()
-    )
+def _answers(case: Case) -> Iterator[tuple[str, Answer]]:
+    prompts = Prompts(case.root, (*case.plan.autostart, *case.plan.programs))
+    yield from _of_inittab(case.root, prompts)
+    yield from _of_units(case, prompts)
 
 
-def _self_opening(name: str, settings: list[tuple[str, str]]) -> list[str]:
-    last = [value for key, value in settings if key == "ExecStart" and value]
-    return [f"{name} logs in by itself"] if last and _logs_in(f"ExecStart={last[-1]}") else []
+def _of_inittab(root: Root, prompts: Prompts) -> Iterator[tuple[str, Answer]]:
+    entries = init_lines(root)
+    if entries is None and (init := _busybox_init(root)):
+        yield init, Answer("is BusyBox's and finds no inittab: its own table offers a shell without a login")
+    for entry in entries or ():
+        command = entry.command.lstrip("-")
+        answer = prompts.answer(command, INITTAB, stays=entry.action in _STAYS)
+        where = f" ({entry.action} on {entry.terminal or 'the console'})"
+        yield f"{INITTAB}:{entry.number}", Answer(*(said and said + where for said in (answer.fault, answer.doubt)))
 
 
-def _open_line(root: Root, entry: InitLine) -> str:
-    """What is wrong with an entry of an inittab; empty where it asks for a login."""
-    found = [word for word in words(entry.command.lstrip("-")) if word not in {"-", "--"}]
-    names = [word.rsplit("/", 1)[-1].lstrip("-") for word in found]
-    while names and names[0] in WRAPPERS:
-        names, found = names[1:], found[1:]
-    if entry.action not in _ASKING or not names:
+def _busybox_init(root: Root) -> str:
+    """The init that is BusyBox under another name; empty where it is none."""
+    path = next((path for path in _INIT if exists(root, path)), "")
+    if not path:
         return ""
-    fault = _fault(root, names[0], found)
-    return f"/etc/inittab:{entry.number} {fault} ({entry.action} on {entry.terminal or 'the console'})" if fault else ""
+    if base(root.real(path)).startswith("busybox"):
+        return path
+    status = root.status(path)
+    others = [root.status(other) for other in _BUSYBOX if exists(root, other)]
+    return path if (status.st_dev, status.st_ino) in {(each.st_dev, each.st_ino) for each in others} else ""
 
 
-def _fault(root: Root, program: str, found: list[str]) -> str:
-    if program == "login.sh":  # OpenWrt's, which asks only where it is told to
-        return "" if _ttylogin(root) else "opens a shell, since ttylogin is off"
-    if program in SHELLS:
-        return (
-            "opens a shell without a login" if all(word.startswith("-") and word != "-c" for word in found[1:]) else ""
-        )
-    if "getty" in program:
-        return "starts a getty that does not ask" if _getty_skips(found) else ""
-    return "logs somebody in by itself" if program == "login" and "-f" in found else ""
+def _of_units(case: Case, prompts: Prompts) -> Iterator[tuple[str, Answer]]:
+    root, units = case.root, unit_folders(case.root)
+    for item in case.once(started)[0]:
+        if item.name in _OF_SYSTEMD:
+            yield item.name, Answer(f"is started by {item.source}")
+        elif item.command.endswith(".service"):
+            yield item.name, _of_unit(root, item.command, units, prompts)
+    # Instances of getty that a console of the command line brings to life are listed nowhere: their drop-ins tell.
+    patterns = ("*getty@*.service.d/*.conf", "*getty@.service", "*getty.service.d/*.conf")
+    for path in fitting(root, *(f"{folder}/{pattern}" for folder in UNIT_FOLDERS for pattern in patterns)):
+        for line in text(root, path).replace("\\\n", " ").splitlines():
+            key, _, value = line.strip().partition("=")
+            if key.strip() == "ExecStart" and value.strip():
+                yield path, prompts.answer(value.strip().lstrip("-@:+!|"), path)
 
 
-def _getty_skips(found: list[str]) -> bool:
-    """Whether a getty is told to start a shell or to log somebody in, rather than login."""
-    for index, word in enumerate(found):
-        if word in ("-a", "--autologin") or word.startswith("--autologin="):
-            return True
-        if word in ("-l", "--login-program") and index + 1 < len(found):
-            return found[index + 1].rsplit("/", 1)[-1] != "login"
-    return False
-
-
-def _ttylogin(root: Root) -> bool:
-    if not exists(root, "/etc/config/system"):
-        return False
-    return any(
-        truthy(section.last("ttylogin", "0"))
-        for section in sections(root, "/etc/config/system")
-        if section.kind == "system"
-    )
+def _of_unit(root: Root, unit: str, units: Units, prompts: Prompts) -> Answer:
+    """What a unit that is a getty, or that has a terminal for its input, opens there."""
+    found = unit_settings(root, unit, units)
+    given = dict(found)
+    if "getty" not in unit and not given.get("StandardInput", "").startswith("tty"):
+        return Answer()
+    if not given.get("ExecStart"):
+        return Answer()
+    return prompts.answer(given["ExecStart"].lstrip("-@:+!|"), unit)

@@ -27,7 +27,7 @@ _MOST_BYTES = 2 * 1024 * 1024
 _FOLLOWED_BYTES = 64 * 1024
 """A file beyond this that a script calls is taken for a program where its first bytes would have to be read."""
 _MOST_COMMANDS = 8192
-_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 _LISTENING = frozenset({"nc", "ncat", "netcat", "socat"})
 _CLIENTS = frozenset({
     "telnet", "ftp", "tftp", "ssh", "rsh", "rcp", "rlogin", "rexec", "ntp", "log", "cron", "syslog", "logging",
@@ -82,6 +82,11 @@ class Running:
         found = self._of_text(command, path, variables)
         return [msgspec.structs.replace(each, number=number) if each.path == path else each for each in found]
 
+    def is_script(self, program: str) -> bool:
+        """Whether what a word calls is a script that is here, so that what it runs can be told."""
+        place = program if program.startswith("/") else self._found(program)
+        return bool(place) and exists(self._root, place) and self._is_script(place)
+
     def names(self, commands: Iterable[Command]) -> tuple[str, ...]:
         """The names that what is run answers to, sorted."""
         found = {name for each in commands if _offers(each) for name in (each.name, self._real_name(each.words[0]))}
@@ -120,7 +125,7 @@ class Running:
     def _found(self, program: str) -> str:
         if not program.startswith("/"):
             named = program and "/" not in program and program not in QUIET_TOOLS
-            places = [f"{folder}/{program}" for folder in _PATH] if named else []
+            places = [f"{folder}/{program}" for folder in PATH] if named else []
             return next((place for place in places if exists(self._root, place) and self._is_script(place)), "")
         return program if exists(self._root, program) and self._is_script(program) else ""
 

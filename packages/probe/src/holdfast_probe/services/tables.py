@@ -26,6 +26,7 @@ _INIT_ACTIONS = frozenset(
         "sysinit",
         "boot",
         "bootwait",
+        "ondemand",
     }
 )
 INITTAB = "/etc/inittab"

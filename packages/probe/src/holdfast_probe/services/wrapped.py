@@ -17,12 +17,13 @@ Words = tuple[str, ...]
 _PLAIN = frozenset({
     "busybox", "toybox", "exec", "nohup", "setsid", "command", "builtin", "env", "nice", "stdbuf", "time", "daemon",
     "start_daemon", "daemonize", "respawn", "catatonit", "tini", "dumb-init", "logwrapper", "xargs", "setarch",
-    "linux32", "service_start", "procd_append_respawn", "unbuffer", "cgexec", "detach", "daemon_start", "begin",
-    "start_service_program", "supervise-daemon", "ltrace", "envdir", "respawnd", "eval",
+    "linux32", "service_start", "procd_append_respawn", "unbuffer", "cttyhack", "cgexec", "detach", "daemon_start",
+    "begin", "start_service_program", "supervise-daemon", "ltrace", "envdir", "respawnd", "eval",
 })  # fmt: skip
 _VALUED = frozenset({
     "chroot", "su-exec", "gosu", "setuidgid", "softlimit", "taskset", "flock", "timeout", "sudo", "doas", "ionice",
     "chrt", "chpst", "su", "runuser", "nsenter", "unshare", "ip", "prlimit", "watch", "script", "jchroot",
+    "openvt",
 })  # fmt: skip
 _STARTERS = frozenset({"start-stop-daemon", "supervise-daemon"})
 _ARGUMENT = re.compile(r"[-+0-9][\w.,:/+-]*|[A-Za-z_]\w*=.*", re.DOTALL)
