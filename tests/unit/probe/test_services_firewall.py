@@ -104,6 +104,15 @@ def test_a_good_filter_passes(tmp_path: Path, kind: str, check: FirewallCheck) -
     assert finding.proof
 
 
+@pytest.mark.parametrize("check", FirewallCheck)
+def test_where_nothing_filters_one_control_tells(tmp_path: Path, check: FirewallCheck) -> None:
+    finding = outcome(grow(tmp_path, {"etc/init.d/S50sshd": "sshd\n", "etc/nftables.conf": NFT}), check)
+    if check is FirewallCheck.INBOUND:
+        assert finding.proof == ("nothing loads rules of a packet filter, so everything is let through",)
+    else:
+        assert finding.reason == "Nothing filters here; NET-01 tells."
+
+
 SIX_ONLY = """
 config rule
  option src wan

@@ -350,6 +350,13 @@ def test_who_calls_in_the_clear_is_named_without_its_password(tmp_path: Path, li
     assert "pass@" not in str(finding.proof)
 
 
+def test_what_is_offered_is_not_called(tmp_path: Path) -> None:
+    grow(tmp_path, {"etc/inetd.conf": "telnet stream tcp nowait root /usr/sbin/telnetd telnetd\n"})
+    assert ask(tmp_path, CleartextClients()).outcome is PASS
+    grow(tmp_path, {"etc/other.conf": "call telnet 192.0.2.1\n"})
+    assert ask(tmp_path, CleartextClients()).outcome is FAIL
+
+
 def test_settings_that_cannot_be_read_are_unknown(tmp_path: Path) -> None:
     grow(tmp_path, init("snmpd") | init("sshd") | {"etc/snmp/": "", "etc/crontabs/": "", "etc/ssh/": ""})
     for path in ("etc/snmp/snmpd.conf", "etc/crontabs/root", "etc/ssh/sshd_config"):

@@ -16,6 +16,7 @@ from holdfast_probe.services.loggers import loggers
 from probe_builders import ask, grow
 
 PASS, FAIL, UNKNOWN = Outcome.PASS, Outcome.FAIL, Outcome.UNKNOWN
+NOTHING = Outcome.NOT_APPLICABLE
 Tree = dict[str, Any]
 JOURNALD = {"lib/systemd/systemd-journald": "x", "lib/systemd/system/systemd-journald.service": "[Unit]\n"}
 ROTATED = {"etc/cron.daily/logrotate": "x", "etc/logrotate.conf": "weekly\nrotate 4\n"}
@@ -31,7 +32,10 @@ def rsyslog(text: str) -> Tree:
 
 C = LogCheck
 CASES: dict[str, tuple[Tree, dict[LogCheck, Outcome]]] = {
-    "nothing logs": (init("sshd"), dict.fromkeys((C.EVENTS, C.FORWARDED, C.BOUNDED, C.KEPT, C.SEALED, C.LOGINS), FAIL)),
+    "nothing logs": (
+        init("sshd"),
+        {C.EVENTS: FAIL, C.BOOTS: FAIL} | dict.fromkeys((C.FORWARDED, C.BOUNDED, C.KEPT, C.SEALED, C.LOGINS), NOTHING),
+    ),
     "an unknown layout": ({"etc/x": ""}, dict.fromkeys((C.EVENTS, C.FORWARDED, C.KEPT), UNKNOWN)),
     "journald in memory": (JOURNALD, {C.EVENTS: PASS, C.FORWARDED: FAIL, C.BOUNDED: PASS, C.KEPT: FAIL, C.BOOTS: FAIL}),
     "journald on storage": (JOURNALD | {"var/log/journal/": ""}, {C.KEPT: PASS, C.BOOTS: PASS, C.SEALED: FAIL}),
@@ -119,6 +123,12 @@ def test_what_logs_is_judged(tmp_path: Path, name: str) -> None:
     assert {check: ask(tmp_path, Logs(check=check)).outcome for check in outcomes} == outcomes
 
 
+def test_where_nothing_logs_one_control_tells(tmp_path: Path) -> None:
+    grow(tmp_path, init("sshd"))
+    assert ask(tmp_path, Logs(check=LogCheck.FORWARDED)).reason == "Nothing logs here; LOG-01 tells."
+    assert ask(tmp_path, LogRetention(days=28)).reason == "Nothing logs here; LOG-01 tells."
+
+
 LOUD = {
     "etc/dnsmasq.conf": "log-queries=extra\n",
     "etc/config/dhcp": "config dnsmasq\n\toption logqueries '1'\n",
@@ -171,7 +181,7 @@ KEPT: dict[str, tuple[Tree, Outcome]] = {
         FAIL,
     ),
     "a journal in memory": (JOURNALD, FAIL),
-    "nothing": (init("sshd"), FAIL),
+    "nothing": (init("sshd"), NOTHING),
     "nobody knows": ({"etc/x": ""}, UNKNOWN),
 }
 

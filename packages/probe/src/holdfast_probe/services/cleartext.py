@@ -28,6 +28,8 @@ _SETTINGS = (
     "/etc/systemd/system/*.service", "/etc/hotplug.d/*/*", "/etc/telegraf/*.conf",
 )  # fmt: skip
 _FEEDS = ("/etc/opkg", "/etc/apt", "/etc/apk")
+_SERVED = frozenset({"/etc/inetd.conf", "/etc/xinetd.conf"})
+"""What stands there is offered, not called; SVC judges it."""
 _BINARY = b"\0"
 _URL = re.compile(r"\b(http|ftp|mqtt|ws|ldap|telnet|tftp)://([^/\s\"';]{1,255})")
 _PLAIN = re.compile(r"(?:^|[\s;&|/(`])(telnet|tftp|ftpget|ftpput|rsh|rcp)\s+[^\s|&;>]")
@@ -53,7 +55,7 @@ def see_cleartext_clients(case: Case, _spec: CleartextClients) -> Sight:
     bad: list[str] = []
     left = _MOST_BYTES
     for path in paths:
-        if not path.startswith(_FEEDS):
+        if path not in _SERVED and not path.startswith(_FEEDS):
             found, size = _clear(root, path)
             bad += found
             left -= size

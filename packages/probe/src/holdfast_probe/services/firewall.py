@@ -1,7 +1,8 @@
 """The firewall probes: what a device's packet filter lets in and out, judged by the files that something loads.
 
 1. A rule file that nothing loads is no firewall. What a program of its own loads, and nobody can read, is `unknown`.
-2. Without any filter the default is to let everything through, and that fails: a silent kernel accepts.
+2. Without any filter the default is to let everything through, and that fails once, where it is asked what comes in:
+   a silent kernel accepts. There are no rules then to ask more of.
 3. IPv6 that is switched off needs no filter of its own.
 4. What a device may start itself is the plan's `outgoing`; answers, the device's own loopback and ICMP are free.
 """
@@ -18,7 +19,6 @@ from holdfast_probe.roots import Root
 from holdfast_probe.services.entries import Way
 from holdfast_probe.services.filters import Chain, Filter, Rule
 from holdfast_probe.services.iptables import firewalld_filter, iptables_filter, ufw_filter
-from holdfast_probe.services.listen_web import MANAGEMENT
 from holdfast_probe.services.loading import loads
 from holdfast_probe.services.nft import nft_filter
 from holdfast_probe.services.starts import started
@@ -51,9 +51,11 @@ def see_firewall(case: Case, spec: Firewall) -> Sight:
         return unknown(gap)
     if filters:
         return _CHECKS[spec.check](case, filters)
-    if spec.check is FirewallCheck.WAN_ADMIN and not any(item.answers_to(MANAGEMENT) for item in case.once(started)[0]):
-        return not_applicable("Nothing that starts administers the device over the network.")
-    return failed([_NONE])
+    return (
+        failed([_NONE])
+        if spec.check is FirewallCheck.INBOUND
+        else not_applicable("Nothing filters here; NET-01 tells.")
+    )
 
 
 def loaded(root: Root) -> tuple[tuple[Filter, ...], str]:

@@ -1,6 +1,7 @@
 """The probes of logs, judged over everything that logs.
 
-1. Nothing that logs is a failure of each of them: there is nothing to forward, to bound or to keep.
+1. Nothing that logs is a failure once: there is nothing to forward, to bound or to keep. Starts are counted by more
+   than logs, so that question is asked all the same.
 2. A shipper whose own settings would say whether it encrypts leaves that question `unknown`, never passed.
 """
 
@@ -23,6 +24,7 @@ from holdfast_probe.sight import Sight, failed, judged, not_applicable, passed, 
 _SILENT_SSHD = frozenset({"quiet", "fatal", "error"})
 _SILENT_JOURNAL = frozenset({"emerg", "alert", "crit", "err", "0", "1", "2", "3"})
 _NOTICE = 5
+_NOTHING_LOGS = "Nothing logs here; LOG-01 tells."
 _WTMP = "/var/log/wtmp"
 
 
@@ -37,7 +39,14 @@ def see_logs(case: Case, spec: Logs) -> Sight:
         return see_private_logs(case)
     if not sources:
         return unknown(NOTHING_STARTS)
-    return _CHECKS[spec.check](case, found) if found else failed(["nothing that starts logs"])
+    return _CHECKS[spec.check](case, found) if found else _without_loggers(case, spec.check)
+
+
+def _without_loggers(case: Case, check: LogCheck) -> Sight:
+    """What is left to say where nothing logs."""
+    if check is LogCheck.EVENTS:
+        return failed(["nothing that starts logs"])
+    return _boots(case, ()) if check is LogCheck.BOOTS else not_applicable(_NOTHING_LOGS)
 
 
 def see_log_retention(case: Case, spec: LogRetention) -> Sight:
@@ -46,7 +55,7 @@ def see_log_retention(case: Case, spec: LogRetention) -> Sight:
     if not sources:
         return unknown(NOTHING_STARTS)
     if not found:
-        return failed(["nothing that starts logs"])
+        return not_applicable(_NOTHING_LOGS)
     timed = [each for each in found if each.days is not None]
     bad = [
         f"{each.program} keeps lines for {each.days} days, wanted {spec.days} ({each.where})"

@@ -36,7 +36,7 @@ class LogCheck(StrEnum):
 class Logs(Probe, frozen=True, tag="logs"):
     """One `check` of what logs: journald, rsyslog, syslog-ng, busybox syslogd, OpenWrt's logd, log shippers.
 
-    Nothing logs at all: fail. No known way of starting: unknown.
+    Nothing logs at all: `events` fails, and what is asked of a log does not apply. No known way of starting: unknown.
     """
 
     check: LogCheck
@@ -45,7 +45,7 @@ class Logs(Probe, frozen=True, tag="logs"):
 class LogRetention(Probe, frozen=True, tag="log_retention"):
     """What is kept on the device is kept for at least `days`; where only a ring is, it must be forwarded.
 
-    A size that is filled in unknown time counts only with forwarding; nothing logs: fail.
+    A size that is filled in unknown time counts only with forwarding; nothing logs: not applicable.
     """
 
     days: Annotated[int, msgspec.Meta(ge=1, le=3650)]

@@ -26,7 +26,8 @@ class FirewallCheck(StrEnum):
 class Firewall(Probe, frozen=True, tag="firewall"):
     """One `check` of the packet filter that something loads: nftables, iptables, UCI, ufw, firewalld.
 
-    No filter at all: fail, since everything is let through. A program that loads rules of its own: unknown.
+    No filter at all: `inbound` fails, since everything is let through, and what is asked of its rules does not apply.
+    A program that loads rules of its own: unknown.
     """
 
     check: FirewallCheck
