@@ -273,6 +273,16 @@ def test_what_the_model_says_must_start_is_never_kept_from_starting() -> None:
     assert not danger(ContentChange("/etc/init.d/dropbear", b"a\n", b"b\n"), plan)
 
 
+def test_others_may_be_kept_from_writing_to_what_the_essential_function_starts_with() -> None:
+    plan = msgspec.structs.replace(a_plan(), health=PROCESS)
+    assert not danger(ModeChange("/etc/init.d/S50camera", 0o777, 0o755), plan)
+    assert not danger(ModeChange("/usr/bin/camera", 0o4777, 0o4755), plan)
+    assert danger(ModeChange("/etc/init.d/S50camera", 0o777, 0o655), plan)
+    assert danger(ModeChange("/usr/bin/camera", 0o755, 0o4755), plan)
+    assert danger(ModeChange("/var/lib/camera", 0o777, 0o775), plan)
+    assert danger(ModeChange(FRESH.path, 0o666, 0o644), msgspec.structs.replace(a_plan(), health=FRESH))
+
+
 @pytest.mark.parametrize("line", ["install squashfs /bin/true", "blacklist jffs2", "  install\tvfat /bin/false"])
 def test_a_file_system_that_a_device_boots_from_is_never_disabled(line: str) -> None:
     change = ContentChange("/etc/modprobe.d/cis.conf", None, f"# hardening\n{line}\n".encode())

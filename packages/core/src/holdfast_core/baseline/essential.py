@@ -26,7 +26,17 @@ _UNIT_ENDS = (".service", ".socket", ".timer", ".path", ".conf")
 _ROOT_DRIVERS = frozenset({"cramfs", "erofs", "f2fs", "jffs2", "overlay", "overlayfs", "squashfs", "ubifs", "vfat"})
 """What gateways, Linux IoT and OT devices boot from, declared or not."""
 _EMBEDDED = frozenset({DeviceClass.GATEWAY, DeviceClass.LINUX_IOT, DeviceClass.OT})
+_PROGRAM_FOLDERS = (
+    "/bin/",
+    "/sbin/",
+    "/usr/bin/",
+    "/usr/sbin/",
+    "/usr/local/bin/",
+    "/usr/local/sbin/",
+    "/usr/libexec/",
+)
 _EXECUTE = 0o111
+_OTHERS_WRITE = 0o022
 _DISABLING = frozenset({"install", "blacklist"})
 _DENYING = frozenset({"DROP", "REJECT"})
 
@@ -57,6 +67,8 @@ def _stops_health(change: Change, plan: Plan) -> str:
     health = plan.health
     if health.path and f"{health.path}/".startswith(f"{change.path}/"):
         return f"the essential function is known by {health.path}"
+    if _only_closes(change):
+        return ""
     name = change.path.rpartition("/")[2]
     if health.process and health.process in {name, start_name(change.path)}:
         return f"it belongs to {health.process}, which is the essential function"
@@ -66,6 +78,13 @@ def _stops_health(change: Change, plan: Plan) -> str:
         if word and mentions(change.after, word) < mentions(change.before, word):
             return f"a line about {word}, {what}, would go"
     return ""
+
+
+def _only_closes(change: Change) -> bool:
+    """Whether all it does is to keep others from writing to a program or a start script: it starts as before."""
+    if not isinstance(change, ModeChange) or not change.path.startswith((*_START_FOLDERS, *_PROGRAM_FOLDERS)):
+        return False
+    return not change.after & ~change.before and not (change.before & ~change.after) & ~_OTHERS_WRITE
 
 
 def _unstarts(change: Change, plan: Plan) -> str:

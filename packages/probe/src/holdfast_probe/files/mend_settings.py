@@ -58,7 +58,9 @@ def _accepted(spec: Setting, value: Value) -> str:
     kept = [(part, after) for part, after in zip(parts[::2], [*parts[1::2], ""], strict=True) if spec.accepts(part)]
     text = "".join(part + after for part, after in kept).rstrip(",;: \t")
     if not text:
-        raise CannotMend(value.path, f"nothing would be left of {spec.key}")
+        raise CannotMend(
+            value.path, f"nothing that {spec.key} is set to may stay, and {spec.wanted} has to be chosen by a person"
+        )
     return text
 
 
