@@ -15,6 +15,7 @@ from holdfast_core.baseline.probes.boot import (
     Cmdline,
     KernelBranch,
     KernelConfig,
+    KernelSince,
     Lockdown,
     ModuleOff,
     RootFsDriver,
@@ -24,6 +25,7 @@ from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.instants import parse_rfc3339
 from holdfast_probe.boot.conf import settings_lines, without
 from holdfast_probe.case import Case
+from holdfast_probe.catalogue import shipped_catalogue
 from holdfast_probe.changing import apply
 from holdfast_probe.editor import CannotMend, Editor
 from holdfast_probe.mending import mend
@@ -183,6 +185,44 @@ def test_without_a_clock_or_a_release_no_branch_is_judged(tmp_path: Path) -> Non
     assert ask(grow(tmp_path, {"etc/x": ""}), BRANCH, now=TODAY).outcome is Outcome.UNKNOWN
     grow(tmp_path, {"lib/modules/6.12.1/modules.dep": ""})
     assert ask(tmp_path, BRANCH).outcome is Outcome.UNKNOWN
+
+
+@pytest.mark.parametrize("name", ["config-6.12.1", "vmlinuz-6.12.1-vendor", "System.map-6.12.1"])
+def test_a_file_in_boot_names_the_kernel_where_it_has_no_modules(tmp_path: Path, name: str) -> None:
+    grow(tmp_path, {f"boot/{name}": "", "boot/config-vendor": ""})
+    assert ask(tmp_path, BRANCH, now=TODAY).outcome is Outcome.PASS
+    grow(tmp_path, {"boot/vmlinuz-4.9.84": ""})
+    assert ask(tmp_path, BRANCH, now=TODAY).proof == ("kernel 4.9.84 is of no long-term branch",)
+    grow(tmp_path, {"lib/modules/6.12.1/modules.dep": ""})
+    assert ask(tmp_path, BRANCH, now=TODAY).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("release", "outcome"),
+    [
+        ("5.4.0", Outcome.PASS),
+        ("5.10.1", Outcome.PASS),
+        ("5.3.18", Outcome.FAIL),
+        ("4.9.84", Outcome.FAIL),
+        ("vendor", Outcome.UNKNOWN),
+    ],
+)
+def test_a_kernel_is_as_new_as_its_release_says(tmp_path: Path, release: str, outcome: Outcome) -> None:
+    grow(tmp_path, {f"lib/modules/{release}/modules.dep": ""})
+    assert ask(tmp_path, KernelSince(branch="5.4")).outcome is outcome
+
+
+def test_a_kernel_is_not_asked_for_what_came_after_it(tmp_path: Path) -> None:
+    spec = next(each for each in shipped_catalogue().controls if each.id == "KERN-05").probe
+    assert spec is not None
+    tree = grow(tmp_path, {"boot/config-4.9.84": "CONFIG_A=y\n", "boot/cmdline.txt": "quiet\n"})
+    assert ask(tree, spec).outcome is Outcome.NOT_APPLICABLE
+    grow(tree, {"proc/sys/kernel/osrelease": "4.9.84\n"})
+    assert ask(LiveRoot(tree), spec).outcome is Outcome.NOT_APPLICABLE
+    newer = grow(tmp_path / "newer", {"boot/config-5.10.1": "CONFIG_A=y\n", "boot/cmdline.txt": "quiet\n"})
+    assert ask(newer, spec).outcome is Outcome.FAIL
+    grow(newer, {"boot/cmdline.txt": "lockdown=integrity\n"})
+    assert ask(newer, spec).outcome is Outcome.PASS
 
 
 def test_of_several_kernels_the_worst_counts(tmp_path: Path) -> None:

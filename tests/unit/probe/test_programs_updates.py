@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -163,11 +164,13 @@ ADDRESSES: dict[str, tuple[Files, Outcome]] = {
     "a proxy": ({"/etc/opkg.conf": OPKG + "option http_proxy http://p.example/\n"}, PASS),
     "a stanza that is off": ({STANZA: "URIs: http://a.example\nEnabled: no\n\nURIs: https://b.example\n"}, PASS),
     "a stanza that is on": ({STANZA: "URIs: https://a.example\nEnabled: no\n\nURIs: http://b.example\n"}, FAIL),
-    "a server that need not prove itself": ({CONF: 'Acquire::https::Verify-Peer "false";\n'}, FAIL),
+    "a server that need not prove itself": ({LIST: DEB, CONF: 'Acquire::https::Verify-Peer "false";\n'}, FAIL),
     "opkg that asks for no certificate": ({"/etc/opkg.conf": OPKG + "option no_check_certificate 1\n"}, FAIL),
     "dnf that does not look": ({"/m.conf": "[a]\nbaseurl=https://a\nsslverify=0\n"}, FAIL),
     "mender that skips": ({"/m.conf": '{"HttpsClient": {"SkipVerify": true}}'}, FAIL),
-    "none": ({}, NA),
+    "none": ({}, UNKNOWN),
+    "an updater that nobody knows": ({"/etc/update.conf": "url = http://update.example/\n"}, UNKNOWN),
+    "settings without a source": ({CONF: 'APT::Periodic::Unattended-Upgrade "1";\n'}, UNKNOWN),
 }
 
 
@@ -180,6 +183,17 @@ def test_sources_are_judged_by_their_addresses_and_mended(tmp_path: Path, case: 
     if outcome is FAIL:
         mended(tmp_path, FEEDS)
         assert ask(tmp_path, FEEDS).outcome is PASS
+
+
+def test_where_no_source_is_known_the_build_states_it_and_never_overrules(tmp_path: Path) -> None:
+    spec = msgspec.structs.replace(FEEDS, stated="encrypted")
+    yes, no = BuildManifest("b", {"encrypted": True}), BuildManifest("b", {"encrypted": False})
+    grow(tmp_path, {"/etc/update.conf": "url = https://update.example/\n"})
+    assert "No updater that is known has its sources here." in ask(tmp_path, spec).reason
+    assert ask(tmp_path, spec, manifest=yes).outcome is PASS
+    assert ask(tmp_path, spec, manifest=no).outcome is FAIL
+    grow(tmp_path, {LIST: DEB.replace("https", "http")})
+    assert ask(tmp_path, spec, manifest=yes).outcome is FAIL
 
 
 def test_a_password_in_an_address_is_not_shown(tmp_path: Path) -> None:

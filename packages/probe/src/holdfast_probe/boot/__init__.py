@@ -9,6 +9,7 @@ from holdfast_core.baseline.probes.boot import (
     GrubPassword,
     KernelBranch,
     KernelConfig,
+    KernelSince,
     Lockdown,
     ModuleOff,
     Mount,
@@ -22,7 +23,7 @@ from holdfast_core.baseline.probes.boot import (
     Wear,
 )
 from holdfast_probe.boot.cmdline import see_cmdline, see_lockdown
-from holdfast_probe.boot.config import see_kernel_branch, see_kernel_config
+from holdfast_probe.boot.config import see_kernel_branch, see_kernel_config, see_kernel_since
 from holdfast_probe.boot.efi import see_secure_boot
 from holdfast_probe.boot.environment import see_boot_environment
 from holdfast_probe.boot.loaders import see_grub_password
@@ -42,6 +43,7 @@ LOOKS: Looks = {
     GrubPassword: see_grub_password,
     KernelBranch: see_kernel_branch,
     KernelConfig: see_kernel_config,
+    KernelSince: see_kernel_since,
     Lockdown: see_lockdown,
     ModuleOff: see_module_off,
     Mount: see_mount,

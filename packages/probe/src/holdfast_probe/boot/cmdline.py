@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from holdfast_core.baseline.probes.boot import Cmdline, Lockdown
-from holdfast_probe.boot.config import kernel_configs
+from holdfast_probe.boot.config import kernel_configs, older_than, releases
 from holdfast_probe.case import Case
 from holdfast_probe.editor import CannotMend, Editor
 from holdfast_probe.roots import Missing, Root
@@ -35,6 +35,7 @@ _LOADERS = (
     (_GRUB_SETTINGS, re.compile(r"^GRUB_CMDLINE_LINUX(?:_DEFAULT)?=[\"']?([^\"'\n]*)", re.MULTILINE)),
 )
 """Where boot loaders keep the command line."""
+_LOCKDOWN_SINCE = "5.4"
 _LOCKDOWN = "/sys/kernel/security/lockdown"
 
 
@@ -140,6 +141,6 @@ def _without_lockdown(case: Case) -> Sight:
     known = {options.get("CONFIG_SECURITY_LOCKDOWN_LSM") for options in case.once(kernel_configs).values()}
     if known == {"n"}:
         return failed(["the kernel is built without lockdown (CONFIG_SECURITY_LOCKDOWN_LSM is not set)"])
-    if known == {None}:
+    if known == {None} or any(older_than(release, _LOCKDOWN_SINCE) for release in releases(case.root)):
         return not_applicable("This kernel has no lockdown.")
     return unknown(f"There is no {_LOCKDOWN}, and nothing says why.")

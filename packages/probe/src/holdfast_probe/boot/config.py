@@ -1,7 +1,8 @@
 """The kernel's configuration and its release: the two probes that ask, and who else wants to know.
 
 1. The configuration is what the kernel carries (``/proc/config.gz``, an image's own), else what lies beside it.
-2. The release of a folder's kernel comes from its module directory, never from this host's `uname`.
+2. The release of a folder's kernel comes from its module directory, or else from the names of files in ``/boot``,
+   never from this host's `uname`.
 3. An option that the configuration does not mention is `not_applicable`: that kernel never had it.
 4. Every configuration that would be booted counts; one of them that fails is a failure.
 
@@ -14,7 +15,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping
 
-from holdfast_core.baseline.probes.boot import KernelBranch, KernelConfig
+from holdfast_core.baseline.probes.boot import KernelBranch, KernelConfig, KernelSince
 from holdfast_core.kernel.instants import DAY, parse_rfc3339
 from holdfast_probe.case import Case
 from holdfast_probe.roots import Missing, Root, Unreadable
@@ -24,9 +25,14 @@ from holdfast_probe.sight import Sight, judged, not_applicable, unknown
 CONFIG_BYTES = 4 * 1024 * 1024
 _RELEASE_BYTES = 256
 _GLOBS = ("/boot/config-*", "/usr/lib/modules/*/config", "/lib/modules/*/config", "/usr/lib/modules/*/build/.config")
+_NAMED_AFTER = ("/boot/config-*", "/boot/vmlinuz-*", "/boot/vmlinux-*", "/boot/System.map-*")
 _RUNNING = "/proc/config.gz"
 _OPTION = re.compile(r"^(?:(CONFIG_\w+)=(.*)|# (CONFIG_\w+) is not set)$", re.MULTILINE | re.ASCII)
 _RELEASE = re.compile(r"(\d{1,3})\.(\d{1,3})(?:[.\-+_ ].*)?", re.ASCII | re.DOTALL)
+
+_NO_RELEASE = (
+    "Nothing here tells the kernel's release: no directory of modules, and no file in /boot that is named after one."
+)
 
 Options = Mapping[str, str]
 
@@ -102,16 +108,21 @@ def releases(root: Root) -> list[str]:
 
 
 def installed_releases(root: Root) -> list[str]:
-    """The releases that a root has modules for, by the names of their directories."""
+    """The releases that a root has modules for; where it has none, those that files in ``/boot`` are named after."""
     names = {path.rsplit("/", 1)[-1] for glob in ("/lib/modules/*", "/usr/lib/modules/*") for path in root.glob(glob)}
-    return sorted(name for name in names if _RELEASE.fullmatch(name))
+    found = {name for name in names if _RELEASE.fullmatch(name)}
+    for glob in () if found else _NAMED_AFTER:
+        prefix = glob.rpartition("/")[2][:-1]
+        names = {path.rsplit("/", 1)[-1].removeprefix(prefix) for path in fitting(root, glob)}
+        found |= {name for name in names if _RELEASE.fullmatch(name)}
+    return sorted(found)
 
 
 def see_kernel_branch(case: Case, spec: KernelBranch) -> Sight:
     """Judge one `KernelBranch` probe."""
     found = releases(case.root)
     if not found:
-        return unknown("Nothing here tells the kernel's release: it has no directory of modules.")
+        return unknown(_NO_RELEASE)
     if case.now is None:
         return unknown("No clock is trusted here, so nobody can say whether a branch is still supported.")
     ends = {_numbers(branch): day for branch, day in spec.ends}
@@ -128,6 +139,23 @@ def see_kernel_branch(case: Case, spec: KernelBranch) -> Sight:
         else:
             good.append(f"kernel {release[:80]}: its branch is supported until {day} (as known on {spec.known})")
     return judged(bad, good[0] if good else "")
+
+
+def see_kernel_since(case: Case, spec: KernelSince) -> Sight:
+    """Judge one `KernelSince` probe."""
+    found = releases(case.root)
+    if not found:
+        return unknown(_NO_RELEASE)
+    strange = [release for release in found if not _numbers(release)]
+    if strange:
+        return unknown(f"Nobody here can tell what kernel {strange[0][:80]} is.")
+    bad = [f"kernel {each[:80]} is older than {spec.branch}" for each in found if older_than(each, spec.branch)]
+    return judged(bad, f"kernel {found[0][:80]} is of {spec.branch} or newer")
+
+
+def older_than(release: str, branch: str) -> bool:
+    """Whether a release is of an older branch; one that cannot be read is not."""
+    return bool(_numbers(release)) and _numbers(release) < _numbers(branch)
 
 
 def _numbers(release: str) -> tuple[int, ...]:

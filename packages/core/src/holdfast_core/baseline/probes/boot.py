@@ -42,13 +42,22 @@ class KernelBranch(Probe, frozen=True, kw_only=True, tag="kernel_branch"):
     """The kernel is of a branch whose last day of support has not passed; a branch between the listed ones fails.
 
     Newer than all listed ones: unknown, like a release or a day that nobody can tell. A folder's release is the name of
-    its module directory; of several, the worst counts.
+    its module directory, or else stands in the names of files in ``/boot``; of several, the worst counts.
     """
 
     ends: Annotated[tuple[tuple[Branch, Day], ...], msgspec.Meta(min_length=1, max_length=64)]
     """Each long-term branch and its last day."""
     known: Day
     """The day on which the list was true."""
+
+
+class KernelSince(Probe, frozen=True, kw_only=True, tag="kernel_since"):
+    """The kernel, or each of those that a root would boot, is of `branch` or a newer one; for conditions.
+
+    No release is told, or one that nobody can read: unknown.
+    """
+
+    branch: Branch
 
 
 class Cmdline(Probe, frozen=True, tag="cmdline"):
@@ -197,6 +206,7 @@ BootProbe: TypeAlias = (
     Sysctl
     | KernelConfig
     | KernelBranch
+    | KernelSince
     | Cmdline
     | Lockdown
     | Mount

@@ -113,10 +113,12 @@ class Updater(Probe, frozen=True, tag="updater"):
 class FeedAddresses(Probe, frozen=True, tag="feed_addresses"):
     """No source in the files that match `paths` is fetched unencrypted or from a server that need not prove itself.
 
-    A source on the device itself, or switched off, does not count. No such file: not applicable.
+    A source on the device itself, or switched off, does not count. Where no file names a source, the manifest's fact
+    `stated` decides: something updates the device, and it is none whose sources are known.
     """
 
     paths: Paths
+    stated: Fact = ""
 
 
 class FeedKeys(Probe, frozen=True, tag="feed_keys"):

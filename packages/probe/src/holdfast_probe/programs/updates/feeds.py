@@ -16,10 +16,11 @@ from holdfast_core.baseline.probes.programs import FeedAddresses
 from holdfast_probe.case import Case
 from holdfast_probe.editor import CannotMend, Editor
 from holdfast_probe.patterns import PathPattern
+from holdfast_probe.programs.stated import stated
 from holdfast_probe.programs.updates.apt import SOURCE_STANZAS
 from holdfast_probe.roots import Root
 from holdfast_probe.services.texts import fitting
-from holdfast_probe.sight import Sight, judged, not_applicable
+from holdfast_probe.sight import Sight, judged
 
 _CLEAR = re.compile(r"\b(http|ftp|tftp)://(?:[^\s/@\"']{0,256}@)?([^\s/:\"'\];]{0,256})", re.IGNORECASE)
 _LOCAL = re.compile(r"localhost|127\.[0-9.]+|\[?::1\]?", re.IGNORECASE)
@@ -31,6 +32,8 @@ _BLIND = (
     (re.compile(r"(option\s+no_check_certificate\s+['\"]?)(1|true|yes)\b"), "0"),
 )
 """Settings with which a server need not prove itself, and what to write instead."""
+_OPTIONS = PathPattern(["/etc/apt/apt.conf", "/etc/apt/apt.conf.d/*", "/etc/dnf/dnf.conf"])
+"""Files of an updater that name no source."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -44,9 +47,9 @@ class Found(msgspec.Struct, frozen=True):
 def see_feed_addresses(case: Case, spec: FeedAddresses) -> Sight:
     """Judge one `FeedAddresses` probe."""
     paths = fitting(case.root, *spec.paths)
-    if not paths:
-        return not_applicable("No updater has its sources where they usually are.")
     bad = [found for path in paths for found in _faults(path, _text(case.root, path))]
+    if not bad and not any(not _OPTIONS.matches(path) for path in paths):
+        return stated(case, spec.stated, "No updater that is known has its sources here.")
     return judged((f"{f.path}:{f.number} {f.said}" for f in bad), "every source is encrypted and proves itself")
 
 
