@@ -140,9 +140,6 @@ def test_running_a_control_plane(reader: Reader, checkout: Path) -> None:
             key = re.search(r"^Log key +(.*)$", told, re.MULTILINE)
             assert key is not None
             (reader.folder / "log.key").write_text(key[1])
-        if "model example" in command:  # "change its name"
-            file = reader.folder / "camera.yaml"
-            file.write_text(re.sub(r"^name: .*$", "name: camera", file.read_text(), flags=re.MULTILINE))
 
 
 def test_auditing_a_device_or_image(reader: Reader, checkout: Path) -> None:

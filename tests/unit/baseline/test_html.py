@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 
+import msgspec
 import pytest
 
 from baseline_builders import catalogue, control, findings, model
 from document_builders import BODY, FOLDER, IMAGE, OF, as_earlier, audit_of
 from holdfast.baseline.html import AT_LENGTH, page, verdict
 from holdfast.inventory import model_file
-from holdfast_core.baseline.document import Document, Target
+from holdfast_core.baseline.document import Document, Seen, Target
 from holdfast_core.baseline.model import Finding, Outcome
 from holdfast_core.baseline.waivers import Waiver
 from holdfast_core.inventory.answers import integrity_answer
@@ -86,6 +87,25 @@ def test_everything_that_was_given_is_on_the_page() -> None:
     bare = page(audit_of(model=None))
     assert "Two questions" not in bare
     assert "--class linux-iot" in bare
+
+
+def test_what_is_typed_as_it_stands_is_not_broken_at_its_hyphen() -> None:
+    remedy = msgspec.structs.replace(OF.controls[0].remedy, steps=("Run chmod o-w on the file.",))
+    of = catalogue(control("FS-01", Severity.HIGH, remedy=remedy))
+    text = page(audit_of(findings((), ["FS-01"]), of, model()))
+    assert 'Run chmod <span class="nb">o-w</span> on the file.' in text
+
+
+def test_parts_that_only_repeat_are_told_once() -> None:
+    part = Seen("lzma at 0x10", "lzma", 16, 18, understood=False, sentence="It is damaged.")
+    parts = (
+        *(msgspec.structs.replace(part, offset=at) for at in range(40)),
+        Seen("kernel", "kernel", 90, 5, understood=True),
+    )
+    made = audit_of(target=Target("camera.bin", "image", parts))
+    assert [each.more for each in made.target.in_short()] == [39, 0]
+    assert page(made).count("It is damaged.") == 1
+    assert "and 39 more like it" in page(made)
 
 
 def test_of_what_passed_it_is_told_what_was_seen() -> None:

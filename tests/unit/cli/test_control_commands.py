@@ -89,6 +89,14 @@ def test_the_lint_tells_what_is_not_good_and_refuses_what_cannot_be(tmp_path: Pa
     assert "catalogue.shape" in refused.output
 
 
+def test_a_control_that_is_not_of_the_form_is_told_with_its_line_and_field(tmp_path: Path) -> None:
+    folder = own(tmp_path)
+    file = folder / "dat.yaml"
+    file.write_text(file.read_text().replace("Remove the pictures from the build.", "Remove."))
+    told = " ".join(run("control", "lint", str(folder)).output.split())
+    assert "dat.yaml: Line 12: remedy.steps[0]: the text must have at least 12 characters (of DAT-51)" in told
+
+
 def test_the_lint_tells_what_nobody_mends_and_where_nobody_looks(tmp_path: Path) -> None:
     folder = own(tmp_path)
     file = folder / "dat.yaml"

@@ -27,6 +27,7 @@ _NULL = "tag:yaml.org,2002:null"
 _STR = "tag:yaml.org,2002:str"
 
 _AT = re.compile(r"(?P<what>.*?)(?: - at `(?P<path>\$[^`]*)`)?", re.DOTALL)
+_LENGTH = re.compile(r"Expected `str` of length (>=|<=) ([0-9]{1,9})")
 
 T = TypeVar("T")
 
@@ -118,9 +119,14 @@ def read(data: bytes, kind: str, shape: type[T]) -> T:
     Raises:
         HostileData: ``shape``, with the line and what would fit, and what `parse` raises.
     """
+    return read_with_lines(data, kind, shape)[0]
+
+
+def read_with_lines(data: bytes, kind: str, shape: type[T]) -> tuple[T, Mapping[str, int]]:
+    """The same, and the line of every path in the file."""
     value, lines = parse(data, kind)
     try:
-        return msgspec.convert(value, shape)
+        return msgspec.convert(value, shape), lines
     except msgspec.ValidationError as error:
         what, path = told(error)
         raise HostileData(
@@ -133,7 +139,10 @@ def read(data: bytes, kind: str, shape: type[T]) -> T:
 def told(error: msgspec.ValidationError) -> tuple[str, str]:
     """What is wrong with a value, and the path where."""
     match = _AT.fullmatch(str(error))
-    return (match["what"], match["path"] or "$") if match else (str(error), "$")
+    what, path = (match["what"], match["path"] or "$") if match else (str(error), "$")
+    if length := _LENGTH.fullmatch(what):
+        what = f"the text must have at {'least' if length[1] == '>=' else 'most'} {length[2]} characters"
+    return what, path
 
 
 def line_of(path: str, lines: Mapping[str, int]) -> int:

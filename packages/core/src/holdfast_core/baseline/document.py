@@ -47,6 +47,13 @@ class Seen(msgspec.Struct, frozen=True):
     sentence: str = ""
 
 
+class SeenAlike(msgspec.Struct, frozen=True):
+    """Parts that follow each other and of which the same is to be said: the first, and how many more."""
+
+    first: Seen
+    more: int = 0
+
+
 class Target(msgspec.Struct, frozen=True):
     """What was audited."""
 
@@ -56,6 +63,26 @@ class Target(msgspec.Struct, frozen=True):
     """What an image is made of, in the order in which it was found."""
     trouble: str = ""
     """Why nothing of it could be looked at, where that is so."""
+
+    def in_short(self) -> list[SeenAlike]:
+        """The parts with those told once that only repeat the one before: what is damaged has many like that."""
+        told: list[SeenAlike] = []
+        for part in self.parts:
+            before = told[-1] if told else None
+            if before is not None and _alike(before.first, part):
+                told[-1] = SeenAlike(before.first, before.more + 1)
+            else:
+                told.append(SeenAlike(part))
+        return told
+
+
+def _alike(one: Seen, other: Seen) -> bool:
+    return (one.kind, one.size, one.understood, one.sentence) == (
+        other.kind,
+        other.size,
+        other.understood,
+        other.sentence,
+    )
 
 
 class Device(msgspec.Struct, frozen=True, rename={"device_class": "class"}):

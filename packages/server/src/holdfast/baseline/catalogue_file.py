@@ -8,8 +8,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -63,13 +64,16 @@ def read_overlay(folder: Path) -> Overlay:
         WorldError: ``catalogue.unreadable``.
         HostileData, LimitExceeded: ``catalogue.shape``, ``catalogue.files``, and what `strict_yaml.read` raises.
     """
-    index = _read(folder / INDEX, _Index)
+    index, _ = _read(folder / INDEX, _Index)
     controls: list[Control] = []
     overrides: list[tuple[ControlId, dict[str, Any]]] = []
     prohibitions: list[Prohibition] = []
     for path in _files(folder):
-        file = _read(path, _File)
-        controls += [_control(path, plain, file.group) for plain in file.controls]
+        file, lines = _read(path, _File)
+        controls += [
+            _control(_Place(path, f"$.controls[{at}]", lines), plain, file.group)
+            for at, plain in enumerate(file.controls)
+        ]
         overrides += [_override(path, plain) for plain in file.overrides]
         prohibitions += file.prohibitions
     return Overlay(index.version, tuple(controls), tuple(overrides), tuple(prohibitions), index.stand_ins)
@@ -135,7 +139,22 @@ def _files(folder: Path) -> list[Path]:
     return paths
 
 
-def _read(path: Path, shape: type[strict_yaml.T]) -> strict_yaml.T:
+class _Place(NamedTuple):
+    """Where a control stands: its file, its path there, and the lines of the file."""
+
+    file: Path
+    path: str
+    lines: Mapping[str, int]
+
+    def told(self, error: msgspec.ValidationError) -> str:
+        """What is wrong, with the line and the field."""
+        what, inner = strict_yaml.told(error)
+        line = strict_yaml.line_of(self.path + inner[1:], self.lines)
+        return f"{self.file.name}: Line {line}: {inner.removeprefix('$.') if inner != '$' else 'the control'}: {what}"
+
+
+def _read(path: Path, shape: type[strict_yaml.T]) -> tuple[strict_yaml.T, Mapping[str, int]]:
+    """A file as a value of `shape`, and the line of every path in it."""
     try:
         with path.open("rb") as file:
             data = file.read(LIMITS.model_bytes + 1)
@@ -146,13 +165,13 @@ def _read(path: Path, shape: type[strict_yaml.T]) -> strict_yaml.T:
             remedy=f"A folder of controls has a {INDEX} with its version, and one YAML file a group.",
         ) from error
     try:
-        return strict_yaml.read(data, "catalogue", shape)
+        return strict_yaml.read_with_lines(data, "catalogue", shape)
     except HoldfastError as error:
         error.sentence = f"{path.name}: {error.sentence}"
         raise
 
 
-def _control(path: Path, plain: dict[str, Any], group: Group) -> Control:
+def _control(place: _Place, plain: dict[str, Any], group: Group) -> Control:
     name = str(plain.get("id", "a control without an id"))
     classes = plain.get("classes")
     whole = {**plain, "group": group.value}
@@ -160,8 +179,10 @@ def _control(path: Path, plain: dict[str, Any], group: Group) -> Control:
         whole["classes"] = spelt(classes)
     try:
         return msgspec.convert(whole, Control)
-    except (msgspec.ValidationError, HostileData) as error:
-        raise _shape(f"{path.name}: {name[:20]}: {error}") from None
+    except msgspec.ValidationError as error:
+        raise _shape(f"{place.told(error)} (of {name[:20]})") from None
+    except HostileData as error:
+        raise _shape(f"{place.file.name}: {name[:20]}: {error}") from None
 
 
 def _override(path: Path, plain: dict[str, Any]) -> tuple[ControlId, dict[str, Any]]:

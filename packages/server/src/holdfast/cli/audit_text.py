@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from holdfast.cli.terminal import Piece, heading, show, table, word
 from holdfast_core.baseline.compare import Change, Comparison
-from holdfast_core.baseline.document import Document, Entry
+from holdfast_core.baseline.document import Document, Entry, Seen
 from holdfast_core.baseline.model import Demand, Outcome
 from holdfast_core.baseline.waivers import Standing
 from holdfast_core.kernel.severity import Severity
@@ -85,11 +85,18 @@ def _parts(document: Document) -> None:
             part.kind,
             f"{part.size:,}" if part.size else "",
             "" if part.understood else ("not understood", "yellow"),
-            f"{part.name}: {part.sentence}" if part.sentence else part.name,
+            _where(part, each.more),
         )
-        for part in document.target.parts
+        for each in document.target.in_short()
+        for part in (each.first,)
     ]
     table(("kind", "bytes", "", "where, and what"), rows, fold=("where, and what",))
+
+
+def _where(part: Seen, more: int) -> str:
+    """Where a part is and what is said of it; with how many like it follow."""
+    told = f"{part.name}: {part.sentence}" if part.sentence else part.name
+    return f"{told} (and {more} more like it)" if more else told
 
 
 def _questions(document: Document) -> None:

@@ -184,5 +184,5 @@ def line_documents(lines: tuple[Line, ...]) -> list[dict[str, Any]]:
 def _in_short(line: Line | None) -> str:
     if line is None:
         return "no such control"
-    by = f" by {', '.join(line.by)}" if line.by else ""
-    return f"{line.demand.value.replace('_', ' ')}{by} ({line.severity.value})"
+    by = f" by\n{', '.join(line.by)}" if line.by else ""
+    return f"{line.demand.value.replace('_', ' ')}{by}\n({line.severity.value})"

@@ -19,6 +19,8 @@ LONG = frozenset({"facts", "policy"})
 """What a verdict was made from: in the export and in --json, too long for a table."""
 VALUE_SHOWN = 60
 DIGEST_SHOWN = 12
+FIRST_INSTANT, LAST_INSTANT = 1_000_000_000_000, 9_999_999_999_999
+"""Numbers that are times in milliseconds: from 2001 to 2286; nothing else in the record is as large."""
 
 StartOption = Annotated[int | None, typer.Option(min=0, help="First leaf; without it, the newest.", show_default=False)]
 CountOption = Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many leaves.")]
@@ -80,8 +82,13 @@ def _row(item: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _brief(value: object) -> str:
-    """A value of an entry's data in a few characters; all of it is in --json."""
+    """A value of an entry's data in a few characters; all of it, with times in milliseconds, is in --json."""
     import msgspec  # noqa: PLC0415  (rule 3 of the package)
+
+    from holdfast_core.kernel.instants import Instant, rfc3339  # noqa: PLC0415
+
+    if isinstance(value, int) and FIRST_INSTANT <= value <= LAST_INSTANT:
+        return rfc3339(Instant(value))[:19].replace("T", " ")
 
     plain = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     short = plain[: len("sha256:") + DIGEST_SHOWN] if plain.startswith("sha256:") else plain

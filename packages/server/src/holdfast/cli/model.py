@@ -118,7 +118,8 @@ def example(session: Session, *, name: ExampleArgument = "") -> None:
     from holdfast.inventory import model_file  # noqa: PLC0415
 
     if name:
-        text = model_file.example_bytes(name).decode()
+        # The schema lies where its reader puts it: beside the file, by holdfast model schema > model.schema.json.
+        text = model_file.example_bytes(name).decode().replace("$schema=../", "$schema=", 1)
         emit({"name": name, "text": text}) if session.json else out().file.write(text)
         return
     models = model_file.load_examples()

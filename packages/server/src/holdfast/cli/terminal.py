@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from rich.text import Text
 
-from holdfast_core.kernel.instants import Instant, in_words, parse_rfc3339
+from holdfast_core.kernel.instants import DAY, HOUR, MINUTE, SECOND, Instant, in_words, parse_rfc3339
 
 Piece = str | tuple[str, str]
 """Text, or text and its style."""
@@ -152,7 +152,13 @@ def ago(moment: str | None, now: Instant) -> str:
     if not moment:
         return "never"
     distance = now - parse_rfc3339(moment)
-    return f"{in_words(distance)} ago" if distance >= 0 else f"in {in_words(-distance)}"
+    return f"{in_words(_roughly(distance))} ago" if distance >= 0 else f"in {in_words(_roughly(-distance))}"
+
+
+def _roughly(distance: int) -> int:
+    """A distance in whole seconds, minutes, hours or days, as it will be told."""
+    unit = next((unit for unit in (DAY, HOUR, MINUTE) if distance >= 2 * unit), SECOND)
+    return distance // unit * unit
 
 
 class Advance(Protocol):
