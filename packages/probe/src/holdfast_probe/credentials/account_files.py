@@ -70,7 +70,7 @@ class _Shadow(msgspec.Struct, frozen=True):
 
     def of(self, name: str, field: str) -> list[str | None]:
         """What opens an account that has this field in passwd."""
-        own = [] if field == "x" else [field]
+        own: list[str | None] = [] if field == "x" else [field]
         if self.gap:
             return [*own, None]
         if name in self.fields:

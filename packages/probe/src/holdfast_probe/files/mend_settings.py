@@ -15,7 +15,9 @@ from holdfast_core.baseline.probes import Setting, Syntax
 from holdfast_probe.case import Case
 from holdfast_probe.edited import EditedFiles
 from holdfast_probe.editor import CannotMend, Editor
-from holdfast_probe.files.settings import PAIR, SECTION, SSHD_LINE, Value, lines_of, values_in, words_of
+from holdfast_probe.files.settings import PAIR, SECTION, started_by, values_in
+from holdfast_probe.files.sshd import parted
+from holdfast_probe.files.values import Value, lines_of, words_of
 
 _SEPARATORS = re.compile(r"([,;:\s]+)")
 _COMMENT = re.compile(r"\s#")
@@ -24,7 +26,10 @@ _UCI_OPTION = re.compile(r"(\s*(?:option|list)\s+\S+\s+)")
 
 def mend_setting(case: Case, editor: Editor, spec: Setting) -> None:
     """Give `spec.key` an accepted value in every file that the probe judges."""
-    for path in case.root.glob(spec.file):
+    for server in started_by(case, spec):
+        if any(not spec.accepts(value.text) for value in server.over(spec.key, [])):
+            raise CannotMend(server.where, f"what starts sshd there sets {spec.key} on its command line")
+    for path in dict.fromkeys((*case.root.glob(spec.file), *(each.file for each in started_by(case, spec)))):
         source = EditedFiles(editor)
         wrong = [value for value in values_in(source, spec, path) if not spec.accepts(value.text)]
         # The last line first, so that a line that is added does not move those still to be changed.
@@ -76,15 +81,15 @@ def _tail(rest: str, *, quoted: bool) -> str:
 
 
 def _replace_sshd(line: str, new: str) -> str:
-    match = SSHD_LINE.match(line)
-    assert match is not None  # noqa: S101  (the reader matched this very line)
-    rest = match.group(2)
-    return line[: match.start(2)] + new + _tail(rest, quoted='"' in rest or "'" in rest)
+    parts = parted(line)
+    assert parts is not None  # noqa: S101  (the reader took this very line apart)
+    rest = line[parts[1] :]
+    return line[: parts[1]] + new + _tail(rest, quoted='"' in rest or "'" in rest)
 
 
 def _add_sshd(lines: list[str], spec: Setting, _value: Value, new: str) -> None:
     """Above the first Match block: what follows one belongs to it."""
-    place = next((n for n, line in enumerate(lines) if line.split()[:1] and line.split()[0].lower() == "match"), None)
+    place = next((n for n, line in enumerate(lines) if (parts := parted(line)) and parts[0] == "match"), None)
     lines.insert(len(lines) if place is None else place, f"{spec.key} {new}" + _ending(lines[0] if lines else ""))
 
 
