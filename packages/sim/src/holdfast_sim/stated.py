@@ -54,8 +54,10 @@ _LOCKED = _ALL | {
     "lifecycle": "production",
 }
 """A chip whose fuses are blown at the end of the line."""
-CAMERA = _LOCKED | {"device_key": "secure-element"}
-GATEWAY = _LOCKED | {"device_key": "tpm"}
+_FETCHED = _LOCKED | {"update_source_encrypted": True}
+"""RAUC takes the bundle that it is given; the maker's service, which nobody else knows, fetches it over TLS."""
+CAMERA = _FETCHED | {"device_key": "secure-element"}
+GATEWAY = _FETCHED | {"device_key": "tpm"}
 PUMP = _ALL | {
     "image_signed": False,
     "root_key_fused": False,
