@@ -35,6 +35,12 @@ def test_a_stand_in_that_fails_in_the_same_report_is_no_answer() -> None:
     integrity, _ = answered(["SVC-03"], ["BOOT-03", "NET-01", "UPD-01"])
     assert integrity.stands_in == ()
     assert "In its stead" not in integrity.sentence
+    assert integrity.sentence.endswith("does not hold in this audit: NET-01 for BOOT-03.")
+
+
+def test_a_stand_in_that_is_not_needed_is_not_called_broken() -> None:
+    integrity, _ = answered(["BOOT-03"], ["NET-01"])
+    assert "does not hold" not in integrity.sentence
 
 
 def test_it_is_told_as_what_the_model_file_says() -> None:

@@ -4,7 +4,8 @@
 2. Its form has a number (`FORMAT`). Fields may be added to it; one that changes or goes raises the number.
 3. Every text in it is printable, whoever wrote it: no format has to fear control characters, line ends or marks that
    turn the direction of writing. Signs of markup are for each format to escape.
-4. It holds nothing that a probe did not show: proof never carries a secret's value, and neither does this.
+4. It holds nothing that a probe did not show: proof never carries a secret's value, and neither does this. A password
+   that is a public default is no secret any more, and is named.
 5. The same audit gives the same document; only the time differs.
 """
 

@@ -76,12 +76,12 @@ def _row(item: dict[str, Any]) -> tuple[str, ...]:
     entry = item["entry"]
     what = f"{entry['kind']} {entry['device']}".strip()
     details = ", ".join(
-        f"{name} {_brief(value)}" for name, value in entry["data"].items() if name not in LONG and value
+        f"{name} {brief(value)}" for name, value in entry["data"].items() if name not in LONG and value
     )
     return str(item["index"]), entry["at"][:19].replace("T", " "), entry["actor"], f"{what}  {details}".strip()
 
 
-def _brief(value: object) -> str:
+def brief(value: object) -> str:
     """A value of an entry's data in a few characters; all of it, with times in milliseconds, is in --json."""
     import msgspec  # noqa: PLC0415  (rule 3 of the package)
 
