@@ -159,6 +159,13 @@ def test_the_only_way_in_is_not_closed(tmp_path: Path) -> None:
     assert "root:!" + hashed("root", "ab") in closed(tmp_path, AccountCheck.DEFAULT_PASSWORD)
 
 
+def test_an_account_without_a_password_is_closed_where_another_one_opens(tmp_path: Path) -> None:
+    users = "root:x:0:0::/root:/bin/sh\nguest:x:1001:1001::/:/bin/sh\n"
+    weak = "$1$holdfast$REARM6gcDJ5mh/KIjEpHg1"
+    tree = grow(tmp_path, {"etc/passwd": users, "etc/shadow": f"root:{weak}:1:0:9:7:::\nguest::1:0:9:7:::\n"})
+    assert f"root:{weak}:1:0:9:7:::\nguest:!:1:0:9:7:::\n" in closed(tree, AccountCheck.EMPTY_PASSWORD)
+
+
 def test_a_stranger_loses_password_and_shell(tmp_path: Path) -> None:
     grow(tmp_path, accounts(OWN, f"guest:{OTHER}:7:7::/:/bin/sh\n"))
     assert f"guest:!{OTHER}:7:7::/:/bin/false\n" in closed(tmp_path, AccountCheck.UNEXPECTED_LOGIN)

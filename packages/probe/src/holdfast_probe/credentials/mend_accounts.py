@@ -87,7 +87,10 @@ _OFFENDERS: Mapping[AccountCheck, Callable[[Case, AccountFiles], set[str]]] = {
 
 def _refuse_lockout(case: Case, found: AccountFiles, offenders: set[str]) -> None:
     if offenders and not any(_stays_open(case, a, offenders) for a in found.accounts):
-        raise CannotMend(PASSWD, "no account would be left that anybody could log in to; give one a key first")
+        closed = ", ".join(sorted(offenders)[:4])
+        raise CannotMend(
+            PASSWD, f"without {closed}, nobody could log in any more; give an account that is declared a key first"
+        )
 
 
 def _stays_open(case: Case, account: Account, offenders: set[str]) -> bool:
