@@ -98,7 +98,7 @@ def test_what_stands_in_has_a_title_and_an_end(name: str) -> None:
         assert all(re.fullmatch(r".+ \([A-Z]+-[0-9]+\)", each) for each in entry.by)
     said = guide.answers[0].sentence
     titles = {line.control: line.title for line in (*guide.asked, *guide.spared)}
-    assert "In its stead" not in said or f"{titles['SVC-03']} (SVC-03)" in said
+    assert "In its stead" not in said or f"SVC-03 ({titles['SVC-03']})" in said
     signed = [entry.until for entry in guide.stand_ins if entry.by]
     assert set(signed) <= {entry.expires for entry in MODELS[name].compensations}
 

@@ -172,7 +172,7 @@ def _stand_ins(
 def _titled(answer: Answer, titles: dict[ControlId, str]) -> Answer:
     """An answer in which every control has its title beside its id."""
     told = _ID.sub(
-        lambda found: f"{titles[found[0]]} ({found[0]})" if found[0] in titles else found[0], answer.sentence
+        lambda found: f"{found[0]} ({titles[found[0]]})" if found[0] in titles else found[0], answer.sentence
     )
     return msgspec.structs.replace(answer, sentence=told)
 
