@@ -16,7 +16,7 @@ from holdfast_core.baseline.model import Outcome
 from holdfast_core.baseline.probes.network import Firewall, FirewallCheck
 from holdfast_probe.case import Case
 from holdfast_probe.roots import Root
-from holdfast_probe.services.entries import Way
+from holdfast_probe.services.entries import Started, Way
 from holdfast_probe.services.filters import Chain, Filter, Rule
 from holdfast_probe.services.iptables import firewalld_filter, iptables_filter, ufw_filter
 from holdfast_probe.services.loading import loads
@@ -65,7 +65,7 @@ def loaded(root: Root) -> tuple[tuple[Filter, ...], str]:
     live = [
         each
         for each in found
-        if any(item.answers_to(_LOADERS[each.program]) for item in items) or _called(root, each.program)
+        if any(item.answers_to(_LOADERS[each.program]) for item in items) or _called(root, items, each.program)
     ]
     if live:
         return tuple(live), ""
@@ -77,10 +77,9 @@ def loaded(root: Root) -> tuple[tuple[Filter, ...], str]:
     return (), f"{strange[0]} starts, and its rules are not understood." if strange else ""
 
 
-def _called(root: Root, program: str) -> bool:
+def _called(root: Root, items: Iterable[Started], program: str) -> bool:
     """Whether a script that runs at boot or with an interface calls the program."""
     words = _WORDS.get(program, ())
-    items, _ = started(root)
     scripts = [root.real(item.command) for item in items if item.way in (Way.LINK, Way.SCRIPT)]
     found = gathered(root, "/etc/network/interfaces", "/etc/network/if-*.d/*", "/etc/rc.local", "/etc/init.d/rcS")
     found += gathered(root, *dict.fromkeys(scripts)) if scripts else []

@@ -10,6 +10,7 @@ Sources: systemd-sysctl.service(8), sysctl(8), busybox's sysctl, OpenWrt's and b
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Iterator
 
 import msgspec
 
@@ -42,14 +43,12 @@ class Loads(msgspec.Struct, frozen=True):
 
 def loads(root: Root) -> Loads:
     """Who loads what. Raises `Unreadable`."""
+    calls = [command for command in ran(root)[0] if command.name == "sysctl"]
+    given = tuple(_given(calls))
     if _systemd(root) or any(item.named(_SCRIPTS) for item in started(root)[0]):
-        return Loads(("*",), _given(root))
-    patterns = [each for command in _calls(root) for each in _loaded(command.words[1:])]
-    return Loads(tuple(dict.fromkeys(patterns)), _given(root))
-
-
-def _calls(root: Root) -> list[Command]:
-    return [command for command in ran(root)[0] if command.name == "sysctl"]
+        return Loads(("*",), given)
+    patterns = [each for command in calls for each in _loaded(command.words[1:])]
+    return Loads(tuple(dict.fromkeys(patterns)), given)
 
 
 def _systemd(root: Root) -> bool:
@@ -72,12 +71,11 @@ def _loaded(words: tuple[str, ...]) -> list[str]:
     return ["*"] if unclear else named or [_DEFAULT]
 
 
-def _given(root: Root) -> tuple[tuple[str, str, str], ...]:
-    found = []
-    for command in _calls(root):
+def _given(calls: list[Command]) -> Iterator[tuple[str, str, str]]:
+    """What calls set by themselves."""
+    for command in calls:
         for word in command.words[1:]:
             key, sign, value = word.partition("=")
             if sign and not key.startswith("-"):
                 where = f"{command.path}:{command.number}" if command.number else command.path
-                found.append((key.replace("/", "."), value, where))
-    return tuple(found)
+                yield key.replace("/", "."), value, where

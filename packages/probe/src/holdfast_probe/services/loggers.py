@@ -64,7 +64,7 @@ def loggers(root: Root) -> tuple[tuple[Logger, ...], int]:
     """Everything that logs, and how many ways of starting are known. Raises `Unreadable`."""
     items, sources = started(root)
     found: list[Logger] = []
-    rotated = rotation(root)
+    rotated = rotation(root, items)
     for item in (*items, *built_in(root)):
         found += _of(root, item, rotated)
         if len(found) > _MOST_LOGGERS:

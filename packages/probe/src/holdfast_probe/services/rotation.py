@@ -8,11 +8,13 @@ Source: logrotate(8).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from holdfast_probe.patterns import PathPattern
 from holdfast_probe.roots import Root, Unreadable
-from holdfast_probe.services.starts import started
+from holdfast_probe.services.entries import Started
 from holdfast_probe.services.texts import exists, fitting, lines, words
 
 _PERIODS = {"hourly": 0, "daily": 1, "weekly": 7, "monthly": 30, "yearly": 365}
@@ -42,9 +44,9 @@ class Rotation(msgspec.Struct, frozen=True):
         return max((block.days for block in self.blocks if PathPattern(block.patterns).matches(path)), default=0)
 
 
-def rotation(root: Root) -> Rotation:
-    """What logrotate does here. Raises `Unreadable`."""
-    if not _runs(root):
+def rotation(root: Root, items: Iterable[Started]) -> Rotation:
+    """What logrotate does here, where `items` start. Raises `Unreadable`."""
+    if not _runs(root, items):
         return Rotation(())
     blocks: list[Rotated] = []
     general = {"rotate": 0, "period": 7}
@@ -53,8 +55,7 @@ def rotation(root: Root) -> Rotation:
     return Rotation(tuple(blocks))
 
 
-def _runs(root: Root) -> bool:
-    items, _ = started(root)
+def _runs(root: Root, items: Iterable[Started]) -> bool:
     if any(item.answers_to(("logrotate",)) for item in items) or any(exists(root, path) for path in _RUNNERS):
         return True
     return any("logrotate" in line for path in fitting(root, *_SCHEDULES) for line in lines(root, path) or ())
