@@ -15,7 +15,7 @@ from holdfast_probe.editor import CannotMend, Editor
 from holdfast_probe.services.console import open_consoles
 from holdfast_probe.services.edits import change_lines, comment_out, place, silence_commands
 from holdfast_probe.services.entries import Started, Way
-from holdfast_probe.services.starts import started
+from holdfast_probe.services.starts import surveyed
 from holdfast_probe.services.tables import INETD, INITTAB
 from holdfast_probe.services.texts import SHELLS, WRAPPERS, exists
 from holdfast_probe.services.units import ADMIN_UNITS
@@ -23,13 +23,13 @@ from holdfast_probe.services.units import ADMIN_UNITS
 
 def _is_table(path: str) -> bool:
     """Whether a line of a file is an entry of its own, rather than a command of a script."""
-    return path in (INITTAB, INETD) or "/cron" in path
+    return path in (INITTAB, INETD) or "/cron" in path or path == "/etc/anacrontab" or path.startswith("/etc/network/")
 
 
 def mend_service(case: Case, editor: Editor, spec: Service) -> None:
     """Keep everything that `spec` names from starting."""
-    items, _ = case.once(started)
-    for item in items:
+    found = case.once(surveyed)
+    for item in (*found.items, *found.occasional):
         if item.answers_to(spec.names):
             if not item.named(spec.names):
                 _refuse_others(item, spec)
@@ -64,6 +64,8 @@ def disable(editor: Editor, item: Started) -> None:
                 editor.remove(path)
         case Way.SCRIPT:
             _aside(editor, item.places[0])
+        case Way.LINE if item.places[0].endswith(".rules"):
+            raise CannotMend(item.places[0], f"a rule of the device manager runs {item.name} beside what else it does")
         case Way.LINE:
             take = comment_out if _is_table(item.places[0]) else silence_commands
             take(editor, item.places[0], [item.number])
@@ -74,7 +76,8 @@ def disable(editor: Editor, item: Started) -> None:
 
 
 def _unit(editor: Editor, item: Started) -> None:
-    if all(path.startswith(f"{ADMIN_UNITS}/") for path in item.places):
+    # A unit that another one asks for stands at its own place, and has no link that could be taken away.
+    if all(path.startswith(f"{ADMIN_UNITS}/") and path.count("/") > ADMIN_UNITS.count("/") + 1 for path in item.places):
         for path in item.places:
             editor.remove(path)
         return

@@ -20,7 +20,8 @@ from holdfast_probe.services.filters import ports_of
 from holdfast_probe.services.listen_common import Listener, at
 from holdfast_probe.services.listen_daemons import DAEMONS
 from holdfast_probe.services.listen_web import WEB
-from holdfast_probe.services.starts import NOTHING_STARTS, STOCK, started
+from holdfast_probe.services.starts import NOTHING_STARTS, STOCK, surveyed
+from holdfast_probe.services.unclear import unclear_programs
 from holdfast_probe.services.units import Units, unit_folders, unit_settings
 from holdfast_probe.sight import Sight, failed, passed, unknown
 
@@ -64,14 +65,18 @@ class Derived(msgspec.Struct, frozen=True):
     listeners: tuple[Listener, ...]
     gaps: tuple[str, ...]
     sources: int
+    doubt: str = ""
+    """Which scripts could not be followed."""
 
 
 def derived(root: Root) -> Derived:
     """Every port that something started opens."""
-    items, sources = started(root)
+    known = surveyed(root)
+    # What runs now and then counts where its ports are known; what else cron runs is no gap.
+    items = (*known.items, *(item for item in known.occasional if _known(item)))
     units = unit_folders(root)
     found: set[Listener] = set()
-    gaps: set[str] = set()
+    gaps: set[str] = {name for name, _ in unclear_programs(root) if not _is_quiet(name)}
     asked: Counter[object] = Counter()
     for item in items:
         for reader in _known(item):
@@ -83,7 +88,7 @@ def derived(root: Root) -> Derived:
             gaps.add(item.name)
         else:
             found.update(listeners)
-    return Derived(tuple(sorted(found)), tuple(sorted(gaps)), sources)
+    return Derived(tuple(sorted(found)), tuple(sorted(gaps)), known.sources, known.doubt)
 
 
 def _of(root: Root, item: Started, units: Units) -> Iterable[Listener] | None:
@@ -97,8 +102,11 @@ def _of(root: Root, item: Started, units: Units) -> Iterable[Listener] | None:
     if readers := _known(item):
         found = [reader(root, item) for reader in readers]
         return None if None in found else [each for listeners in found for each in listeners or ()]
-    quiet = item.name in STOCK or any(fnmatch.fnmatchcase(item.name, name) for name in QUIET)
-    return () if quiet or item.command.endswith((".timer", ".path")) else None
+    return () if _is_quiet(item.name) or item.command.endswith((".timer", ".path")) else None
+
+
+def _is_quiet(name: str) -> bool:
+    return name in STOCK or any(fnmatch.fnmatchcase(name, pattern) for pattern in QUIET)
 
 
 def _known(item: Started) -> list[Callable[[Root, Started], Iterable[Listener] | None]]:
@@ -145,4 +153,6 @@ def judge_derived(found: Derived, plan: Plan, *, loopback: bool) -> Sight:
         return unknown(
             f"Nobody here knows which ports {named} opens; the running device tells, or the model (flows: program)."
         )
+    if found.doubt:
+        return unknown(found.doubt)
     return passed("only expected ports are opened by what starts")

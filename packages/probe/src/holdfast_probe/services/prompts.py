@@ -21,11 +21,11 @@ from holdfast_probe.services.listeners import QUIET
 from holdfast_probe.services.running import PATH, QUIET_TOOLS, Command, Running
 from holdfast_probe.services.texts import SHELLS, exists, truthy, words
 from holdfast_probe.services.uci import sections
+from holdfast_probe.services.unclear import MANY_IN_ONE, TOOLS
 from holdfast_probe.services.wrapped import base
 
 OPENS = "opens a shell without a login"
 _SHELLS = SHELLS | {"fish", "tcsh", "lash", "yash"}
-_MANY_IN_ONE = frozenset({"busybox", "toybox", "busybox.nosuid", "busybox.suid"})
 _LOGINS = frozenset({"login", "login.shadow", "login.util-linux", "vlock", "fgetty-login"})
 _SULOGINS = frozenset({"sulogin", "sulogin.util-linux", "systemd-sulogin-shell"})
 _GETTY_VALUES = "aCdEfHIlmoPrtT"
@@ -106,12 +106,12 @@ class Prompts:
         places = [program] if program.startswith("/") else [f"{folder}/{program}" for folder in PATH]
         place = next((each for each in places if exists(self._root, each)), "")
         real = base(self._root.real(place)) if place else ""
-        return base(program) if not real or real in _MANY_IN_ONE else real
+        return base(program) if not real or real in MANY_IN_ONE else real
 
     def _harmless(self, name: str, command: Command) -> bool:
         """Whether a program is known to give nobody a shell, or a script that is judged by what it runs."""
         mine = {name, command.name}
-        known = mine & (self._expected | QUIET_TOOLS | _TOOLS)
+        known = mine & (self._expected | QUIET_TOOLS | TOOLS)
         patterns = (*QUIET, *(each for names in (*DAEMONS, *WEB) for each in names))
         return (
             bool(known)
@@ -130,15 +130,6 @@ def _skipping(name: str, rest: tuple[str, ...]) -> str:
         return "logs somebody in by itself" if _has(rest, "f", _LOGIN_VALUES) else ""
     forced = _has(rest, "e", "t") or any(word.startswith("--f") for word in rest)
     return OPENS if forced else ""
-
-
-_TOOLS = frozenset({
-    "mknod", "mount", "umount", "swapon", "swapoff", "insmod", "modprobe", "ifconfig", "route", "ip", "hostname",
-    "fsck", "stty", "setterm", "clear", "reset", "dmesg", "reboot", "poweroff", "halt", "uname", "export", "env", "id",
-    "tty", "initctl", "telinit", "openrc", "rc", "getopts", "hwclock", "date", "depmod", "udevadm", "chvt", "setfont",
-    "loadkeys",
-})  # fmt: skip
-"""What a console's command runs and ends again, and that takes no orders from who sits there."""
 
 
 def _options(rest: tuple[str, ...]) -> dict[str, str]:

@@ -18,7 +18,8 @@ import msgspec
 
 from holdfast_probe.roots import Missing, Root, Unreadable
 from holdfast_probe.services.shell import SOURCING, Spoken, assigned, spoken
-from holdfast_probe.services.texts import exists
+from holdfast_probe.services.shell_words import OPEN
+from holdfast_probe.services.texts import exists, fitting
 from holdfast_probe.services.wrapped import base, ends_in
 
 _DEEPEST = 4
@@ -34,9 +35,10 @@ _CLIENTS = frozenset({
 })  # fmt: skip
 """Names of services that, as a program, only call out or only tell."""
 _ELSEWHERE = re.compile(
-    r"/etc/(?:init\.d/)?(?:rc|rcS|rcK|rc\.local)|/etc/rc\.d/rc(?:\.local)?|/etc/(?:init|rc\w?)\.d/[SK][0-9]{2}.*"
+    r"/etc/(?:init\.d/)?(?:rc|rcS|rcK|rc\.local)|/etc/rc\.d/rc(?:\.local)?|/etc/(?:init|rc\w?)\.d/[SK].*"
 )
 """Scripts that start other scripts, and those that start for themselves: they are asked one by one."""
+_SIGNS = frozenset({"%", "*", "/", "+", "-", "**", "=", "==", "!="})
 _NAME = re.compile(r"\w[\w.@+-]*")
 QUIET_TOOLS = frozenset({
     "echo", "printf", "test", "[", "[[", "]]", "exit", "return", "sleep", ":", "true", "false", "kill", "killall",
@@ -71,6 +73,8 @@ class Running:
         self._left = _MOST_BYTES
         self._reals: dict[str, str] = {}
         self._calls: dict[str, str] = {}
+        self.lost: dict[str, None] = {}
+        """Places of what could not be followed: too deep, or named by what only the running device could say."""
 
     def of_script(self, path: str, *, variables: Mapping[str, str] | None = None) -> list[Command]:
         """What the script at `path`, and those that it calls, run. Raises `Unreadable`."""
@@ -107,14 +111,29 @@ class Running:
         for each in (*_declared(text, known), *spoken(text, variables, self._sourced)):
             for words in ends_in(each.words):
                 if words[:2] == ("sh", "-c"):
-                    if len(above) <= _DEEPEST:
+                    if self._within(above, path, each.number):
                         yield from self._followed(" ".join(words[2:]), path, known, (*above, path), seen)
                     continue
                 yield Command(words, path, each.number, each.background)
-                inner = self._called(words[1] if words[0] in SOURCING and len(words) > 1 else words[0])
-                if inner and inner not in seen and inner not in above and len(above) <= _DEEPEST:
-                    seen.add(inner)
-                    yield from self._followed(self._text(inner), inner, known, (*above, inner), seen)
+                word = words[1] if words[0] in SOURCING and len(words) > 1 else words[0]
+                if _unsaid(each, word):
+                    self.lost[f"{path}:{each.number}"] = None
+                for inner in self._all_called(word):
+                    if inner not in seen and inner not in above and self._within(above, path, each.number):
+                        seen.add(inner)
+                        yield from self._followed(self._text(inner), inner, known, (*above, inner), seen)
+
+    def _within(self, above: tuple[str, ...], path: str, number: int) -> bool:
+        """Whether it may go one level deeper; where not, that is noted."""
+        deep = len(above) > _DEEPEST
+        if deep:
+            self.lost[f"{path}:{number}"] = None
+        return not deep
+
+    def _all_called(self, word: str) -> list[str]:
+        """The scripts that a word calls: several where it is a pattern, as in ``for each in /etc/more.d/*``."""
+        several = word.startswith("/") and any(sign in word for sign in "*?[") and not _ELSEWHERE.fullmatch(word)
+        return [inner for path in (fitting(self._root, word) if several else [word]) if (inner := self._called(path))]
 
     def _called(self, program: str) -> str:
         """The script that a word calls; empty where it is none that is here, or one that is read for itself."""
@@ -183,6 +202,12 @@ def _declared(text: str, known: Mapping[str, str]) -> Iterator[Spoken]:
         command, given = "", ""
     if command:
         yield Spoken((*command.split(), *given.split()), 1)
+
+
+def _unsaid(each: Spoken, word: str) -> bool:
+    """Whether nobody here can say what is called. Settings that ``eval`` takes over and sums are no calls."""
+    summing = len(each.words) > 1 and each.words[1] in _SIGNS
+    return OPEN in word and "functions" not in word and each.words[0] != "eval" and not summing
 
 
 def _offers(command: Command) -> bool:

@@ -25,8 +25,21 @@ STARTUP_SCRIPTS = (
     "/etc/rc.d/rc.local",
     "/etc/init.d/rc.local",
     "/etc/local.d/*.start",
+    "/etc/rc",
+    "/etc/rcS",
+    "/etc/rc.sysinit",
+    "/etc/rc.d/rcS",
+    "/etc/rc.d/rc.sysinit",
+    "/etc/preinit",
 )
-_START = re.compile(r"S[0-9]{2}(.+)")
+_START = re.compile(r"S[0-9]{0,2}(.+)")
+"""What SysV's rc and OpenWrt's run: ``S*``."""
+_ANY_START = re.compile(r"S..(.+)")
+"""What buildroot's rcS runs: ``S??*``."""
+LIBRARY = re.compile(
+    r".*functions.*|/lib/preinit/.*|.*/(?:rc\.(?:common|subr|status|shared)|preinit\.sh|procd\.sh|vars\.sh)"
+)
+"""What scripts read in for its functions, which by itself starts nothing."""
 _RUNLEVELS = ("S", "2", "3", "4", "5")
 _OPENRC_LEVELS = ("sysinit", "boot", "default", "nonetwork")
 _DAEMON = re.compile(r"[a-z][\w.-]{2,}d|nc|ncat|socat|dropbear|gdbserver")
@@ -63,7 +76,8 @@ def from_rc_folders(root: Root) -> list[Started] | None:
     for folder in ("/etc/rc.d", "/etc/init.d"):
         for name in names(root, folder):
             path = f"{folder}/{name}"
-            if (match := _START.fullmatch(name)) and exists(root, path):
+            pattern = _ANY_START if folder == "/etc/init.d" else _START
+            if (match := pattern.fullmatch(name)) and exists(root, path):
                 present = True
                 way = Way.LINK if root.link(path) else Way.SCRIPT
                 found.append(Started(match.group(1).removesuffix(".sh"), (), path, way, (path,), command=path))
@@ -99,8 +113,12 @@ def from_startup_scripts(root: Root) -> list[Started] | None:
         here = None
         for command in running.of_script(path):
             here = command if command.path == path else here
-            if here is not None and here.name not in SOURCING and _stays(command):
+            if here is None or not stays(command):
+                continue
+            if here.name not in SOURCING:
                 found[_line(here, lines.get(here.number, ""))] = None
+            elif not LIBRARY.fullmatch(command.path):
+                found[_line(command, "")] = None
     return list(found) if present else None
 
 
@@ -110,5 +128,6 @@ def _line(command: Command, line: str) -> Started:
     return Started(command.name, (), path, Way.LINE, (path,), command.number, said)
 
 
-def _stays(command: Command) -> bool:
+def stays(command: Command) -> bool:
+    """Whether a command of a start-up script goes on to run, as far as its name and its ``&`` tell."""
     return command.background or (bool(_DAEMON.fullmatch(command.name)) and command.name not in _ENDING)

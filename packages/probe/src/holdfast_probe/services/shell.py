@@ -92,19 +92,32 @@ def _spoken(text: str, reading: _Reading) -> Iterator[Spoken]:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Lines with their numbers; those that end in a backslash with what follows, up to a bound."""
+    """Lines with their numbers; those that end in a backslash with what follows, up to a bound.
+
+    A comment does not go on. Where a sign in a quote may only look like one, the line counts both ways.
+    """
     held, start = "", 0
     for number, line in enumerate(text.split("\n"), 1):
+        bare = line.rstrip("\r")
+        if "#" in held:
+            yield number, bare.rstrip("\\")[:_LONGEST]
         start = start or number
-        held += line.rstrip("\r")
-        if held.endswith("\\") and len(held) < _LONGEST:
-            held = held[:-1] + " "
+        held += bare
+        if _goes_on(held) and len(held) < _LONGEST:
+            held = held[:-1]
+            if "#" in held:
+                yield start, held
+                held, start = ("", 0) if held.lstrip()[:1] == "#" else (held, start)
             continue
         for cut in range(0, max(len(held), 1), _LONGEST):
             yield start, held[cut : cut + _LONGEST]
         held, start = "", 0
     if held:
         yield start, held
+
+
+def _goes_on(line: str) -> bool:
+    return (len(line) - len(line.rstrip("\\"))) % 2 == 1
 
 
 def _of_line(line: str, number: int, reading: _Reading) -> Iterator[Spoken]:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 import msgspec
@@ -16,6 +17,7 @@ from holdfast_core.baseline.probes.services import Autostart, Runs, Service
 from holdfast_probe.case import Case
 from holdfast_probe.roots import Root, Unreadable
 from holdfast_probe.services.entries import Started, Way
+from holdfast_probe.services.occasions import occasional
 from holdfast_probe.services.running import Command, Running
 from holdfast_probe.services.scripts import (
     STARTUP_SCRIPTS,
@@ -26,6 +28,7 @@ from holdfast_probe.services.scripts import (
 )
 from holdfast_probe.services.tables import INETD, from_inetd, from_inittab, from_schedules, from_xinetd
 from holdfast_probe.services.texts import exists, fitting
+from holdfast_probe.services.unclear import unclear_programs
 from holdfast_probe.services.units import ADMIN_UNITS, Units, exec_lines, from_units, unit_folders, unit_text
 from holdfast_probe.sight import Sight, failed, judged, passed, unknown
 
@@ -33,6 +36,7 @@ NOTHING_STARTS = "Nothing here says what starts: no systemd, rc.d, OpenRC, initt
 STOCK = frozenset({
     "dbus", "dbus-broker", "kmod-static-nodes", "ldconfig", "initrd-cleanup", "rc-local", "user-runtime-dir", "user",
     "console-getty", "quotaon", "rcS", "rcK", "rc", "mount", "mkdir", "hostname", "ln", "swapon", "openrc", "umount",
+    "modprobe",
 })  # fmt: skip
 """What belongs to any system."""
 _MOST_STARTED = 1024
@@ -45,20 +49,52 @@ _READERS = (
 _BUILT_IN = (("systemd-journald", ("/lib/systemd/systemd-journald", "/usr/lib/systemd/systemd-journald")),)
 
 
+class Surveyed(msgspec.Struct, frozen=True):
+    """Everything that starts by itself."""
+
+    items: tuple[Started, ...]
+    """Sorted."""
+    sources: int
+    """How many ways of starting were found at all."""
+    lost: tuple[str, ...]
+    """Places in scripts that could not be followed: what they run, nobody here can say."""
+    occasional: tuple[Started, ...]
+    """What runs now and then; it counts where it is asked for by name."""
+
+    @property
+    def doubt(self) -> str:
+        """Why nothing passes by silence; empty where every script was followed."""
+        return f"What is run at {', '.join(self.lost[:4])} could not be followed." if self.lost else ""
+
+
 def started(root: Root) -> tuple[list[Started], int]:
     """Everything that starts, sorted, and how many ways of starting were found at all. Raises `Unreadable`."""
+    found = surveyed(root)
+    return list(found.items), found.sources
+
+
+def surveyed(root: Root) -> Surveyed:
+    """Everything that starts, and what runs now and then. Raises `Unreadable`."""
     found: set[Started] = set()
     sources = 0
     for reader in _READERS:
-        items = reader(root)
-        if items is not None:
+        listed = reader(root)
+        if listed is not None:
             sources += 1
-            found.update(items)
+            found.update(listed)
         if len(found) > _MOST_STARTED:
             raise Unreadable("/etc", f"more than {_MOST_STARTED} things start")
     running, units = Running(root), unit_folders(root)
-    named = [(item, running.names(commands_of(root, running, item, units))) for item in found]
-    return sorted(msgspec.structs.replace(item, runs=runs) for item, runs in named), sources
+
+    def told(items: Iterable[Started]) -> tuple[Started, ...]:
+        named = [(item, running.names(commands_of(root, running, item, units))) for item in items]
+        return tuple(sorted(msgspec.structs.replace(item, runs=runs) for item, runs in named))
+
+    items = told(found)
+    for path in fitting(root, *STARTUP_SCRIPTS):
+        running.of_script(path)
+    lost = tuple(running.lost)
+    return Surveyed(items, sources, lost, told(occasional(root)))
 
 
 def commands_of(root: Root, running: Running, item: Started, units: Units) -> list[Command]:
@@ -102,10 +138,12 @@ def built_in(root: Root) -> list[Started]:
 
 def see_service(case: Case, spec: Service) -> Sight:
     """Judge one `Service` probe."""
-    items, sources = case.once(started)
-    if not sources:
+    found = case.once(surveyed)
+    bad = [_said(item, spec.names) for item in (*found.items, *found.occasional) if item.answers_to(spec.names)]
+    if not bad and not found.sources:
         return unknown(NOTHING_STARTS)
-    bad = [_said(item, spec.names) for item in items if item.answers_to(spec.names)]
+    if not bad and found.lost:
+        return unknown(found.doubt)
     return judged(bad, f"nothing that starts is {_some(spec.names)}")
 
 
@@ -122,15 +160,21 @@ def see_runs(case: Case, spec: Runs) -> Sight:
 
 def see_autostart(case: Case, _spec: Autostart) -> Sight:
     """Judge one `Autostart` probe."""
-    items, sources = case.once(started)
-    if not sources:
+    found = case.once(surveyed)
+    if not found.sources:
         return unknown(NOTHING_STARTS)
     expected = frozenset(case.plan.autostart)
     extra = [
         f"{item.name} is started by {item.source}"
-        for item in items
-        if item.name not in STOCK and not expected & {item.name, item.name.partition("@")[0], *item.aliases}
+        for item in found.items
+        if not STOCK & {item.name, item.name.partition("@")[0]}
+        and not expected & {item.name, item.name.partition("@")[0], *item.aliases}
     ]
+    unclear = [f"{name} ({place})" for name, place in case.once(unclear_programs) if name not in expected]
+    if not extra and unclear:
+        return unknown(f"Nobody here knows whether these stay running: {', '.join(unclear[:4])}.", *unclear)
+    if not extra and found.lost:
+        return unknown(found.doubt)
     return judged(extra, "everything that starts is expected")
 
 

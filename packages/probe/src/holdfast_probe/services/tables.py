@@ -12,6 +12,7 @@ import msgspec
 
 from holdfast_probe.roots import Root
 from holdfast_probe.services.entries import Started, Way
+from holdfast_probe.services.occasions import SCHEDULES, scheduled
 from holdfast_probe.services.texts import fitting, gathered, lines, numbered, programs
 
 _INIT_ACTIONS = frozenset(
@@ -31,7 +32,7 @@ _INIT_ACTIONS = frozenset(
 )
 INITTAB = "/etc/inittab"
 INETD = "/etc/inetd.conf"
-_SCHEDULES = ("/etc/crontab", "/etc/cron.d/*", "/etc/crontabs/*", "/var/spool/cron/*", "/var/spool/cron/crontabs/*")
+XINETD = "/etc/xinetd.conf"
 XINETD_KEYS = ("user", "port", "bind", "protocol", "socket_type")
 """What is kept of a service of xinetd, as ``key=value``, for who asks later."""
 _INIT_FIELDS = 4
@@ -96,9 +97,10 @@ def from_inetd(root: Root) -> list[Started] | None:
 
 def from_xinetd(root: Root) -> list[Started] | None:
     """What xinetd answers for."""
-    paths = fitting(root, "/etc/xinetd.conf", "/etc/xinetd.d/*")
+    paths = fitting(root, XINETD, "/etc/xinetd.d/*")
     if not paths:
         return None
+    paths = list(dict.fromkeys((*paths, *fitting(root, *_included(root)))))
     found = []
     for path in paths:
         for name, settings in xinetd_services(lines(root, path) or ()):
@@ -109,18 +111,21 @@ def from_xinetd(root: Root) -> list[Started] | None:
     return found
 
 
+def _included(root: Root) -> list[str]:
+    """What xinetd's own file reads in besides, as patterns."""
+    fields = [line.split(None, 1) for line in lines(root, XINETD) or ()]
+    named = [(each[0], each[1].rstrip("/")) for each in fields if len(each) > 1 and each[1].startswith("/")]
+    return [f"{path}/*" if key == "includedir" else path for key, path in named if key in ("include", "includedir")]
+
+
 def from_schedules(root: Root) -> list[Started] | None:
     """What cron starts with the machine (``@reboot``); the system's own tables name a user first."""
     found = []
-    for where, line in gathered(root, *_SCHEDULES):
-        fields = line.split(None, 1)
-        if fields[0] != "@reboot" or len(fields) == 1:
-            continue
-        path, _, number = where.rpartition(":")
-        of_system = path.startswith(("/etc/crontab", "/etc/cron.d/")) and not path.startswith("/etc/crontabs/")
-        command = fields[1].partition(" ")[2] if of_system else fields[1]
-        named = programs(command)
+    for where, line in gathered(root, *SCHEDULES):
+        when, command = scheduled(where, line)
+        named = programs(command) if when == "@reboot" else []
         if named:
+            path, _, number = where.rpartition(":")
             found.append(_line(named, path, int(number), command))
     return found or None
 

@@ -1,6 +1,6 @@
 """What systemd starts: units that a ``.wants`` or ``.requires`` folder names, and what a unit says.
 
-1. A unit is started by a link there if the unit exists and is not masked.
+1. A unit is started by a link there, or by a setting of what starts, if the unit exists and is not masked.
 2. systemd's own units belong to any system and are left out, unless the administrator enabled them.
 3. Drop-ins follow the unit in the order of their names; the last setting counts, as systemd has it.
 
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TypeAlias
 
-from holdfast_probe.roots import Missing, Root
+from holdfast_probe.roots import Missing, Root, Unreadable
 from holdfast_probe.services.entries import Started, Way
 from holdfast_probe.services.texts import fitting, names, programs, text, unquoted, words
 
@@ -23,31 +23,73 @@ UNIT_FOLDERS = (ADMIN_UNITS, "/usr/local/lib/systemd/system", "/usr/lib/systemd/
 SUFFIX = re.compile(r"\.(?:service|socket|timer|path)$")
 EXECS = ("ExecStartPre", "ExecStart", "ExecStartPost")
 
+_WANTING = (".wants", ".requires", ".upholds")
+_DEMANDS = frozenset({"Wants", "Requires", "BindsTo", "Upholds"})
+_TARGETS = (
+    "default.target", "multi-user.target", "graphical.target", "basic.target", "sysinit.target", "local-fs.target",
+    "network.target", "network-online.target", "remote-fs.target", "sockets.target", "timers.target", "paths.target",
+    "getty.target",
+)  # fmt: skip
+_UNIT_NAME = re.compile(r"[\w:.@\\-]{1,255}", re.ASCII)
+_MOST_UNITS = 1024
+
 Units: TypeAlias = Mapping[str, tuple[str, ...]]
 """The names in each unit folder, in the order of precedence."""
 
 
 def from_units(root: Root) -> list[Started] | None:
     """Every unit that starts; `None` where there are no units."""
-    units = {folder: names(root, folder) for folder in _unit_folders(root)}
+    units = unit_folders(root)
     if not any(units.values()):
         return None
     found: dict[str, Started] = {}
+    targets: list[str] = list(_TARGETS)
     for folder, listed in units.items():
         for wants in listed:
-            if not wants.endswith((".wants", ".requires")):
+            if not wants.endswith(_WANTING):
                 continue
             for unit in names(root, f"{folder}/{wants}"):
-                plain = SUFFIX.sub("", unit)
-                own = folder != ADMIN_UNITS and plain.startswith("systemd-")
-                if plain == unit or own or unit_text(root, unit, units) is None:
-                    continue
-                earlier = found[unit].places if unit in found else ()
-                place = f"{folder}/{wants}/{unit}"
-                source = found[unit].source if unit in found else f"{folder}/{wants}"
-                aliases = _unit_programs(root, unit, units)
-                found[unit] = Started(plain, aliases, source, Way.UNIT, (*earlier, place), command=unit)
+                if unit.endswith(".target"):
+                    targets.append(unit)
+                elif _starts(root, folder, unit, units):
+                    earlier = found.get(unit)
+                    source = earlier.source if earlier else f"{folder}/{wants}"
+                    places = (*(earlier.places if earlier else ()), f"{folder}/{wants}/{unit}")
+                    found[unit] = _unit(root, unit, source, places, units)
+    _demanded(root, units, found, targets)
     return list(found.values())
+
+
+def _starts(root: Root, folder: str, unit: str, units: Units) -> bool:
+    plain = SUFFIX.sub("", unit)
+    own = folder != ADMIN_UNITS and plain.startswith("systemd-")
+    return plain != unit and not own and unit_text(root, unit, units) is not None
+
+
+def _unit(root: Root, unit: str, source: str, places: tuple[str, ...], units: Units) -> Started:
+    aliases = _unit_programs(root, unit, units)
+    return Started(SUFFIX.sub("", unit), aliases, source, Way.UNIT, places, command=unit)
+
+
+def _demanded(root: Root, units: Units, found: dict[str, Started], targets: list[str]) -> None:
+    """Add what units that start, and the targets they stand in, ask for in their own settings."""
+    default = next((f"{folder}/default.target" for folder, listed in units.items() if "default.target" in listed), "")
+    todo = [*(root.real(default).rpartition("/")[2:] if default else ()), *targets, *found]
+    seen = set(todo)
+    while todo:
+        asking = todo.pop()
+        for key, value in unit_settings(root, asking, units):
+            for unit in value.split() if key in _DEMANDS else ():
+                if unit in seen or not _UNIT_NAME.fullmatch(unit):
+                    continue
+                seen.add(unit)
+                if len(seen) > _MOST_UNITS:
+                    raise Unreadable(ADMIN_UNITS, f"units ask for more than {_MOST_UNITS} others")
+                todo.append(unit)
+                folder = next((folder for folder, listed in units.items() if unit in listed), "")
+                if _starts(root, folder, unit, units):
+                    source = f"{key}= of {asking}"
+                    found[unit] = _unit(root, unit, source, (f"{folder or ADMIN_UNITS}/{unit}",), units)
 
 
 def unit_folders(root: Root) -> Units:
