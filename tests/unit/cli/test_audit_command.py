@@ -115,8 +115,8 @@ def test_a_bare_class_does_not_fail_what_only_a_model_could_declare(careless: Pa
 @pytest.mark.parametrize(
     ("name", "beginning"),
     [
-        ("out.sarif", b'{\n  "$schema"'),
-        ("out.json", b'{\n  "format": 1'),
+        ("out.sarif", b'{\n "$schema"'),
+        ("out.json", b'{\n "format": 1'),
         ("out.html", b"<!doctype html>"),
         ("out.xml", b"<?xml"),
     ],
@@ -340,3 +340,13 @@ def test_the_reference_page_is_current(checkout: Path) -> None:
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     assert (checkout / "docs" / "reference" / "cli.md").read_text() == script.render(), "run tools/cli_reference.py"
+
+
+def test_an_audit_says_which_kind_of_system_it_looked_at(careless: Path) -> None:
+    (careless / "etc" / "os-release").write_text("NAME=Buildroot\nVERSION_ID=2024.02\n")
+    (careless / "etc" / "inittab").write_text("")
+    result = runner.invoke(build(), ["audit", str(careless), "--class", "linux-iot", "--json"])
+    told = json.loads(result.stdout)
+    assert told["target"]["layout"] == "Buildroot 2024.02, BusyBox init"
+    advised = {entry["outcome"] for entry in told["judged"] if entry["advice"] is not None}
+    assert advised == {"fail", "unknown"}, "what came out well needs no advice in a file"

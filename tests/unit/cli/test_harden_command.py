@@ -83,7 +83,9 @@ def test_it_is_made_checked_and_undone(tree: Path, model: Path, tmp_path: Path) 
     assert modes(tree) == (0o644, 0o666)
     assert harden("--undo", file, tree).exit_code == 0
     (tree / "etc/open").chmod(0o664)
-    assert "harden.partly" in harden("--apply", file, tree).output
+    partly = harden("--apply", file, tree).output
+    assert "harden.changed_meanwhile" in partly
+    assert "already applied" in " ".join(partly.split())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["camera.yaml", "changes.json", "tree"]
 
 

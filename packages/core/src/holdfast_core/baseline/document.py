@@ -64,6 +64,8 @@ class Target(msgspec.Struct, frozen=True):
     """What an image is made of, in the order in which it was found."""
     trouble: str = ""
     """Why nothing of it could be looked at, where that is so."""
+    layout: str = ""
+    """Which kind of system it is: ``OpenWrt 23.05.3, procd, opkg, BusyBox``."""
 
     def in_short(self) -> list[SeenAlike]:
         """The parts with those told once that only repeat the one before: what is damaged has many like that."""
@@ -141,7 +143,8 @@ class Entry(msgspec.Struct, frozen=True):
     shift: Shift | None = None
     """What became of it since the earlier audit, where there is one."""
     advice: Advice | None = None
-    """Nothing for a step that is forbidden: there is no control of it."""
+    """Nothing for a step that is forbidden: there is no control of it. In a file, also nothing for what came out well.
+    """
 
     @property
     def counts(self) -> bool:
@@ -269,6 +272,15 @@ def schema() -> dict[str, Any]:
 def _counts(entries: tuple[Entry, ...]) -> dict[str, int]:
     counted = Counter("waived" if entry.waiver else entry.outcome.value for entry in entries)
     return {name: counted[name] for name in (*(outcome.value for outcome in Outcome), "waived")}
+
+
+def for_a_file(whole: Document) -> Document:
+    """`whole` without the advice on what needs none, for files that travel: the catalogue has it."""
+    slim = (
+        entry if entry.outcome in {Outcome.FAIL, Outcome.UNKNOWN} else msgspec.structs.replace(entry, advice=None)
+        for entry in whole.judged
+    )
+    return msgspec.structs.replace(whole, judged=tuple(slim))
 
 
 def _entry(

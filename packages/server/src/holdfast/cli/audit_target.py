@@ -11,6 +11,7 @@ import msgspec
 
 from holdfast_core.baseline.document import Seen, Target
 from holdfast_probe.images import NoRoot, Part, open_target
+from holdfast_probe.layout import layout_of
 from holdfast_probe.roots import Root
 
 
@@ -34,13 +35,14 @@ def opened(path: Path) -> Iterator[Opened]:
         found = open_target(path)
     except NoRoot as error:
         trouble = f"{error.sentence} {error.remedy}"
-        yield Opened(Target(str(path), "image", _seen(error.parts), trouble), None)
+        yield Opened(Target(str(path), "image", parts=_seen(error.parts), trouble=trouble), None)
         return
     with found:
         kind: Literal["system", "folder", "image"] = "image" if path.is_file() else "folder"
         if found.root.live:
             kind = "system"
-        yield Opened(Target(str(path), kind, _seen(found.parts)), found.root)
+        target = Target(str(path), kind, layout=layout_of(found.root).words, parts=_seen(found.parts))
+        yield Opened(target, found.root)
 
 
 def _seen(parts: tuple[Part, ...]) -> tuple[Seen, ...]:

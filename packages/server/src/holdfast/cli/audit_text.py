@@ -50,6 +50,8 @@ def _headline(document: Document) -> None:
     device = document.device
     kind = device.model or "no model file, the class alone"
     show((document.target.name, "bold"), f"  as {device.device_class.value} ({kind})")
+    if document.target.layout:
+        show((f"It is {document.target.layout}.", "dim"))
     decided = f"Coverage {document.coverage:.0%}: {document.decided} of {document.asked} controls were decided."
     show((decided, "bold" if document.decided else "bold red"))
     show(*_counted(document))

@@ -124,7 +124,7 @@ def carry_out(tree: Path, changes: ChangeSet, *, look: Look, ask: Ask, settle: S
         settle: which of these controls the files meet, whatever runs.
 
     Raises:
-        WorldError: ``harden.changed_meanwhile``, ``harden.already``, ``harden.partly``, ``harden.essential``,
+        WorldError: ``harden.changed_meanwhile``, ``harden.already``, ``harden.essential``,
             ``harden.unwell``, ``harden.not_met``: nothing of the change set is in force then.
     """
     require_as_planned(tree, changes)
@@ -182,9 +182,9 @@ def require_as_planned(tree: Path, changes: ChangeSet) -> None:
         )
     if found - {Standing.BEFORE}:
         raise WorldError(
-            "harden.partly",
-            f"Part of the change set is already applied: {_some(stands, found - {Standing.BEFORE})}. "
-            "Nothing was touched.",
+            "harden.changed_meanwhile",
+            f"Not as it was planned from, but as the change set leaves it: {_some(stands, found - {Standing.BEFORE})}. "
+            "Part of it is already applied, or somebody did the same. Nothing was touched.",
             remedy="Take it back with --undo and apply it again, or plan anew on the tree as it is now.",
         )
 

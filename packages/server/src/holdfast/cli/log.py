@@ -75,9 +75,7 @@ def show(
 def _row(item: dict[str, Any]) -> tuple[str, ...]:
     entry = item["entry"]
     what = f"{entry['kind']} {entry['device']}".strip()
-    details = ", ".join(
-        f"{name} {brief(value)}" for name, value in entry["data"].items() if name not in LONG and value
-    )
+    details = ", ".join(f"{name} {brief(value)}" for name, value in entry["data"].items() if name not in LONG and value)
     return str(item["index"]), entry["at"][:19].replace("T", " "), entry["actor"], f"{what}  {details}".strip()
 
 
