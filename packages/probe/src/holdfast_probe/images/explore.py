@@ -29,6 +29,11 @@ from holdfast_probe.images.zipped import MAGIC as ZIP
 
 _GAP_BYTES = 4096
 _TREES = 64
+_REMAINS = 64
+_KEY_BYTES = 48
+"""The shortest stretch that may hold a key."""
+_PIECE = 256 * 1024
+_BLANK_BYTES = 64 * 1024 * 1024
 _BOOT_FILES = 64
 _KERNELS = ("vmlinu", "zimage", "bzimage", "image", "uimage", "fitimage", "kernel")
 """How the names of kernels begin, in small letters."""
@@ -57,7 +62,7 @@ class Explorer(Finds):
         self._meter.look()
         head = self.source.read_at(0, 1024)
         if is_tar(head):
-            filesystems.tar(self, 0)
+            self._behind(filesystems.tar(self, 0))
         elif head[:4] == ZIP:
             filesystems.zip_(self)
         elif table := partitions(self.source):
@@ -68,6 +73,19 @@ class Explorer(Finds):
                 self.explore(Slice(self.source, each.start, each.size), place)
         elif not (is_fat(head) and self._fat()):
             self._search_all()
+
+    def _behind(self, end: int) -> None:
+        """What was appended to an archive: another one, or anything else."""
+        if end <= 0:
+            return
+        for at in range(end, self.source.size, _PIECE):
+            self._meter.look()
+            piece = self.source.read_at(at, _PIECE)
+            padding = len(piece) - len(piece.lstrip(b"\0"))
+            if padding < len(piece):
+                start = at + padding // 512 * 512
+                self.explore(Slice(self.source, start), self.place.inside(f"behind {start:#x}"))
+                return
 
     def _fat(self) -> bool:
         try:
@@ -99,9 +117,10 @@ class Explorer(Finds):
     def _tell_loose(self, loose: list[tuple[int, int]]) -> None:
         """Name what lies between the parts and is not known."""
         for start, end in loose[: self._meter.limits.parts]:
-            if end - start < _GAP_BYTES or only_padding(self.source, start, end):
-                continue
             if self.named:  # it lies in, or behind, what is known by name only
+                continue
+            self._keep(start, end)
+            if end - start < _GAP_BYTES or only_padding(self.source, start, end):
                 continue
             if looks_random(self.source, start, end):
                 self.survey.encrypted = True
@@ -110,6 +129,24 @@ class Explorer(Finds):
                 self.survey.part(
                     self.part("data", start, end - start, "Nothing in it is known.", understood=False), gap=False
                 )
+
+    def _keep(self, start: int, end: int) -> None:
+        """Keep a stretch for the walk, unless it is too short for a key or nothing but padding."""
+        if end - start < _KEY_BYTES or self._is_blank(start, end):
+            return
+        if len(self.survey.remains) == _REMAINS:
+            self.survey.gap(f"More than {_REMAINS} stretches between its parts are known to nobody.")
+            return
+        self.survey.remains.append((self.place.name("data", start), Slice(self.source, start, end - start)))
+
+    def _is_blank(self, start: int, end: int) -> bool:
+        """Whether a stretch is nothing but zeros or erased flash; beyond `_BLANK_BYTES` nobody looks."""
+        for low, high in self.source.data(start, min(end, start + _BLANK_BYTES)):
+            for at in range(low, high, _PIECE):
+                self._meter.look()
+                if self.source.read_at(at, min(_PIECE, high - at)).strip(b"\0\xff"):
+                    return False
+        return end - start <= _BLANK_BYTES
 
     def _try(self, kind: str, offset: int) -> int:
         """How far what is suspected at `offset` reaches; `offset`: it is none."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from holdfast_probe.images import ext
@@ -63,14 +64,18 @@ def _found(finds: Finds, tree: Tree, offset: int, label: str = "", uuid: str = "
 
 def _members(finds: Finds, tree: Archive, offset: int) -> None:
     place = finds.place.inside(f"{tree.kind} at {offset:#x}")
-    before = len(finds.survey.trees)
+    opened = False
     for path, node in _large_files(tree):
+        before = len(finds.survey.trees)
         finds.survey.meter.look()
         source: Source = NodeSource(node)
         if tree.kind == "zip":  # reading back in it would unpack it again and again
             source = _unpacked(finds, source, path)
         finds.explore(source, place.inside(path))
-    if len(finds.survey.trees) > before:
+        if len(finds.survey.trees) > before:  # its own trees stand for it; what lies beside it is still to be seen
+            opened = True
+            node.size = 0
+    if opened and not any(True for _ in _files(tree)):
         finds.survey.trees.remove(next(found for found in finds.survey.trees if found.tree is tree))
 
 
@@ -162,13 +167,16 @@ def _pieces(source: Source) -> Iterator[bytes]:
 
 
 def _large_files(tree: Archive) -> list[tuple[str, Node]]:
-    found: list[tuple[str, Node]] = []
+    return list(islice((each for each in _files(tree) if each[1].size >= MEMBER_BYTES), _MEMBERS))
+
+
+def _files(tree: Archive) -> Iterator[tuple[str, Node]]:
+    """The regular files that hold anything."""
     todo = [("", tree.top)]
-    while todo and len(found) < _MEMBERS:
+    while todo:
         path, folder = todo.pop()
         for name, node in (folder.children or {}).items():
             if node.children is not None:
                 todo.append((f"{path}{name}/", node))
-            elif stat.S_ISREG(node.mode) and node.size >= MEMBER_BYTES:
-                found.append((path + name, node))
-    return found[:_MEMBERS]
+            elif stat.S_ISREG(node.mode) and node.size:
+                yield path + name, node

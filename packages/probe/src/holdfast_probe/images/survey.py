@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from holdfast_probe.images.asides import put_aside, put_remains
 from holdfast_probe.images.environment import Environment
 from holdfast_probe.images.limits import Meter
 from holdfast_probe.images.source import FileSource, Source
@@ -19,6 +20,8 @@ from holdfast_probe.roots import Told
 
 FEW = 16
 """A tree without ``/etc`` and with no more entries than this is a kernel's built-in stub, or boot files; no gap."""
+_STARTERS = frozenset({"init", "linuxrc", "sbin", "bin"})
+"""What a tree beside the root that starts something has at its top."""
 _ROOT = 2
 """The rank of what has ``/etc``."""
 _COMPARED = 1024 * 1024
@@ -72,6 +75,8 @@ class Survey:
         self.parts: list[Part] = []
         self.trees: list[Found] = []
         self.gaps: list[str] = []
+        self.remains: list[tuple[str, Source]] = []
+        """What lies between the parts and is known to nobody: walked over as files."""
         self.kept: list[FileSource] = []
         """Open files, to be closed with the target."""
         self.encrypted = self.truncated = self.limited = False
@@ -180,8 +185,12 @@ def choose(survey: Survey) -> Found | None:
         # What is a root itself is another slot, whatever number its partition has.
         if other.rank[0] < _ROOT and (where := _where(other, points)) and _mount(root.tree, where, other.tree):
             continue
-        if other.rank[0] >= _ROOT or other.tree.count > FEW or other.tree.damage:
+        aside = other.rank[0] < _ROOT and put_aside(root.tree, other.name, other.tree)
+        starts = aside and _STARTERS & set(other.tree.top.children or {})
+        if other.rank[0] >= _ROOT or other.tree.count > FEW or other.tree.damage or starts:
             survey.gap(f"{other.name}: it holds {other.tree.count} files and directories beside the root; unjudged.")
+    for name, source in survey.remains:
+        put_remains(root.tree, name, source)
     return root
 
 

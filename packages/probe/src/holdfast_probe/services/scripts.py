@@ -32,6 +32,8 @@ STARTUP_SCRIPTS = (
     "/etc/rc.d/rc.sysinit",
     "/etc/preinit",
 )
+_INITS = ("/init", "/linuxrc", "/* at 0x*/init", "/* at 0x*/linuxrc")
+"""What a kernel starts first, of the root and of the trees that an image holds beside it."""
 _START = re.compile(r"S[0-9]{0,2}(.+)")
 """What SysV's rc and OpenWrt's run: ``S*``."""
 _ANY_START = re.compile(r"S..(.+)")
@@ -99,12 +101,17 @@ def from_openrc(root: Root) -> list[Started] | None:
     ]
 
 
+def startup_scripts(root: Root, running: Running) -> list[str]:
+    """The scripts that start a system by themselves; an init counts where it is one. Raises `Unreadable`."""
+    return [*fitting(root, *STARTUP_SCRIPTS), *(path for path in fitting(root, *_INITS) if running.is_script(path))]
+
+
 def from_startup_scripts(root: Root) -> list[Started] | None:
     """Commands in rcS and rc.local that stay running, and scripts called there that start such."""
     found: dict[Started, None] = {}
     present = False
     running = Running(root)
-    for path in fitting(root, *STARTUP_SCRIPTS):
+    for path in startup_scripts(root, running):
         listed = numbered(root, path)
         if listed is None:
             continue

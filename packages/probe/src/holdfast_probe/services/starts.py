@@ -20,14 +20,14 @@ from holdfast_probe.services.entries import Started, Way
 from holdfast_probe.services.occasions import occasional
 from holdfast_probe.services.running import Command, Running
 from holdfast_probe.services.scripts import (
-    STARTUP_SCRIPTS,
     from_openrc,
     from_rc_folders,
     from_runlevels,
     from_startup_scripts,
+    startup_scripts,
 )
 from holdfast_probe.services.tables import INETD, from_inetd, from_inittab, from_schedules, from_xinetd
-from holdfast_probe.services.texts import exists, fitting
+from holdfast_probe.services.texts import exists
 from holdfast_probe.services.unclear import unclear_programs
 from holdfast_probe.services.units import ADMIN_UNITS, Units, exec_lines, from_units, unit_folders, unit_text
 from holdfast_probe.sight import Sight, failed, judged, passed, unknown
@@ -91,7 +91,7 @@ def surveyed(root: Root) -> Surveyed:
         return tuple(sorted(msgspec.structs.replace(item, runs=runs) for item, runs in named))
 
     items = told(found)
-    for path in fitting(root, *STARTUP_SCRIPTS):
+    for path in startup_scripts(root, running):
         running.of_script(path)
     lost = tuple(running.lost)
     return Surveyed(items, sources, lost, told(occasional(root)))
@@ -117,7 +117,7 @@ def ran(root: Root) -> tuple[tuple[Command, ...], int]:
     items, sources = started(root)
     running, units = Running(root), unit_folders(root)
     found = [command for item in items for command in commands_of(root, running, item, units)]
-    for path in fitting(root, *STARTUP_SCRIPTS):
+    for path in startup_scripts(root, running):
         found += running.of_script(path)
     return tuple(found), sources
 

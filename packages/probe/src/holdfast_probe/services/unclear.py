@@ -12,9 +12,9 @@ import re
 
 from holdfast_probe.roots import Root
 from holdfast_probe.services.running import PATH, QUIET_TOOLS, Command, Running
-from holdfast_probe.services.scripts import LIBRARY, STARTUP_SCRIPTS, stays
+from holdfast_probe.services.scripts import LIBRARY, startup_scripts, stays
 from holdfast_probe.services.shell import SOURCING
-from holdfast_probe.services.texts import SHELLS, exists, fitting
+from holdfast_probe.services.texts import SHELLS, exists
 from holdfast_probe.services.wrapped import base
 
 MANY_IN_ONE = frozenset({"busybox", "toybox", "busybox.nosuid", "busybox.suid", "coreutils"})
@@ -45,7 +45,7 @@ def unclear_programs(root: Root) -> list[tuple[str, str]]:
     """Names and places, sorted. Raises `Unreadable`."""
     running = Running(root)
     found: dict[str, str] = {}
-    for path in fitting(root, *STARTUP_SCRIPTS):
+    for path in startup_scripts(root, running):
         for command in running.of_script(path):
             if not LIBRARY.fullmatch(command.path) and not stays(command) and _unclear(root, running, command):
                 found.setdefault(command.name, f"{command.path}:{command.number}")
