@@ -157,7 +157,7 @@ def test_a_fifo_in_place_of_a_file_hangs_nothing_and_is_unknown(tmp_path: Path, 
 def test_a_secret_behind_a_link_out_of_the_tree_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "outside").write_text("op:admin\n")
     tree = grow(tmp_path / "tree", {"etc/nginx/htpasswd": f"-> {tmp_path}/outside", "etc/x": f"-> {tmp_path}/outside"})
-    assert ask(tree, PasswordFiles()).outcome is Outcome.NOT_APPLICABLE
+    assert ask(tree, PasswordFiles()).outcome is Outcome.UNKNOWN
     assert ask(tree, Secrets(place=SecretPlace.TEXT)).outcome is Outcome.PASS
 
 

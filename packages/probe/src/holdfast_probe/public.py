@@ -67,6 +67,10 @@ class PublicRoot:
         """See `Root`."""
         return self._root.glob(pattern)
 
+    def present(self, pattern: str) -> tuple[str, ...]:
+        """See `Root`."""
+        return self._root.present(pattern)
+
     def proc_lines(self, name: str) -> Iterator[bytes]:
         """See `Root`."""
         return self._root.proc_lines(name)

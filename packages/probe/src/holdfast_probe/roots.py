@@ -5,7 +5,9 @@
 2. Only regular files are read: `lstat` first, then ``O_NOFOLLOW|O_NONBLOCK``, then `fstat`. Opening a FIFO would hang
    and opening a device node can act (a watchdog starts), so neither is ever opened.
 3. Every read has a byte cap and every listing an entry cap; beyond it the answer is `Unreadable`, never a part.
-4. A folder is not a running system: it has no listening sockets, no mounts and no kernel of its own. Facts of this host
+4. Where a link leads out of an image, to what the device makes or mounts when it runs, nobody can say what is there;
+   on a running system it is missing (`ways`).
+5. A folder is not a running system: it has no listening sockets, no mounts and no kernel of its own. Facts of this host
    never stand in; only `FolderRoot(proc=...)` says otherwise, for a device that runs in a namespace of this host.
 """
 
@@ -22,13 +24,15 @@ from typing import Protocol
 
 import msgspec
 
-from holdfast_core.kernel.errors import WorldError
 from holdfast_probe.descent import Descent
 from holdfast_probe.gaze import Gaze
+from holdfast_probe.ways import MAX_LINKS, Elsewhere, Missing, Unreadable, Way, parts_of, shown
 
-MAX_LINKS = 40
-"""Links followed for one path, as Linux has it (ELOOP)."""
-MAX_COMPONENTS = 256
+__all__ = [
+    "FILE_BYTES", "MAX_ENTRIES", "MAX_LINKS", "FolderRoot", "LiveRoot", "Missing", "Paths", "Root", "Told",
+    "Unreadable", "open_regular", "shown",
+]  # fmt: skip
+
 MAX_ENTRIES = 65_536
 """Names kept from one directory listing."""
 FILE_BYTES = 1024 * 1024
@@ -36,28 +40,6 @@ FILE_BYTES = 1024 * 1024
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-
-
-class Missing(WorldError):
-    """Nothing is there."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("probe.missing", f"There is no {shown(path)}.", remedy="Nothing is owed if it is not needed.")
-
-
-class Unreadable(WorldError):
-    """Something is there and could not be read, or is not what it should be."""
-
-    def __init__(self, path: str, why: str, *, remedy: str = "Run the audit as root.") -> None:
-        super().__init__("probe.unreadable", f"{shown(path)} could not be read: {why}.", remedy=remedy)
-
-
-def shown(text: str, *, limit: int = 400) -> str:
-    """`text` fit to be shown and sent: undecodable bytes and control characters escaped, cut at `limit` characters."""
-    clean = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    if not clean.isprintable():
-        clean = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in clean)
-    return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,7 +101,10 @@ class Root(Protocol):
         """The names in a directory, sorted. Raises `Missing` or `Unreadable`."""
 
     def glob(self, pattern: str) -> tuple[str, ...]:
-        """The existing paths that match, sorted; dangling links left out. Raises `Unreadable`."""
+        """The existing paths that match, sorted. Raises `Unreadable`, also for a link that leads out of an image."""
+
+    def present(self, pattern: str) -> tuple[str, ...]:
+        """As `glob`, but a link that leads to nothing here is left out: it is not there, whatever is elsewhere."""
 
     def proc_lines(self, name: str) -> Iterator[bytes]:
         """The lines of ``/proc/<name>`` of the network namespace the device runs in. Raises `Missing`, `Unreadable`."""
@@ -164,36 +149,84 @@ class Paths(ABC):
 
     def glob(self, pattern: str) -> tuple[str, ...]:
         """See `Root`."""
+        return tuple(sorted(path for path in self._fitting(pattern) if self._exists(path, pattern)))
+
+    def present(self, pattern: str) -> tuple[str, ...]:
+        """See `Root`."""
+        found = (path for path in self._fitting(pattern) if not self._dangles(path) and self._exists(path, pattern))
+        return tuple(sorted(found))
+
+    def _fitting(self, pattern: str) -> list[str]:
+        """The paths that match as far as listings tell; nobody has looked for the parts that have no sign in them."""
         found = [""]
         for part in (p for p in pattern.split("/") if p):
-            if any(c in part for c in "*?["):
-                found = [f"{base}/{name}" for base in found for name in self._matches(base or "/", part)]
+            if _has_sign(part):
+                found = [f"{base}/{name}" for base in found for name in self._matches(base or "/", part, pattern)]
                 if len(found) > MAX_ENTRIES:
                     raise Unreadable(pattern, f"it fits more than {MAX_ENTRIES} paths")
             else:
                 found = [f"{base}/{part}" for base in found]
-        return tuple(sorted(path for path in found if self._exists(path)))
+        return found
 
-    def _matches(self, folder: str, pattern: str) -> list[str]:
+    def _matches(self, folder: str, part: str, pattern: str) -> list[str]:
         try:
             names = self.listing(folder)
         except Missing:
             return []
+        except Elsewhere:
+            if _folder_is_chance(pattern):
+                return []
+            raise
         # A leading dot needs to be asked for, as in a shell.
-        return [n for n in names if fnmatch.fnmatchcase(n, pattern) and (n[0] != "." or pattern[0] == ".")]
+        return [n for n in names if fnmatch.fnmatchcase(n, part) and (n[0] != "." or part[0] == ".")]
 
-    def _exists(self, path: str) -> bool:
+    def _dangles(self, path: str) -> bool:
+        """Whether it is a link to what is not here."""
+        return bool(self.link(path)) and not self._exists(self.real(path), path)
+
+    def _exists(self, path: str, pattern: str) -> bool:
         try:
             self.status(path)
         except Missing:
             return False
+        except Elsewhere as error:
+            asked = not _folder_is_chance(pattern) or self._is_there(path.rpartition("/")[0])
+            if asked and not _is_made_at_start(pattern, error):
+                raise
+            return False
         return True
+
+    def _is_there(self, folder: str) -> bool:
+        try:
+            self.status(folder)
+        except (Missing, Elsewhere):
+            return False
+        return True
+
+
+def _has_sign(part: str) -> bool:
+    return any(c in part for c in "*?[")
+
+
+def _folder_is_chance(pattern: str) -> bool:
+    """Whether a pattern fits any folder, so that nobody asked for the one that a link leads out of the tree."""
+    return any(map(_has_sign, pattern.split("/")[:-1]))
+
+
+def _is_made_at_start(pattern: str, error: Elsewhere) -> bool:
+    """Whether a link fits ``/etc/*`` and its like, and leads where everything is made anew at every start.
+
+    ``resolv.conf`` is such a link, and no settings file of anybody; who asks for it by its name is told.
+    """
+    folder, _, last = pattern.rpartition("/")
+    return error.made_at_start and folder.count("/") == 1 and _has_sign(last)
 
 
 class _Tree(Paths):
     """What both roots on this host share: resolving and reading below one directory."""
 
     told = Told()
+    live = False
 
     def __init__(self, folder: Path) -> None:
         self._folder = os.fspath(folder)
@@ -212,11 +245,11 @@ class _Tree(Paths):
             raise Unreadable("/", error.strerror or "it does not open") from None
 
     def status(self, path: str) -> os.stat_result:
-        with self._at(path) as (parent, name):
+        with self._at(path) as (parent, name, _):
             return os.stat(name, dir_fd=parent, follow_symlinks=False)
 
     def read(self, path: str, *, limit: int = FILE_BYTES) -> bytes:
-        with self._at(path) as (parent, name):
+        with self._at(path) as (parent, name, _):
             fd = open_regular(name, parent)
         try:
             with os.fdopen(fd, "rb", buffering=0) as file:
@@ -227,7 +260,7 @@ class _Tree(Paths):
     def link(self, path: str) -> str:
         folder, _, name = path.rstrip("/").rpartition("/")
         try:
-            with self._at(folder or "/") as (parent, last):
+            with self._at(folder or "/") as (parent, last, _):
                 fd = os.open(last, _DIRECTORY, dir_fd=parent)
                 try:
                     return _link(name, fd) or ""
@@ -237,7 +270,7 @@ class _Tree(Paths):
             return ""
 
     def listing(self, path: str) -> tuple[str, ...]:
-        with self._at(path) as (parent, name):
+        with self._at(path) as (parent, name, way):
             fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
             try:
                 names: list[str] = []
@@ -248,16 +281,21 @@ class _Tree(Paths):
                         names.append(entry.name)
             finally:
                 os.close(fd)
+            if not names and (trouble := way.void(whole=self.live)):
+                raise trouble
         return tuple(sorted(names))
 
     @contextmanager
-    def _at(self, path: str) -> Iterator[tuple[int, str]]:
+    def _at(self, path: str) -> Iterator[tuple[int, str, Way]]:
         """The resolved parent directory and last name of `path`; OS errors inside become `Missing` or `Unreadable`."""
         stack = [self._top()]
+        way = Way(path)
         try:
-            yield _resolve(stack, path)
-        except (FileNotFoundError, NotADirectoryError):
+            yield *_resolve(stack, way), way
+        except NotADirectoryError:
             raise Missing(path) from None
+        except FileNotFoundError:
+            raise way.ended(whole=self.live, empty=lambda: _is_empty(stack[-1])) from None
         except OSError as error:
             raise Unreadable(path, error.strerror or "it does not open") from None
         finally:
@@ -341,38 +379,38 @@ def _lines(path: Path) -> Iterator[bytes]:
         raise Unreadable(str(path), error.strerror or "it does not read") from None
 
 
-def _resolve(stack: list[int], path: str) -> tuple[int, str]:
-    """Walk `path` down from ``stack[0]``, the root; return the directory and the name of what it leads to, no link.
+def _resolve(stack: list[int], way: Way) -> tuple[int, str]:
+    """Walk `way` down from ``stack[0]``, the root; return the directory and the name of what it leads to, no link.
 
     `stack` holds the directories on the way, so that ``..`` goes back up and stops at the root.
     """
-    todo = parts_of(path)
-    links = 0
-    while todo:
-        part = todo.pop()
+    while part := way.step():
         if part == "..":
             _climb(stack, max(1, len(stack) - 1))
             continue
         target = _link(part, stack[-1])
         if target is not None:
-            links += 1
-            if links > MAX_LINKS:
-                raise Unreadable(path, "it is a loop of links")
+            way.follow(target)
             if target.startswith("/"):
                 _climb(stack, 1)
-            todo += parts_of(target)
-        elif not todo:
+        elif way.last:
             return stack[-1], part
-        elif len(stack) > MAX_COMPONENTS:
-            raise Unreadable(path, "it is nested too deeply")
         else:
             stack.append(os.open(part, _DIRECTORY, dir_fd=stack[-1]))
+            way.enter()
     return stack[-1], "."
 
 
-def parts_of(path: str) -> list[str]:
-    """The components of a path, last first."""
-    return [part for part in reversed(path.split("/")) if part not in ("", ".")]
+def _is_empty(folder: int) -> bool:
+    """Whether nothing is in a directory; one that does not open is taken for empty."""
+    with suppress(OSError):
+        fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            with os.scandir(fd) as entries:
+                return next(entries, None) is None
+        finally:
+            os.close(fd)
+    return True
 
 
 def _climb(stack: list[int], levels: int) -> None:

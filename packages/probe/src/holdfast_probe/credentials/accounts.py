@@ -18,6 +18,8 @@ from holdfast_probe.roots import Missing, Root, Unreadable
 from holdfast_probe.sight import Sight, judged, not_applicable, passed, unknown
 
 _STRONG = re.compile(r"\$(?:5|6|y|gy|7|2[abxy]|argon2[id]{1,2})\$")
+_SHELLS = ("/bin/sh", "/usr/bin/sh", "/bin/ash", "/bin/bash")
+_INITS = ("/sbin/init", "/init", "/etc/preinit", "/usr/sbin/init", "/bin/init", "/etc/init.d/rcS", "/linuxrc")
 _FACTORY = "/rom"
 """Where a system with an overlay keeps what its image brought."""
 
@@ -27,9 +29,16 @@ def see_accounts(case: Case, spec: Accounts) -> Sight:
     try:
         found = case.once(read_accounts)
     except Missing:
+        if _is_system(case.root):
+            return unknown("There is no /etc/passwd, but a shell and an init: it is made when the device starts.")
         return not_applicable("There is no /etc/passwd.")
     sight = _CHECKS[spec.check](case, found)
     return unknown(found.unread) if found.unread and sight.outcome is Outcome.PASS else sight
+
+
+def _is_system(root: Root) -> bool:
+    """Whether somebody could log in to what this tree becomes."""
+    return all(any(root.present(path) or root.link(path) for path in paths) for paths in (_SHELLS, _INITS))
 
 
 def is_strong(hashed: str) -> bool:

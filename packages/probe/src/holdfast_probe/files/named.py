@@ -10,14 +10,14 @@ from holdfast_probe.sight import Sight, failed, judged, not_applicable, passed, 
 def see_absent(case: Case, spec: Absent) -> Sight:
     """Judge one `Absent` probe."""
     root = case.root
-    found = [path for pattern in spec.paths for path in root.glob(pattern)]
+    found = [path for pattern in spec.paths for path in root.present(pattern)]
     return judged(found, f"none of {', '.join(spec.paths)}"[:400])
 
 
 def see_present(case: Case, spec: Present) -> Sight:
     """Judge one `Present` probe."""
     root = case.root
-    found = [path for pattern in spec.paths for path in root.glob(pattern)]
+    found = [path for pattern in spec.paths for path in root.present(pattern)]
     return passed(*found[:1]) if found else failed([f"there is no {' or '.join(spec.paths)}"])
 
 

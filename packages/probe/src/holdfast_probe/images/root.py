@@ -67,14 +67,13 @@ class ImageRoot(Paths):
 
     def listing(self, path: str) -> tuple[str, ...]:
         """See `Root`."""
-        node = self.tree.find(path)
-        if node.children is None:
-            raise Missing(path)
+        node = self.tree.folder(path)
         if damage := node.damage or self.tree.damage:
             raise Unreadable(path, lowered(damage), remedy=_REMEDY)
-        if len(node.children) > MAX_ENTRIES:
+        names = node.children or ()
+        if len(names) > MAX_ENTRIES:
             raise Unreadable(path, f"it holds more than {MAX_ENTRIES} entries")
-        return tuple(sorted(node.children))
+        return tuple(sorted(names))
 
     def proc_lines(self, name: str) -> Iterator[bytes]:
         """See `Root`."""

@@ -12,7 +12,8 @@ import stat
 from typing import Protocol
 
 from holdfast_probe.images.limits import Damaged, Exceeded, Meter
-from holdfast_probe.roots import MAX_COMPONENTS, MAX_LINKS, Missing, Unreadable, parts_of
+from holdfast_probe.roots import Missing, Unreadable
+from holdfast_probe.ways import Way
 
 _REMEDY = "Take the image anew from where it was built; a part of it is damaged or not understood."
 
@@ -97,35 +98,44 @@ class Tree:
 
     def find(self, path: str) -> Node:
         """What `path` leads to, links followed. Raises `Missing` or `Unreadable`."""
-        return self._find(path)[-1]
+        return self._find(path)[0][-1]
+
+    def folder(self, path: str) -> Node:
+        """The directory that `path` leads to. Raises `Missing`, or `Unreadable` where what is in it is elsewhere."""
+        nodes, way = self._find(path)
+        children = nodes[-1].children
+        if children is None:
+            raise Missing(path)
+        if not children and (trouble := way.void(whole=False)):
+            raise trouble
+        return nodes[-1]
 
     def parent(self, path: str) -> tuple[Node, str]:
         """The directory that the last name of `path` stands in, and that name; empty for the root itself."""
         folder, _, name = path.rstrip("/").rpartition("/")
         return self.find(folder), name
 
-    def _find(self, path: str) -> list[Node]:
-        way = [self.top]
-        todo = parts_of(path)
-        links = 0
-        while todo:
-            part = todo.pop()
+    def _find(self, path: str) -> tuple[list[Node], Way]:
+        nodes = [self.top]
+        way = Way(path)
+        while part := way.step():
             if part == "..":
-                del way[max(1, len(way) - 1) :]
+                del nodes[max(1, len(nodes) - 1) :]
                 continue
-            node = self.child(way[-1], part, path)
-            if stat.S_ISLNK(node.mode):
-                links += 1
-                if links > MAX_LINKS:
-                    raise Unreadable(path, "it is a loop of links")
-                if node.link.startswith("/"):
-                    del way[1:]
-                todo += parts_of(node.link)
-            elif len(way) > MAX_COMPONENTS:
-                raise Unreadable(path, "it is nested too deeply")
-            else:
-                way.append(node)
-        return way
+            if nodes[-1].children is None:
+                raise Missing(path)
+            try:
+                node = self.child(nodes[-1], part, path)
+            except Missing:
+                raise way.ended(whole=False, empty=lambda: not nodes[-1].children) from None
+            if not stat.S_ISLNK(node.mode):
+                nodes.append(node)
+                way.enter()
+                continue
+            way.follow(node.link)
+            if node.link.startswith("/"):
+                del nodes[1:]
+        return nodes, way
 
     def child(self, folder: Node, name: str, path: str) -> Node:
         """The entry `name` of `folder`. Raises `Missing`, or `Unreadable` where it may have been lost."""
