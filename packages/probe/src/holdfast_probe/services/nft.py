@@ -20,11 +20,16 @@ _FAMILIES = {"ip": frozenset({4}), "ip6": frozenset({6}), "inet": frozenset({4, 
 _WORD = re.compile(r'"[^"]*"|[{};]|[^\s{};"]+')
 _MOST_INCLUDES = 64
 _MOST_HOOKS = 64
+_MOST_TAKINGS = 256
 _MOST_SIZE = 2 * 1024 * 1024
 _VERDICTS = frozenset({"accept", "drop", "reject"})
 _SILENT = frozenset({"counter", "log", "prefix", "comment", "packets", "bytes", "level", "flags", "with", "all"})
+_TAKING = frozenset({"flush", "delete", "destroy"})
 _LEADING = frozenset({"tcp", "udp", "ct", "ip", "ip6", "th", "meta"})
-_MATCHES = frozenset({"dport", "sport", "saddr", "daddr", "state", "iif", "iifname", "oif", "oifname"})
+_PROTOCOLS = frozenset({"l4proto", "protocol", "nexthdr"})
+_CARRIERS = frozenset({"tcp", "udp", "6", "17"})
+"""Protocols that carry nearly everything: a rule for all of one is as wide as a rule for everything."""
+_MATCHES = _PROTOCOLS | frozenset({"dport", "sport", "saddr", "daddr", "state", "iif", "iifname", "oif", "oifname"})
 _PLACES = ("/etc/nftables.conf", "/etc/nftables.nft", "/etc/nftables/*.nft", "/etc/sysconfig/nftables.conf")
 
 Token = tuple[str, str]
@@ -52,6 +57,7 @@ class _Reader:
         self._hooks: dict[tuple[str, str], list[str]] = {}
         self._rules: dict[tuple[str, str], list[Rule]] = {}
         self._count = 0
+        self._takings = 0
         self._size = 0
 
     def file(self, path: str) -> None:
@@ -121,10 +127,33 @@ class _Reader:
                 self.file(path)
         elif words[0] == "define" and "=" in words:
             self._variables[f"${words[1]}"] = [word for word in words[3:] if word not in "{},"]
+        elif words[0] in _TAKING and len(words) > 1:
+            self._taken(words)
         elif words[:2] == ["add", "rule"] and len(words) > 4:  # noqa: PLR2004  (family, table, chain)
             family = words[2] if words[2] in _FAMILIES else "ip"
             start = 3 if words[2] in _FAMILIES else 2
             self._in_chain(f"{family} {words[start]}", words[start + 1], statement[start + 2 :])
+
+    def _taken(self, words: list[str]) -> None:
+        """``flush`` and ``delete`` take back what was said so far; a rule or a set by itself is not followed."""
+        what, rest = words[1], words[2:]
+        self._takings += 1
+        if self._takings > _MOST_TAKINGS:
+            raise Unreadable("/etc/nftables.conf", f"rules are taken back more than {_MOST_TAKINGS} times")
+        if what == "ruleset":
+            for table, name in list(self._hooks) + list(self._rules):
+                if not rest or table.partition(" ")[0] == rest[0]:
+                    self._hooks.pop((table, name), None)
+                    self._rules.pop((table, name), None)
+            return
+        family, names = (rest[0], rest[1:]) if rest[:1] and rest[0] in _FAMILIES else ("ip", rest)
+        if what not in ("table", "chain") or not names:
+            return
+        for table, name in list(self._hooks) + list(self._rules):
+            if table == f"{family} {names[0]}" and (what == "table" or name in names[1:2]):
+                self._rules[table, name] = []
+                if words[0] != "flush":
+                    self._hooks.pop((table, name), None)
 
     def _in_chain(self, table: str, chain: str, statement: list[Token]) -> None:
         words, where = [word for word, _ in statement], statement[0][1]
@@ -174,7 +203,9 @@ def _skip(tokens: Iterator[Token]) -> None:
 
 def _rule(words: list[str], where: str) -> Rule:
     """One rule from its words; a comment's words are in one token with their quotes."""
-    parts = " ".join(words).replace("{", " { ").replace(",", " ").replace("}", " } ").split()
+    plain = " ".join(words).replace("{", " { ").replace("}", " } ")
+    # A list without braces stays one word.
+    parts = plain.replace(" ,", ",").replace(", ", ",").split()
     draft = _Draft(parts)
     index = 0
     while index < len(parts) and not draft.verdict:
@@ -211,11 +242,33 @@ class _Draft:
             self.facts.add("limited")
         elif word in _MATCHES:
             values, after = self._values(index + 1)
-            self._match(word, parts[index - 1] if index else "", values)
+            unlike = parts[index + 1 : index + 2] == ["!="]
+            if unlike:
+                self._match_unlike(word, values)
+            elif values == ["vmap"]:
+                return self._map(word, after)
+            else:
+                self._match(word, parts[index - 1] if index else "", values)
             return after
         elif word not in _SILENT and not word.startswith('"') and word not in _LEADING:
             self.facts.add("narrow")
         return index + 1
+
+    def _match_unlike(self, word: str, values: list[str]) -> None:
+        """``!=`` leaves everything else: that limits nothing, but for what is not new."""
+        if word == "state" and "new" in values:
+            self.facts.add("established")
+
+    def _map(self, word: str, index: int) -> int:
+        """A map of verdicts: wide where it accepts what is new, and else not understood."""
+        values, after = self._values(index)
+        pairs = " ".join(values).replace(":", " : ").split()
+        accepted = {pairs[at - 1] for at in range(1, len(pairs) - 1) if pairs[at : at + 2] == [":", "accept"]}
+        if word == "state" and {"new", "untracked"} & accepted:
+            self.verdict = "accept"
+        else:
+            self.facts.add("narrow")
+        return after
 
     def _match(self, word: str, before: str, values: list[str]) -> None:
         if word == "dport":
@@ -224,6 +277,8 @@ class _Draft:
             self.facts.add("narrow")
         elif word in ("saddr", "daddr"):
             self.facts.update(() if values in (["0.0.0.0/0"], ["::/0"]) else ("addressed",))
+        elif word in _PROTOCOLS:
+            self.facts.update(() if _CARRIERS & set(values) else ("narrow",))
         elif word == "state":
             self.facts.update(() if {"new", "untracked"} & set(values) else ("established",))
         else:
@@ -236,8 +291,12 @@ class _Draft:
             index += 1
         if index < len(parts) and parts[index] == "{":
             end = self._closes[index]
-            return parts[index + 1 : end], end + 1
-        return parts[index : index + 1], index + 1
+            return _listed(parts[index + 1 : end]), end + 1
+        return _listed(parts[index : index + 1]), index + 1
+
+
+def _listed(words: list[str]) -> list[str]:
+    return [value for word in words for value in word.split(",") if value]
 
 
 def _closes(parts: list[str]) -> list[int]:
