@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
@@ -20,6 +19,8 @@ from holdfast_probe.case import Case
 from holdfast_probe.credentials.accounts import is_strong, scheme
 from holdfast_probe.credentials.defaults import KNOWN
 from holdfast_probe.credentials.passwords import Guess, guess_all
+from holdfast_probe.services.texts import fitting
+from holdfast_probe.services.texts import words as shell_words
 from holdfast_probe.sight import Sight, judged, not_applicable, unknown
 
 _HASHED = re.compile(r"\$[0-9a-z]{1,8}\$|\{[A-Z0-9]{3,8}\}|[./0-9A-Za-z]{13}$")
@@ -43,7 +44,7 @@ def see_password_files(case: Case, _spec: PasswordFiles) -> Sight:
     entries: list[_Entry] = []
     readable: set[str] = set()
     for pattern, reader in _READERS.items():
-        for path in root.glob(pattern):
+        for path in fitting(root, pattern):
             found = list(reader(path, root.read(path).decode("utf-8", "surrogateescape").split("\n")))
             entries += [entry for entry in found if entry.secret]
             if root.status(path).st_mode & _OTHERS:
@@ -97,7 +98,7 @@ def _is_locked(path: str, secret: str) -> bool:
 def _secrets(path: str, lines: list[str]) -> Iterator[_Entry]:
     """``client server secret addresses`` of chap-secrets and pap-secrets."""
     for number, line in enumerate(lines, 1):
-        words = _shell_words(line)
+        words = shell_words(line)
         if len(words) > 2 and not words[2].startswith("@"):  # noqa: PLR2004  (the third word)
             yield _Entry(words[0], f"{path}:{number}", words[2], hashed=False)
 
@@ -115,7 +116,7 @@ def _wpa(path: str, lines: list[str]) -> Iterator[_Entry]:
 def _uci(path: str, lines: list[str]) -> Iterator[_Entry]:
     """Wi-Fi keys of OpenWrt."""
     for number, line in enumerate(lines, 1):
-        words = _shell_words(line)
+        words = shell_words(line)
         if words[:2] == ["option", "key"] and len(words) > 2 and not words[2].isdecimal():  # noqa: PLR2004  (a number: a slot)
             yield _Entry("key", f"{path}:{number}", words[2], hashed=False)
 
@@ -126,13 +127,6 @@ def _httpd(path: str, lines: list[str]) -> Iterator[_Entry]:
         fields = line.strip().split(":")
         if line.startswith("/") and len(fields) > 2 and not fields[2].startswith("$p$"):  # noqa: PLR2004  (the third)
             yield _Entry(fields[1], f"{path}:{number}", fields[2], hashed=_HASHED.match(fields[2]) is not None)
-
-
-def _shell_words(line: str) -> list[str]:
-    try:
-        return shlex.split(line, comments=True)
-    except ValueError:
-        return []
 
 
 _READERS: Mapping[str, Callable[[str, list[str]], Iterator[_Entry]]] = {

@@ -17,7 +17,8 @@ from holdfast_probe.edited import EditedFiles
 from holdfast_probe.editor import CannotMend, Editor
 from holdfast_probe.files.settings import PAIR, SECTION, started_by, values_in
 from holdfast_probe.files.sshd import parted
-from holdfast_probe.files.values import Value, lines_of, words_of
+from holdfast_probe.files.values import Value, lines_of
+from holdfast_probe.services.texts import words
 
 _SEPARATORS = re.compile(r"([,;:\s]+)")
 _COMMENT = re.compile(r"\s#")
@@ -138,7 +139,7 @@ def _replace_uci(line: str, new: str) -> str:
     if match is None:
         raise CannotMend("/etc/config", "a line is written in a way that only a person should change")
     rest = line[match.end() :]
-    return f"{match.group(1)}'{new}'" + _tail(rest, quoted="#" in "".join(words_of(rest)))
+    return f"{match.group(1)}'{new}'" + _tail(rest, quoted="#" in "".join(words(rest)))
 
 
 def _add_uci(lines: list[str], spec: Setting, value: Value, new: str) -> None:

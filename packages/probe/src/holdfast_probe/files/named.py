@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from holdfast_core.baseline.probes import Absent, FileMode, Present, Words
 from holdfast_probe.case import Case
+from holdfast_probe.services.texts import fitting
 from holdfast_probe.sight import Sight, failed, judged, not_applicable, passed, unknown
 
 
@@ -24,7 +25,7 @@ def see_present(case: Case, spec: Present) -> Sight:
 def see_words(case: Case, spec: Words) -> Sight:
     """Judge one `Words` probe. The line itself stays unsaid: a settings file may hold a secret."""
     root = case.root
-    paths = list(dict.fromkeys(path for pattern in spec.paths for path in root.glob(pattern)))
+    paths = fitting(root, *spec.paths)
     if not paths:
         return not_applicable(f"There is no {' or '.join(spec.paths)}.")
     bad = []

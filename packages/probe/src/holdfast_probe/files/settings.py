@@ -19,8 +19,8 @@ from holdfast_core.baseline.probes import Setting, Syntax
 from holdfast_probe.case import Case
 from holdfast_probe.edited import Source
 from holdfast_probe.files.sshd import USUAL, Server, servers, sshd_values
-from holdfast_probe.files.values import Value, lines_of, words_of
-from holdfast_probe.services.texts import fitting
+from holdfast_probe.files.values import Value, lines_of
+from holdfast_probe.services.texts import fitting, words
 from holdfast_probe.sight import Sight, judged, not_applicable, unknown
 
 # What follows is taken whole and stripped: a lazy group before trailing space would be quadratic in a hostile line.
@@ -127,15 +127,15 @@ def _uci(source: Source, spec: Setting, path: str) -> list[Value]:
     here: list[Value] = []
     opened = 0
     for number, line in enumerate(lines_of(source, path), 1):
-        words = words_of(line)
-        if len(words) > 1 and words[0] == "config":
+        said = words(line) if not line.lstrip().startswith("#") else []
+        if len(said) > 1 and said[0] == "config":
             found += _closed(spec, path, opened, here)
-            here, opened = [], number if wanted in words[1:3] else 0
-        elif opened and len(words) > 2 and words[1] == option:  # noqa: PLR2004  (option, name, value)
-            if words[0] == "option":
-                here = [Value(words[2], path, number)]
-            elif words[0] == "list":
-                here = [*here, Value(words[2], path, number)]
+            here, opened = [], number if wanted in said[1:3] else 0
+        elif opened and len(said) > 2 and said[1] == option:  # noqa: PLR2004  (option, name, value)
+            if said[0] == "option":
+                here = [Value(said[2], path, number)]
+            elif said[0] == "list":
+                here.append(Value(said[2], path, number))
     return found + _closed(spec, path, opened, here)
 
 

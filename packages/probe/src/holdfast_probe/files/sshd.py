@@ -14,11 +14,12 @@ import msgspec
 
 from holdfast_probe.case import Case
 from holdfast_probe.edited import Source
-from holdfast_probe.files.values import Value, lines_of, words_of
+from holdfast_probe.files.values import Value, lines_of
 from holdfast_probe.roots import Root, Unreadable
 from holdfast_probe.services.running import Command
 from holdfast_probe.services.shell_words import OPEN
 from holdfast_probe.services.starts import ran
+from holdfast_probe.services.texts import words
 from holdfast_probe.services.wrapped import base
 
 USUAL = "/etc/ssh/sshd_config"
@@ -55,7 +56,7 @@ class Server(msgspec.Struct, frozen=True):
             parts = parted(option)
             if parts is not None and parts[0] == canonical(key):
                 path, _, number = self.where.rpartition(":")
-                text = " ".join(words_of(option[parts[1] :]))
+                text = " ".join(words(option[parts[1] :]))
                 given = Value(text, path or self.where, int(number) if path else 1, "sshd as it is started")
                 return [given, *(value for value in values if value.scope)]
         return values
@@ -116,14 +117,14 @@ class _Reader:
                 continue
             keyword, rest = parts[0], line[parts[1] :].strip()
             if keyword == "match":
-                scope = _ALL if [word.lower() for word in words_of(rest)] == ["all"] else f"Match {rest}"
+                scope = _ALL if [word.lower() for word in words(rest)] == ["all"] else f"Match {rest}"
             elif keyword == "include":
                 self._include(rest, scope)
             elif keyword == self._key:
-                self._found.setdefault(scope, Value(" ".join(words_of(rest)), path, number, scope))
+                self._found.setdefault(scope, Value(" ".join(words(rest)), path, number, scope))
 
     def _include(self, patterns: str, scope: str) -> None:
-        for pattern in words_of(patterns):
+        for pattern in words(patterns):
             for included in self._source.glob(pattern if pattern.startswith("/") else f"/etc/ssh/{pattern}"):
                 self.file(included, scope)
 
@@ -148,11 +149,11 @@ def _is_sshd(root: Root, command: Command) -> bool:
     return "sshd" in {command.name, base(root.real(program)) if program.startswith("/") else ""}
 
 
-def _given(words: tuple[str, ...]) -> list[tuple[str, str]]:
+def _given(arguments: tuple[str, ...]) -> list[tuple[str, str]]:
     """The options of a command line that take a value, with it."""
     found: list[tuple[str, str]] = []
     waiting = ""
-    for word in words:
+    for word in arguments:
         if waiting:
             found.append((waiting, word))
             waiting = ""

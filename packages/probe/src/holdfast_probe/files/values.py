@@ -1,22 +1,14 @@
-"""Values of settings and where they stand; lines and words of the files that hold them.
+"""Values of settings and where they stand, and the lines of the files that hold them.
 
-1. A line is what stands between two newlines and nothing else: other signs that end a line for Python do not for the
-   programs that read these files.
-2. What splits words takes more than a line's length to do so: a line that no program's author ever wrote is refused.
+A line is what stands between two newlines and nothing else: other signs that end a line for Python do not for the
+programs that read these files.
 """
 
 from __future__ import annotations
 
-import shlex
-
 import msgspec
 
 from holdfast_probe.edited import Source
-from holdfast_probe.roots import Unreadable
-
-LINE_CHARS = 4096
-"""No line is longer whose words are asked for."""
-_SPECIAL = frozenset("\"'\\#")
 
 
 class Value(msgspec.Struct, frozen=True):
@@ -40,20 +32,3 @@ def lines_of(source: Source, path: str) -> list[str]:
     """The lines of a file without their newlines; bytes that are no UTF-8 survive the way back."""
     lines = source.read(path).decode("utf-8", "surrogateescape").split("\n")
     return lines if lines[-1] else lines[:-1]
-
-
-def words_of(text: str) -> list[str]:
-    """The words of a line as a shell splits them, comment left out; split at spaces where its quotes are broken.
-
-    Raises:
-        Unreadable: it is longer than `LINE_CHARS`.
-    """
-    if len(text) > LINE_CHARS:
-        raise Unreadable("A line", f"it is longer than {LINE_CHARS} characters", remedy="Write it in shorter ones.")
-    plain = text.replace("\t", " ")
-    if plain.isprintable() and _SPECIAL.isdisjoint(plain):
-        return plain.split()
-    try:
-        return shlex.split(text, comments=True)
-    except ValueError:
-        return text.split()

@@ -16,6 +16,9 @@ MOST_FILES = 256
 """Files read for one question, however many a pattern fits."""
 MOST_BYTES = 4 * 1024 * 1024
 """Read of all these files together."""
+LINE_CHARS = 4096
+"""No line is longer whose words are asked for: what splits them takes more than a line's length to do so."""
+_SPECIAL = frozenset("\"'\\#")
 SHELLS = frozenset({"sh", "ash", "bash", "dash", "zsh", "hush", "msh", "ksh", "csh", "mksh", "rbash"})
 WRAPPERS = frozenset({"busybox", "env", "nice", "exec", "start-stop-daemon", "nohup", "setsid", "sudo", "su-exec"})
 _SHARED = WRAPPERS | {"sh"}
@@ -91,7 +94,16 @@ def fitting(root: Root, *patterns: str) -> list[str]:
 
 
 def words(line: str) -> list[str]:
-    """The words of a line as a shell splits them; a quote that is never closed is taken as it stands."""
+    """The words of a line as a shell splits them; a quote that is never closed is taken as it stands.
+
+    Raises:
+        Unreadable: it is longer than `LINE_CHARS`.
+    """
+    if len(line) > LINE_CHARS:
+        raise Unreadable("A line", f"it is longer than {LINE_CHARS} characters", remedy="Write it in shorter ones.")
+    plain = line.replace("\t", " ")
+    if plain.isprintable() and _SPECIAL.isdisjoint(plain):
+        return plain.split()
     try:
         return shlex.split(line, comments=True)
     except ValueError:
