@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast_core.baseline.model import Outcome
-from holdfast_core.baseline.probes import ProbeSpec, Setting, Syntax, Words
+from holdfast_core.baseline.probes import ProbeSpec, Service, Setting, Syntax, Words
 from holdfast_core.baseline.probes.credentials import PasswordFiles
 from holdfast_probe.roots import Unreadable
 from holdfast_probe.services.texts import LINE_CHARS, MOST_FILES, words
@@ -69,3 +69,11 @@ def test_words_are_those_of_a_shell(line: str) -> None:
 def test_no_word_of_a_line_too_long_is_told() -> None:
     with pytest.raises(Unreadable, match="longer"):
         words(LONG)
+
+
+def test_a_start_script_of_very_many_lines_is_unknown(tmp_path: Path) -> None:
+    asked = Service(names=("telnetd",))
+    assert ask(grow(tmp_path, {"etc/init.d/rcS": ("#!/bin/sh\n" + "a=\n" * 100, 0o755)}), asked).outcome is Outcome.PASS
+    finding = ask(grow(tmp_path, {"etc/init.d/rcS": ("#!/bin/sh\n" + "a=\n" * 40_000, 0o755)}), asked)
+    assert finding.outcome is Outcome.UNKNOWN
+    assert "lines" in finding.reason

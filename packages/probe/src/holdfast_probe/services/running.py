@@ -25,6 +25,8 @@ from holdfast_probe.services.wrapped import base, ends_in
 _DEEPEST = 4
 _MOST_BYTES = 2 * 1024 * 1024
 """Of all scripts together that one question reads."""
+_MOST_LINES = 32_768
+"""The same: each line costs its turn, however short it is."""
 _FOLLOWED_BYTES = 64 * 1024
 """A file beyond this that a script calls is taken for a program where its first bytes would have to be read."""
 _MOST_COMMANDS = 8192
@@ -71,6 +73,7 @@ class Running:
         self._root = root
         self._texts: dict[str, str] = {}
         self._left = _MOST_BYTES
+        self._lines_left = _MOST_LINES
         self._reals: dict[str, str] = {}
         self._calls: dict[str, str] = {}
         self.lost: dict[str, None] = {}
@@ -165,6 +168,9 @@ class Running:
             self._left -= len(text)
             if self._left < 0:
                 raise Unreadable(path, f"start scripts hold more than {_MOST_BYTES} bytes")
+            self._lines_left -= text.count("\n")
+            if self._lines_left < 0:
+                raise Unreadable(path, f"start scripts hold more than {_MOST_LINES} lines")
             self._texts[real] = text
         return self._texts[real]
 
