@@ -8,18 +8,21 @@ Source: mosquitto.conf(5).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from holdfast_core.baseline.probes.services import Broker
 from holdfast_probe.case import Case
 from holdfast_probe.roots import Root
-from holdfast_probe.services.listen_common import at, joined, settings
+from holdfast_probe.services.entries import Started
+from holdfast_probe.services.including import MOSQUITTO_FILES, own_files, spread
+from holdfast_probe.services.listen_common import at, joined
 from holdfast_probe.services.listen_daemons import MOSQUITTO
 from holdfast_probe.services.starts import NOTHING_STARTS, started
 from holdfast_probe.services.texts import truthy
 from holdfast_probe.sight import Sight, failed, not_applicable, passed, unknown
 
-FILES = ("/etc/mosquitto/mosquitto.conf", "/etc/mosquitto/conf.d/*.conf")
 _OTHERS = ("emqx*", "vernemq", "nanomq", "rabbitmq*", "activemq*", "hivemq*", "rumqttd", "ejabberd", "nats-server")
 
 
@@ -38,16 +41,23 @@ def see_broker(case: Case, _spec: Broker) -> Sight:
     items, sources = case.once(started)
     if not sources:
         return unknown(NOTHING_STARTS)
-    if any(item.answers_to(MOSQUITTO) for item in items):
-        return _mosquitto(case.root)
+    mine = [item for item in items if item.answers_to(MOSQUITTO)]
+    if mine:
+        return _mosquitto(broker_settings(case.root, mine))
     others = [item.name for item in items if item.answers_to(_OTHERS)]
     if others:
         return unknown(f"{others[0]} is started, and nobody here reads its settings.")
     return not_applicable("No message broker is started.")
 
 
-def _mosquitto(root: Root) -> Sight:
-    every, doors, apart = _doors(root)
+def broker_settings(root: Root, items: Iterable[Started]) -> list[tuple[str, str, str]]:
+    """Keyword, value and place of mosquitto's settings, as `items` start it. Raises `Unreadable`."""
+    mine = [item for item in items if item.answers_to(MOSQUITTO)]
+    return spread(root, MOSQUITTO_FILES, own_files(root, mine, MOSQUITTO_FILES))
+
+
+def _mosquitto(found: list[tuple[str, str, str]]) -> Sight:
+    every, doors, apart = _doors(found)
     outside = [door for door in doors if not door.local]
     if not outside and doors:
         return passed("only the device itself reaches the broker")
@@ -68,11 +78,11 @@ def _mosquitto(root: Root) -> Sight:
     return passed(f"mosquitto lets nobody in who does not show who they are ({outside[0].where})")
 
 
-def _doors(root: Root) -> tuple[_Door, list[_Door], bool]:
+def _doors(found: list[tuple[str, str, str]]) -> tuple[_Door, list[_Door], bool]:
     every = _Door("mosquitto.conf")
     doors: list[_Door] = []
     apart = False
-    for key, value, where in settings(root, *FILES):
+    for key, value, where in found:
         door = doors[-1] if doors else every
         if key in ("listener", "port"):
             parts = [*value.split(), ""]

@@ -18,8 +18,8 @@ from holdfast_probe.services import broker, snmp
 from holdfast_probe.services.edits import change_lines, comment_out, place
 from holdfast_probe.services.filters import Chain
 from holdfast_probe.services.firewall import loaded
-from holdfast_probe.services.listen_common import settings
 from holdfast_probe.services.log_files import WRONG_BITS, open_files
+from holdfast_probe.services.starts import started
 from holdfast_probe.services.uci import sections
 from holdfast_probe.services.verbosity import chatty_lines
 from holdfast_probe.services.zones import PATH as UCI_FIREWALL
@@ -81,7 +81,7 @@ def _uci_policy(editor: Editor) -> None:
 
 def mend_broker(case: Case, editor: Editor, _spec: Broker) -> None:
     """Let mosquitto ask everybody who they are."""
-    found = settings(case.root, *broker.FILES)
+    found = broker.broker_settings(case.root, case.once(started)[0])
     open_at = [where for key, value, where in found if key == "allow_anonymous" and broker.yes(value)]
     if not open_at:
         raise CannotMend("/etc/mosquitto/mosquitto.conf", "nothing in it lets anybody in")
@@ -92,7 +92,11 @@ def mend_broker(case: Case, editor: Editor, _spec: Broker) -> None:
 
 def mend_snmp(case: Case, editor: Editor, _spec: Snmp) -> None:
     """Take the communities out."""
-    found = [where for key, _, where in settings(case.root, *snmp.FILES) if key.lower() in snmp.COMMUNITIES]
+    found = [
+        where
+        for key, _, where in snmp.snmp_settings(case.root, case.once(started)[0])
+        if key.lower() in snmp.COMMUNITIES
+    ]
     if not found:
         raise CannotMend("/etc/config/snmpd", "its sections belong together")
     for where in found:

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from holdfast_probe.roots import Root
 from holdfast_probe.services.entries import Started
+from holdfast_probe.services.including import (
+    MOSQUITTO_FILES,
+    SNMPD_FILES,
+    SSHD_FILES,
+    own_files,
+    own_options,
+    spread,
+)
 from holdfast_probe.services.listen_common import Listener, Readers, arguments, at, fixed, joined, options, settings
 from holdfast_probe.services.texts import exists, fitting, numbered, text, truthy, unquoted, words
 from holdfast_probe.services.uci import sections
@@ -17,11 +27,14 @@ SNMPD = ("snmpd",)
 def _sshd(root: Root, item: Started) -> list[Listener]:
     ports: list[str] = []
     bound: list[tuple[str, str]] = []
-    for key, value, where in settings(root, "/etc/ssh/sshd_config", "/etc/ssh/sshd_config.d/*.conf"):
+    for written, rest, where in spread(root, SSHD_FILES, own_files(root, [item], SSHD_FILES)):
+        key, sign, own = written.partition("=")  # ``Port=22`` counts as ``Port 22`` does
+        value = own if sign and own else rest.lstrip("= ")
         if key.lower() == "port":
             ports.append(value)
         elif key.lower() == "listenaddress":
             bound.append((value.split()[0] if value else "", where))
+    ports = own_options(root, [item], SSHD_FILES, "-p") or ports
     port = int(ports[0][:6]) if ports and ports[0].isascii() and ports[0].isdigit() else 22
     if bound:
         return [at(item.name, "tcp", value, port, where) for value, where in bound]
@@ -42,11 +55,11 @@ def _dropbear(root: Root, item: Started) -> list[Listener]:
     return [at(item.name, "tcp", value, 22, item.source) for value in written or ["22"]]
 
 
-def mosquitto_listeners(root: Root, name: str) -> list[Listener]:
+def mosquitto_listeners(root: Root, name: str, given: Iterable[str] = ()) -> list[Listener]:
     """The listeners that mosquitto.conf opens; none where it opens none by name."""
     found = []
     bind = ""
-    for key, value, where in settings(root, "/etc/mosquitto/mosquitto.conf", "/etc/mosquitto/conf.d/*.conf"):
+    for key, value, where in spread(root, MOSQUITTO_FILES, given):
         parts = value.split()
         if key == "bind_address":
             bind = value
@@ -60,12 +73,16 @@ def mosquitto_listeners(root: Root, name: str) -> list[Listener]:
 
 def _mosquitto(root: Root, item: Started) -> list[Listener] | None:
     # Without a listener, version 2 opens its port to the device alone, and those before to everybody.
-    return mosquitto_listeners(root, item.name) or None
+    found = mosquitto_listeners(root, item.name, own_files(root, [item], MOSQUITTO_FILES))
+    found += [
+        at(item.name, "tcp", port, 1883, item.source) for port in own_options(root, [item], MOSQUITTO_FILES, "-p")
+    ]
+    return found or None
 
 
 def _snmpd(root: Root, item: Started) -> list[Listener]:
     found = []
-    for key, value, where in settings(root, "/etc/snmp/snmpd.conf", "/etc/snmp/snmpd.conf.d/*.conf"):
+    for key, value, where in spread(root, SNMPD_FILES, own_files(root, [item], SNMPD_FILES)):
         if key.lower() == "agentaddress":
             for written in value.split(","):
                 transport, sign, rest = written.strip().partition(":")

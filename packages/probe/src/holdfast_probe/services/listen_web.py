@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from holdfast_probe.roots import Root
 from holdfast_probe.services.entries import Started
+from holdfast_probe.services.including import LIGHTTPD_FILES, own_files, spread_lines
 from holdfast_probe.services.listen_common import Listener, Readers, arguments, at, joined, options, settings
 from holdfast_probe.services.listen_daemons import DROPBEAR, SSHD
 from holdfast_probe.services.texts import fitting, numbered, words
@@ -19,7 +20,6 @@ SMALL = ("mini_httpd", "mini-httpd", "thttpd")
 WEB_SERVERS = (*UHTTPD, *LIGHTTPD, *NGINX, *BUSYBOX_HTTPD, *BOA, *GOAHEAD, *SMALL)
 MANAGEMENT = (*SSHD, *DROPBEAR, *WEB_SERVERS)
 """What administers a device over the network."""
-LIGHTTPD_FILES = ("/etc/lighttpd/lighttpd.conf", "/etc/lighttpd/conf-enabled/*.conf", "/etc/lighttpd/conf.d/*.conf")
 NGINX_FILES = (
     "/etc/nginx/nginx.conf",
     "/etc/nginx/conf.d/*.conf",
@@ -38,19 +38,25 @@ def _uhttpd(root: Root, item: Started) -> list[Listener]:
     return found
 
 
-def _lighttpd(root: Root, item: Started) -> list[Listener]:
+def lighttpd_lines(root: Root, item: Started) -> list[tuple[str, str]]:
+    """Place and text of lighttpd's settings, as `item` starts it. Raises `Unreadable`."""
+    return spread_lines(root, LIGHTTPD_FILES, own_files(root, [item], LIGHTTPD_FILES))
+
+
+def _lighttpd(root: Root, item: Started) -> list[Listener] | None:
     port, bind, where = "80", "", item.source
     found = []
-    for path in fitting(root, *LIGHTTPD_FILES):
-        for number, line in numbered(root, path) or ():
-            key, _, value = line.partition("=")
-            plain = value.strip("= ").split("#")[0].strip().rstrip("{ ").strip('"')
-            if key.strip() == "server.port":
-                port, where = plain, f"{path}:{number}"
-            elif key.strip() == "server.bind":
-                bind = plain
-            elif line.startswith('$SERVER["socket"]'):
-                found.append(at(item.name, "tcp", plain, 80, f"{path}:{number}"))
+    for place, line in lighttpd_lines(root, item):
+        key, _, value = line.partition("=")
+        plain = value.strip("= ").split("#")[0].strip().rstrip("{ ").strip('"')
+        if key.strip() == "server.port":
+            port, where = plain, place
+        elif key.strip() == "server.bind":
+            bind = plain
+        elif line.startswith('$SERVER["socket"]'):
+            found.append(at(item.name, "tcp", plain, 80, place))
+        elif line.startswith("include_shell"):  # what it prints, only the running device could say
+            return None
     return [at(item.name, "tcp", joined(bind, port), 80, where), *found]
 
 

@@ -8,19 +8,19 @@ Sources: snmpd.conf(5), OpenWrt's snmpd.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from holdfast_core.baseline.probes.services import Snmp
 from holdfast_probe.case import Case
-from holdfast_probe.services.listen_common import settings
+from holdfast_probe.roots import Root
+from holdfast_probe.services.entries import Started
+from holdfast_probe.services.including import SNMPD_FILES, own_files, spread
 from holdfast_probe.services.listen_daemons import SNMPD
 from holdfast_probe.services.starts import NOTHING_STARTS, started
 from holdfast_probe.services.texts import fitting
 from holdfast_probe.services.uci import sections
 from holdfast_probe.sight import Sight, judged, not_applicable, unknown
 
-FILES = (
-    "/etc/snmp/snmpd.conf", "/etc/snmp/snmpd.local.conf", "/etc/snmp/snmpd.conf.d/*.conf", "/usr/share/snmp/snmpd.conf",
-    "/etc/snmpd.conf",
-)  # fmt: skip
 COMMUNITIES = frozenset({
     "rocommunity", "rwcommunity", "rocommunity6", "rwcommunity6", "com2sec", "com2sec6", "trapcommunity",
 })  # fmt: skip
@@ -33,9 +33,10 @@ def see_snmp(case: Case, _spec: Snmp) -> Sight:
     items, sources = case.once(started)
     if not sources:
         return unknown(NOTHING_STARTS)
-    if not any(item.answers_to((*SNMPD, "mini_snmpd", "mini-snmpd")) for item in items):
+    mine = [item for item in items if item.answers_to((*SNMPD, "mini_snmpd", "mini-snmpd"))]
+    if not mine:
         return not_applicable("No SNMP agent is started.")
-    found = settings(case.root, *FILES)
+    found = snmp_settings(case.root, mine)
     if not found and not fitting(case.root, _UCI):
         return unknown("An SNMP agent is started, and its settings were not found.")
     bad = [f"{where} lets {_shown(value)} in by {key}" for key, value, where in found if key.lower() in COMMUNITIES]
@@ -45,6 +46,12 @@ def see_snmp(case: Case, _spec: Snmp) -> Sight:
         if section.kind in ("com2sec", "com2sec6", "trapcommunity")
     ]
     return judged(bad, "the SNMP agent knows users of version 3 only")
+
+
+def snmp_settings(root: Root, items: Iterable[Started]) -> list[tuple[str, str, str]]:
+    """Keyword, value and place of the agent's settings, as `items` start it. Raises `Unreadable`."""
+    mine = [item for item in items if item.answers_to(SNMPD)]
+    return spread(root, SNMPD_FILES, own_files(root, mine, SNMPD_FILES))
 
 
 def _shown(value: str) -> str:

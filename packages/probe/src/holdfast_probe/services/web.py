@@ -21,13 +21,13 @@ from holdfast_probe.services.listen_web import (
     BUSYBOX_HTTPD,
     GOAHEAD,
     LIGHTTPD,
-    LIGHTTPD_FILES,
     NGINX,
     NGINX_FILES,
     SMALL,
     SMALL_FILES,
     UHTTPD,
     WEB_SERVERS,
+    lighttpd_lines,
 )
 from holdfast_probe.services.starts import NOTHING_STARTS, started
 from holdfast_probe.services.texts import exists, fitting, lines, names, numbered
@@ -96,8 +96,8 @@ def _busybox(root: Root, item: Started) -> list[str]:
 
 
 def _lighttpd(root: Root, item: Started) -> list[str] | None:
-    found = [(f"{p}:{n}", line) for p in fitting(root, *LIGHTTPD_FILES) for n, line in numbered(root, p) or ()]
-    if not found:
+    found = lighttpd_lines(root, item)
+    if not found or any(line.startswith("include_shell") for _, line in found):
         return None
     computed = [where for where, line in found if line.startswith(_LIGHTTPD_COMPUTED)]
     asks = any("auth.require" in line or "ssl.verifyclient.enforce" in line for _, line in found)
