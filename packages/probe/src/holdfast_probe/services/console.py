@@ -52,6 +52,7 @@ def open_consoles(case: Case) -> list[str]:
 
 
 def _answers(case: Case) -> Iterator[tuple[str, Answer]]:
+    case.once(started)  # a table of very many entries is refused there
     prompts = Prompts(case.root, (*case.plan.autostart, *case.plan.programs))
     yield from _of_inittab(case.root, prompts)
     yield from _of_units(case, prompts)

@@ -99,13 +99,14 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
     held, start = "", 0
     for number, line in enumerate(text.split("\n"), 1):
         bare = line.rstrip("\r")
-        if "#" in held:
+        doubted = "#" in held
+        if doubted:
             yield number, bare.rstrip("\\")[:_LONGEST]
         start = start or number
         held += bare
         if _goes_on(held) and len(held) < _LONGEST:
             held = held[:-1]
-            if "#" in held:
+            if "#" in held and not doubted:
                 yield start, held
                 held, start = ("", 0) if held.lstrip()[:1] == "#" else (held, start)
             continue
