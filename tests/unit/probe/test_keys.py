@@ -11,7 +11,10 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast_core.baseline.model import Outcome
+from holdfast_core.baseline.probes import PrivateKeys
 from holdfast_probe.credentials.keys import bare_key, may_be_bare, private_keys
+from probe_builders import ask
 
 KEYS: dict[str, Any] = {
     "rsa": rsa.generate_private_key(65537, 2048),
@@ -38,8 +41,27 @@ def test_finds_what_a_real_library_writes(key: str, form: str) -> None:
 @pytest.mark.parametrize("key", KEYS)
 def test_finds_bare_der(key: str) -> None:
     data = KEYS[key].private_bytes(ser.Encoding.DER, ser.PrivateFormat.PKCS8, ser.NoEncryption())
-    assert may_be_bare(data[:32], len(data))
+    assert may_be_bare(data[:32])
     assert bare_key(data)
+
+
+@pytest.mark.parametrize("rest", [b"\n", b"\r\n", bytes(20_000), b"\xff" * 4096, b"noise"])
+@pytest.mark.parametrize("key", KEYS)
+def test_what_follows_a_bare_key_does_not_hide_it(tmp_path: Path, key: str, rest: bytes) -> None:
+    data = KEYS[key].private_bytes(ser.Encoding.DER, ser.PrivateFormat.PKCS8, ser.NoEncryption())
+    public = KEYS[key].public_key().public_bytes(ser.Encoding.DER, ser.PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "public").write_bytes(public + rest)
+    assert ask(tmp_path, PrivateKeys()).outcome is Outcome.PASS
+    (tmp_path / "device").write_bytes(data + rest)
+    assert ask(tmp_path, PrivateKeys()).proof[0].startswith("/device ")
+
+
+@pytest.mark.parametrize("rest", [b"\n", bytes(4096)])
+def test_what_follows_a_dropbear_file_does_not_hide_it_nor_make_a_public_one_secret(rest: bytes) -> None:
+    assert bare_key(ssh(b"ssh-rsa", b"\1\0\1", b"n" * 256, b"d" * 256, b"p" * 128, b"q" * 128) + rest) == "SSH"
+    assert bare_key(ssh(b"ssh-ed25519", b"k" * 64) + rest) == "SSH"
+    assert bare_key(ssh(b"ssh-rsa", b"\1\0\1", b"n" * 256) + rest) is None
+    assert bare_key(ssh(b"ssh-ed25519", b"k" * 32) + rest) is None
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -30,7 +30,7 @@ class KeyHunt(Hunt):
         obj = file.head.obj
         if isinstance(obj, bytearray) and obj.find(MARK, 0, len(file.head)) >= 0:
             kinds = private_keys(_whole(file))
-        elif may_be_bare(bytes(file.head[:32]), file.size):
+        elif may_be_bare(bytes(file.head[:32])):
             kind = bare_key(bytes(file.head[: file.size]))
             kinds = (kind,) if kind else ()
         beyond = 0

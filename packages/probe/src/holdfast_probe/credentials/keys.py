@@ -5,7 +5,8 @@
 2. A key under a passphrase is not counted: what lies there cannot be used as it is.
 3. Self-test keys that a stock library publishes in its own source are no secret; they are known by digest, not by
    where they lie, so that a vendor's key baked into the same library is still found.
-4. The key itself never leaves this module: callers learn its kind.
+4. What follows a key in its file, a line's end or the rest of a flash page, makes it no less one.
+5. The key itself never leaves this module: callers learn its kind.
 
 Structures: RFC 8017 A.1.2 (RSA), RFC 5915 (EC), RFC 5958 (PKCS#8), RFC 7468 (PEM), OpenSSH PROTOCOL.key, and
 dropbear's own file, which is the SSH wire form of the numbers.
@@ -19,7 +20,7 @@ import hashlib
 import re
 from itertools import zip_longest
 
-from holdfast_probe.credentials.der import INTEGER, OCTETS, OID, SEQUENCE, elements
+from holdfast_probe.credentials.der import INTEGER, OCTETS, OID, SEQUENCE, element_at, elements
 
 MARK = b"PRIVATE KEY-----"
 """What a PEM or OpenSSH key cannot do without; cheap to search for."""
@@ -29,6 +30,8 @@ KEY_BYTES = 16 * 1024
 _BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]{0,24}?) ?PRIVATE KEY-----")
 _FILLER = re.compile(rb"\\[nrt]|[\s\"',\\]")
 _MODULUS_BYTES = 64
+_SECRET_BYTES = 16
+"""The least that the secret number of any key has; in Ed25519's file it is 64, seed and public key."""
 _SSH_NAMES = (
     b"ssh-rsa",
     b"ssh-dss",
@@ -69,7 +72,7 @@ def private_keys(data: bytes) -> tuple[str, ...]:
 
 
 def bare_key(data: bytes) -> str | None:
-    """The kind of the private key that the whole of a file is (DER or dropbear), or `None`."""
+    """The kind of the private key that a file begins with (DER or dropbear), or `None`."""
     if data[:1] == b"\x30":
         return _der_kind(data)
     if data[:3] == b"\0\0\0":
@@ -77,9 +80,10 @@ def bare_key(data: bytes) -> str | None:
     return None
 
 
-def may_be_bare(head: bytes, size: int) -> bool:
-    """Whether a file that starts with `head` and has `size` bytes could be one bare key."""
-    return size <= KEY_BYTES and (head[:2] in (b"\x30\x81", b"\x30\x82", b"\x30\x2e", b"\x30\x77") or _ssh_name(head))
+def may_be_bare(head: bytes) -> bool:
+    """Whether a file that starts with `head` could begin with one bare key."""
+    short = head[:1] == b"\x30" and head[2:4] == b"\x02\x01"
+    return short or head[:2] in (b"\x30\x81", b"\x30\x82") or _ssh_name(head)
 
 
 def _pem_kind(label: bytes, body: bytes) -> str | None:
@@ -108,12 +112,12 @@ def _dropbear_kind(data: bytes) -> str | None:
     """RSA is e, n, d, p, q; DSS p, q, g, y, x; ECDSA curve, point, d; Ed25519 one string of both halves."""
     if not _ssh_name(data):
         return None
-    parts = _strings(data, 16)
-    if parts is None:
+    needed = {b"ssh-rsa": 4, b"ssh-dss": 6, b"ssh-ed25519": 2}.get(data[4 : 4 + data[3]], 4)
+    parts = _strings(data, needed)
+    if parts is None or len(parts) < needed:
         return None
-    enough = {b"ssh-rsa": 4, b"ssh-dss": 6, b"ssh-ed25519": 2}.get(parts[0], 4)
-    private_half = parts[0] != b"ssh-ed25519" or len(parts[-1]) == 64  # noqa: PLR2004  (seed and public key)
-    return "SSH" if len(parts) >= enough and private_half else None
+    least = 64 if parts[0] == b"ssh-ed25519" else _SECRET_BYTES
+    return "SSH" if len(parts[-1]) >= least else None
 
 
 def _ssh_name(head: bytes) -> bool:
@@ -135,8 +139,8 @@ def _strings(data: bytes, most: int) -> list[bytes] | None:
 
 
 def _der_kind(data: bytes) -> str | None:  # noqa: PLR0911  (one a structure)
-    outer = elements(data)
-    if outer is None or len(outer) != 1 or outer[0][0] != SEQUENCE:
+    outer = element_at(data, 0)
+    if outer is None or outer[0][0] != SEQUENCE:
         return None
     inside = elements(outer[0][1])
     if not inside or inside[0][0] != INTEGER or inside[0][1] not in (b"\0", b"\1"):
