@@ -33,7 +33,10 @@ class AccountCheck(StrEnum):
 
 
 class Accounts(Probe, frozen=True, tag="accounts"):
-    """One `check` of the accounts; no ``/etc/passwd`` (or ``/etc/shadow`` where needed): not applicable."""
+    """One `check` of the accounts; no ``/etc/passwd``: not applicable, but unknown beside a shell and an init.
+
+    Unknown as well where programs read a line differently, and where a link leads out of an image.
+    """
 
     check: AccountCheck
 
