@@ -109,3 +109,16 @@ def test_units_that_ask_for_each_other_come_to_an_end(tmp_path: Path) -> None:
     files: Files = {f"{UNITS}/{n}.service": f"[Unit]\nWants={n + 1}.service\n{A}" for n in range(1100)}
     grow(tmp_path, {**files, f"{UNITS}/multi-user.target.wants/0.service": "-> ../0.service"})
     assert ask(tmp_path, TELNET).outcome is Outcome.UNKNOWN
+
+
+ENDLESS: dict[str, Files] = {
+    "cron": {"etc/crontabs/root": "* * * * * a b\n" * 2000},
+    "rules of udev": {"etc/udev/rules.d/1.rules": 'RUN+="a b"\n' * 2000},
+    "what xinetd reads in": {"etc/xinetd.conf": "includedir /etc\n" * 100},
+    "patterns of a script": {RCS: "".join(f"/*/*/{number}*\n" for number in range(100))},
+}
+
+
+@pytest.mark.parametrize("files", ENDLESS.values(), ids=ENDLESS)
+def test_more_than_anybody_has_is_unknown(tmp_path: Path, files: Files) -> None:
+    assert ask(grow(tmp_path, {**BASE, **files}), TELNET).outcome is Outcome.UNKNOWN

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from holdfast_core.baseline.probes.services import ConsoleLogin
 from holdfast_probe.case import Case
-from holdfast_probe.roots import Root
+from holdfast_probe.roots import Root, Unreadable
 from holdfast_probe.services.prompts import Answer, Prompts
 from holdfast_probe.services.starts import NOTHING_STARTS, started
 from holdfast_probe.services.tables import INITTAB, init_lines
@@ -27,6 +27,7 @@ _STAYS = frozenset({
     "askfirst", "askconsole", "askconsolelate", "respawn", "respawnlate", "once", "wait", "ondemand",
 })  # fmt: skip
 """What init runs to stay, or for whoever sits there; the rest only sets the machine up."""
+_MOST = 1024
 _INIT = ("/sbin/init", "/init", "/bin/init", "/linuxrc")
 _BUSYBOX = ("/bin/busybox", "/usr/bin/busybox", "/sbin/busybox")
 _OF_SYSTEMD = ("debug-shell", "debug-shell.service")
@@ -62,6 +63,8 @@ def _of_inittab(root: Root, prompts: Prompts) -> Iterator[tuple[str, Answer]]:
     entries = init_lines(root)
     if entries is None and (init := _busybox_init(root)):
         yield init, Answer("is BusyBox's and finds no inittab: its own table offers a shell without a login")
+    if len(entries or ()) > _MOST:
+        raise Unreadable(INITTAB, f"it has more than {_MOST} entries")
     for entry in entries or ():
         command = entry.command.lstrip("-")
         answer = prompts.answer(command, INITTAB, stays=entry.action in _STAYS)

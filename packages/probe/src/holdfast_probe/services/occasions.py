@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Iterator
+from itertools import chain, islice
 
-from holdfast_probe.roots import Root
+from holdfast_probe.roots import Root, Unreadable
 from holdfast_probe.services.entries import Started, Way
 from holdfast_probe.services.texts import exists, fitting, gathered, programs
 
@@ -28,11 +29,14 @@ _RULES = ("/etc/udev/rules.d/*.rules", "/usr/lib/udev/rules.d/*.rules")
 _OLD_RULES = "/lib/udev/rules.d/*.rules"
 _RUN = re.compile(r"\bRUN(?:\{program\})?[+:]?=\"([^\"]*)\"")
 _TIMES = 5
+_MOST = 1024
 
 
 def occasional(root: Root) -> list[Started]:
     """Everything of the kind. Raises `Unreadable`."""
-    found = [*_of_lines(root), *_of_folders(root)]
+    found = list(islice(chain(_of_lines(root), _of_folders(root)), _MOST + 1))
+    if len(found) > _MOST:
+        raise Unreadable("/etc", f"more than {_MOST} things run now and then")
     return sorted(found)
 
 

@@ -30,6 +30,8 @@ _MOST_LINES = 32_768
 _FOLLOWED_BYTES = 64 * 1024
 """A file beyond this that a script calls is taken for a program where its first bytes would have to be read."""
 _MOST_COMMANDS = 8192
+_MOST_PATTERNS = 32
+"""Of paths, as in ``for each in /etc/more.d/*``."""
 PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 _LISTENING = frozenset({"nc", "ncat", "netcat", "socat"})
 _CLIENTS = frozenset({
@@ -76,6 +78,7 @@ class Running:
         self._lines_left = _MOST_LINES
         self._reals: dict[str, str] = {}
         self._calls: dict[str, str] = {}
+        self._patterns: dict[str, list[str]] = {}
         self.lost: dict[str, None] = {}
         """Places of what could not be followed: too deep, or named by what only the running device could say."""
 
@@ -136,7 +139,15 @@ class Running:
     def _all_called(self, word: str) -> list[str]:
         """The scripts that a word calls: several where it is a pattern, as in ``for each in /etc/more.d/*``."""
         several = word.startswith("/") and any(sign in word for sign in "*?[") and not _ELSEWHERE.fullmatch(word)
-        return [inner for path in (fitting(self._root, word) if several else [word]) if (inner := self._called(path))]
+        return [inner for path in (self._fitting(word) if several else [word]) if (inner := self._called(path))]
+
+    def _fitting(self, pattern: str) -> list[str]:
+        """What a pattern of a script fits, each pattern asked once."""
+        if pattern not in self._patterns:
+            if len(self._patterns) == _MOST_PATTERNS:
+                raise Unreadable(pattern, f"start scripts call more than {_MOST_PATTERNS} patterns")
+            self._patterns[pattern] = fitting(self._root, pattern)
+        return self._patterns[pattern]
 
     def _called(self, program: str) -> str:
         """The script that a word calls; empty where it is none that is here, or one that is read for itself."""

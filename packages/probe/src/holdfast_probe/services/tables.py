@@ -6,11 +6,12 @@ Sources: inittab(5) and busybox's, inetd(8), xinetd.conf(5).
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from holdfast_probe.roots import Root
+from holdfast_probe.roots import Root, Unreadable
 from holdfast_probe.services.entries import Started, Way
 from holdfast_probe.services.occasions import SCHEDULES, scheduled
 from holdfast_probe.services.texts import fitting, gathered, lines, numbered, programs
@@ -35,6 +36,7 @@ INETD = "/etc/inetd.conf"
 XINETD = "/etc/xinetd.conf"
 XINETD_KEYS = ("user", "port", "bind", "protocol", "socket_type")
 """What is kept of a service of xinetd, as ``key=value``, for who asks later."""
+_MOST_INCLUDES = 64
 _INIT_FIELDS = 4
 _INETD_FIELDS = 6
 
@@ -100,7 +102,8 @@ def from_xinetd(root: Root) -> list[Started] | None:
     paths = fitting(root, XINETD, "/etc/xinetd.d/*")
     if not paths:
         return None
-    paths = list(dict.fromkeys((*paths, *fitting(root, *_included(root)))))
+    more = [path for path in fitting(root, *_included(root)) if not stat.S_ISDIR(root.status(path).st_mode)]
+    paths = list(dict.fromkeys((*paths, *more)))
     found = []
     for path in paths:
         for name, settings in xinetd_services(lines(root, path) or ()):
@@ -115,6 +118,8 @@ def _included(root: Root) -> list[str]:
     """What xinetd's own file reads in besides, as patterns."""
     fields = [line.split(None, 1) for line in lines(root, XINETD) or ()]
     named = [(each[0], each[1].rstrip("/")) for each in fields if len(each) > 1 and each[1].startswith("/")]
+    if len(named) > _MOST_INCLUDES:
+        raise Unreadable(XINETD, f"it reads in more than {_MOST_INCLUDES} others")
     return [f"{path}/*" if key == "includedir" else path for key, path in named if key in ("include", "includedir")]
 
 
