@@ -33,12 +33,15 @@ class Runs(Probe, frozen=True, tag="runs"):
 class ConsoleLogin(Probe, frozen=True, tag="console_login"):
     """No console opens a shell without a login: inittab, getty's autologin, systemd's debug shell, OpenWrt's ttylogin.
 
-    No known way of starting: unknown.
+    No known way of starting, and a program on a console that nobody here knows: unknown.
     """
 
 
 class Autostart(Probe, frozen=True, tag="autostart"):
-    """Everything that starts by itself is in the plan's `autostart` (names without suffix and start number)."""
+    """Everything that starts by itself is in the plan's `autostart` (names without suffix and start number).
+
+    A program of a start-up script that nobody here knows to end, and a script that cannot be followed: unknown.
+    """
 
 
 class Listening(Probe, frozen=True, tag="listening"):
