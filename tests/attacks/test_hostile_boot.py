@@ -23,6 +23,7 @@ from holdfast_core.baseline.probes.boot import (
     GrubPassword,
     KernelBranch,
     KernelConfig,
+    KernelSince,
     Lockdown,
     ModuleOff,
     Mount,
@@ -67,6 +68,7 @@ SPECS: tuple[Simple, ...] = (
     FallbackSlot(),
     Watchdog(),
     Radios(),
+    KernelSince(branch="5.4"),
 )
 FILES = (
     "boot/cmdline.txt", "boot/extlinux/extlinux.conf", "boot/loader/entries/a.conf", "boot/grub/grub.cfg",
@@ -153,7 +155,7 @@ def test_pipes_in_place_of_every_file(tmp_path: Path) -> None:
         met = {
             type(SPECS[number]) for number, each in enumerate(looked_at(root).findings) if each.outcome is Outcome.PASS
         }
-        assert met <= {KernelBranch}, "the name of a directory of modules is no file"
+        assert met <= {KernelBranch, KernelSince}, "the name of a directory of modules is no file"
 
 
 def test_directories_in_place_of_every_file(tmp_path: Path) -> None:

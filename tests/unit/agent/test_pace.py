@@ -53,7 +53,7 @@ def test_a_sitting_ends_with_its_seconds() -> None:
 def test_a_starved_audit_does_not_keep_the_device_for_ever() -> None:
     world = World()
     pace = world.pace(AuditBudget(cpu_s=10, cpu_percent=50))
-    world.wall += 199
+    world.wall += 39
     assert not pace()
     world.wall += 2
     assert pace()

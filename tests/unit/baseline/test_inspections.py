@@ -30,7 +30,11 @@ def test_a_persons_look_decides_and_is_the_proof() -> None:
     entry = _inspected(SEALED)
     assert entry.outcome is Outcome.PASS
     assert _inspected(msgspec.structs.replace(SEALED, remark="Seal 17\n is whole.\n")) == entry
-    assert entry.proof == ("Ada inspected it on 2026-11-01, which counts until 2027-11-01", "Seal 17 is whole.", f"photo {SEALED.photo}")
+    assert entry.proof == (
+        "Ada inspected it on 2026-11-01, which counts until 2027-11-01",
+        "Seal 17 is whole.",
+        f"photo {SEALED.photo}",
+    )
     broken = _inspected(msgspec.structs.replace(SEALED, outcome="fail", remark="The seal is broken."))
     assert (broken.outcome, broken.proof[1]) == (Outcome.FAIL, "The seal is broken.")
 

@@ -71,6 +71,7 @@ def test_an_agent_that_never_heard_of_it_looks_at_it(tmp_path: Path) -> None:
     root = tmp_path / "root"
     (root / "etc").mkdir(parents=True)
     (root / "etc" / "resolv.conf").write_text("nameserver 8.8.8.8\n")
+    (root / "etc" / "resolv.conf").chmod(0o644)
     alone = msgspec.structs.replace(plan, controls=("NET-51",))
     config = Config("https://x", "cam-1", root=str(root))
     found = look_heavy(alone, None, config, wall_s=0, breath=lambda: False, walk=b"").findings

@@ -17,8 +17,8 @@ from holdfast_core.baseline.model import AuditBudget
 LOWEST = 19
 NAP_S = 0.25
 """The longest sleep at a stretch."""
-PATIENCE = 10
-"""A sitting ends after this many times the time that it should take."""
+PATIENCE = 2
+"""A sitting ends after this many times the time that it should take: a starved device checks in all the same."""
 
 
 class Pace:
