@@ -273,13 +273,14 @@ def _namespaces() -> tuple[str, ...]:
 
 
 def start_of(pid: int) -> str:
-    """When the process started, in clock ticks since boot; empty when it is gone."""
+    """When the process started, in clock ticks since boot; empty when it is gone, or has ended and nobody looked."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
     # The program's name may hold spaces and parentheses: count from the last one. Field 22 of proc(5).
-    return stat.rpartition(")")[2].split()[19]
+    fields = stat.rpartition(")")[2].split()
+    return "" if fields[0] in {"Z", "X"} else fields[19]
 
 
 def _ip(*words: str) -> bytes:

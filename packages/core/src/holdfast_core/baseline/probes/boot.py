@@ -20,8 +20,8 @@ class Sysctl(Wanting, frozen=True, kw_only=True, tag="sysctl"):
     """The kernel parameter `key` (dotted) has an accepted value.
 
     Live: ``/proc/sys``; no such parameter: not applicable. A folder: ``sysctl.conf`` and ``sysctl.d`` in their
-    precedence, as far as something that starts loads them; not set there: what the kernel was built with, if `built` says what follows from it; else unknown,
-    since the kernel's own default is not in the folder.
+    precedence, as far as something that starts loads them; not set there: what the kernel was built with, if `built`
+    says what follows from it; else unknown, since the kernel's own default is not in the folder.
     """
 
     key: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_*-]+([./][A-Za-z0-9_*-]+)*$", max_length=128)]

@@ -18,7 +18,7 @@ from holdfast_probe.case import Case
 from holdfast_probe.changing import apply, undo
 from holdfast_probe.planning import work_out
 from holdfast_probe.roots import FolderRoot
-from unit.probe import test_mutations as single
+from integration import test_mutations as single
 
 good = single.good
 """The one good tree, as a fixture."""
