@@ -317,7 +317,8 @@ class Agent:
         """Look at what is cheap, or, where that was done in this contact and all is due, at what is costly."""
         begun, before, wall_s = self._clock.now(), self._findings(), self._clock.wall_s()
         if extent is Extent.FULL and self._looked and self._mark is not None:
-            self._sit(plan, before, self._mark)
+            if not self._sat:
+                self._sit(plan, before, self._mark)
             return
         with lowest_priority():
             seen, more = look_light(plan, before, self._config, wall_s=wall_s)
