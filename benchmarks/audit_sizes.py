@@ -20,6 +20,7 @@ from holdfast_core.baseline.tailoring import compile_plan, tailor
 from holdfast_core.inventory.model import DeviceClass
 from holdfast_core.kernel.digests import canonical
 from holdfast_core.kernel.instants import Instant
+from holdfast_core.kernel.severity import Severity
 from holdfast_probe.audit import audit
 from holdfast_probe.catalogue import shipped_catalogue
 from holdfast_probe.roots import FolderRoot
@@ -32,7 +33,7 @@ def formats(target: Path, device_class: DeviceClass) -> str:
     """The size of every format, in KB."""
     found = examine(target, Given(device_class))
     wanted = (each for each in Format if each is not Format.TABLE)
-    return "  ".join(f"{each} {len(rendered(found, each, target)) / 1000:.0f} KB" for each in wanted)
+    return "  ".join(f"{each} {len(rendered(found, each, target, Severity.LOW)) / 1000:.0f} KB" for each in wanted)
 
 
 def sent(root: Path, device_class: DeviceClass) -> str:

@@ -79,6 +79,8 @@ class Running:
         self._reals: dict[str, str] = {}
         self._calls: dict[str, str] = {}
         self._patterns: dict[str, list[str]] = {}
+        self._sets: dict[str, Mapping[str, str]] = {}
+        """The variables that a file sets which scripts read in: on a Debian every script reads the same one."""
         self.lost: dict[str, None] = {}
         """Places of what could not be followed: too deep, or named by what only the running device could say."""
 
@@ -114,7 +116,7 @@ class Running:
         self, text: str, path: str, variables: Mapping[str, str], above: tuple[str, ...], seen: set[str]
     ) -> Iterator[Command]:
         known = assigned(text, variables, self._sourced)
-        for each in (*_declared(text, known), *spoken(text, variables, self._sourced)):
+        for each in (*_declared(text, known), *spoken(text, known, self._sourced)):
             for words in ends_in(each.words):
                 if words[:2] == ("sh", "-c"):
                     if self._within(above, path, each.number):
@@ -187,7 +189,10 @@ class Running:
 
     def _sourced(self, path: str) -> Mapping[str, str]:
         """The variables of a file that a script reads in."""
-        return assigned(self._text(path), {}) if path.startswith("/") and exists(self._root, path) else {}
+        if path not in self._sets:
+            there = path.startswith("/") and exists(self._root, path)
+            self._sets[path] = assigned(self._text(path), {}) if there else {}
+        return self._sets[path]
 
     def _implied(self, path: str, text: str) -> dict[str, str]:
         """The variables that the interpreter of a script gives it unasked."""

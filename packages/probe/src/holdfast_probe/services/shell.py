@@ -73,9 +73,9 @@ def assigned(text: str, given: Mapping[str, str], sourced: Sourced = _none) -> d
     return reading.variables
 
 
-def spoken(text: str, given: Mapping[str, str], sourced: Sourced = _none) -> list[Spoken]:
-    """The commands of a script that knows the variables `given`, functions of its own left out."""
-    reading = _Reading(assigned(text, given, sourced), sourced)
+def spoken(text: str, known: Mapping[str, str], sourced: Sourced = _none) -> list[Spoken]:
+    """The commands of a script that knows the variables `known` (`assigned`), functions of its own left out."""
+    reading = _Reading(dict(known), sourced)
     found = list(_spoken(text, reading))
     return [each for each in found if each.words[0] not in reading.functions]
 
