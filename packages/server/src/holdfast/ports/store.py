@@ -5,13 +5,14 @@
 3. Leaves get their place in the log in the order of commits, in the same transaction as the changes beside them.
 4. Whoever reads a device, decides and writes it back does so under `exclusive(key)`.
 5. Every key carries tenant and environment; the log is one for all, and each of its entries names both.
+6. Who must act on a change (open connections, brokers) watches the one feed of what became durable, in its order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -21,6 +22,7 @@ from holdfast_core.inventory.model import DeviceModel
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.ids import DeviceKey, Scope
 from holdfast_core.kernel.instants import Instant
+from holdfast_core.kernel.kept import Kept
 from holdfast_core.record.model import Entry, leaf_bytes
 from holdfast_core.response.model import Incident
 from holdfast_core.trust.posture import Posture
@@ -75,8 +77,20 @@ def leaf(entry: Entry) -> Leaf:
     return Leaf(entry, leaf_bytes(entry))
 
 
-Change = Device | Posture | Credential | Claim | Token | StoredModel | Body | Incident | Delivery | Leaf
+class Removed(msgspec.Struct, frozen=True):
+    """The end of a small record."""
+
+    kind: type[Kept]
+    scope: Scope
+    id: str
+
+
+Change = (
+    Device | Posture | Credential | Claim | Token | StoredModel | Body | Incident | Delivery | Leaf | Kept | Removed
+)
 """One thing to put: a record replaces the one of the same key, a leaf is appended."""
+
+K = TypeVar("K", bound=Kept)
 
 
 class StoredLeaf(msgspec.Struct, frozen=True):
@@ -88,6 +102,10 @@ class StoredLeaf(msgspec.Struct, frozen=True):
 
 CommitWatcher = Callable[[float, Exception | None], None]
 """Told of every write: how many seconds it took, and what it failed with."""
+
+
+ChangeWatcher = Callable[[Sequence[Change]], None]
+"""Told of the changes of every group that became durable."""
 
 
 class DeviceFilter(msgspec.Struct, frozen=True):
@@ -135,6 +153,22 @@ class Store(Protocol):
 
     def knows_key(self, spki: Digest) -> bool:
         """Whether any credential ever had this public key."""
+        ...
+
+    def credential_by_serial(self, serial: str) -> Credential | None:
+        """The credential with this serial number (lower-case hexadecimal, no leading zeros)."""
+        ...
+
+    def credentials(self) -> Iterator[Credential]:
+        """Every credential of every scope, oldest first; do not await while iterating."""
+        ...
+
+    def kept(self, kind: type[K], scope: Scope, name: str) -> K | None:
+        """The small record of this type, scope and id."""
+        ...
+
+    def all_kept(self, kind: type[K], scope: Scope | None = None) -> list[K]:
+        """Every small record of a type, by id; of one scope, or of all."""
         ...
 
     def claim(self, digest: Digest) -> Claim | None:
@@ -191,6 +225,10 @@ class Store(Protocol):
 
     def watch_commits(self, watcher: CommitWatcher) -> None:
         """Tell `watcher` of every write from now on; it does no I/O and raises nothing."""
+        ...
+
+    def watch_changes(self, watcher: ChangeWatcher) -> None:
+        """Tell `watcher` of every group that becomes durable from now on; it does no I/O and raises nothing."""
         ...
 
     async def incident(self, scope: Scope, name: str) -> Incident | None:

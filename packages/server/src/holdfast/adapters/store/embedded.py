@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from typing import Any
 
 import msgspec
 from sqlalchemy import Engine, select
@@ -21,7 +22,16 @@ from holdfast.adapters.store import tables
 from holdfast.adapters.store.memory import Memory
 from holdfast.adapters.store.writer import Prepared, Writer, prepared
 from holdfast.ports.signer import LogSigner
-from holdfast.ports.store import Change, CommitWatcher, Delivery, DeviceFilter, StoredLeaf, StoredModel
+from holdfast.ports.store import (
+    Change,
+    ChangeWatcher,
+    CommitWatcher,
+    Delivery,
+    DeviceFilter,
+    K,
+    StoredLeaf,
+    StoredModel,
+)
 from holdfast_core.identity.model import Claim, Credential, Token
 from holdfast_core.inventory.lifecycle import Device
 from holdfast_core.kernel.digests import Digest
@@ -44,12 +54,14 @@ class EmbeddedStore:
         self._engine = engine
         self._writer = Writer(engine, signer)
         self._memory = Memory()
-        for kind in _HELD:
+        kinds: tuple[type[Any], ...] = (*_HELD, *tables.KEPT.values())
+        for kind in kinds:
             self._memory.take(self._writer.every(kind))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="holdfast-store")
         self._waiting: list[tuple[list[Prepared], asyncio.Future[None]]] = []
         self._flusher: asyncio.Task[None] | None = None
         self._watchers: list[CommitWatcher] = []
+        self._change_watchers: list[ChangeWatcher] = []
         self._locks: dict[DeviceKey, tuple[asyncio.Lock, int]] = {}
         # Read once per group, so that both always speak of what is durable.
         self._checkpoint, self._size = self._writer.checkpoint, self._writer.frontier.size
@@ -93,6 +105,9 @@ class EmbeddedStore:
         if outcome is None:
             self._memory.take(group)
             self._checkpoint, self._size = self._writer.checkpoint, self._writer.frontier.size
+            changes = [change for change, _ in group]
+            for told in self._change_watchers:
+                told(changes)
         return outcome
 
     @asynccontextmanager
@@ -141,6 +156,22 @@ class EmbeddedStore:
     def knows_key(self, spki: Digest) -> bool:
         """See the port."""
         return self._memory.knows_key(spki)
+
+    def credential_by_serial(self, serial: str) -> Credential | None:
+        """See the port."""
+        return self._memory.credential_by_serial(serial)
+
+    def credentials(self) -> Iterator[Credential]:
+        """See the port."""
+        return iter(self._memory.credentials.values())
+
+    def kept(self, kind: type[K], scope: Scope, name: str) -> K | None:
+        """See the port."""
+        return self._memory.kept(kind, scope, name)
+
+    def all_kept(self, kind: type[K], scope: Scope | None = None) -> list[K]:
+        """See the port."""
+        return self._memory.all_kept(kind, scope)
 
     def claim(self, digest: Digest) -> Claim | None:
         """See the port."""
@@ -195,6 +226,10 @@ class EmbeddedStore:
     def watch_commits(self, watcher: CommitWatcher) -> None:
         """See the port."""
         self._watchers.append(watcher)
+
+    def watch_changes(self, watcher: ChangeWatcher) -> None:
+        """See the port."""
+        self._change_watchers.append(watcher)
 
     async def incident(self, scope: Scope, name: str) -> Incident | None:
         """See the port."""

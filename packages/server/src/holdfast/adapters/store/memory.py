@@ -13,12 +13,13 @@ from typing import Any
 
 import msgspec
 
-from holdfast.ports.store import Change, Delivery, DeviceFilter, StoredModel
+from holdfast.ports.store import Change, Delivery, DeviceFilter, K, Removed, StoredModel
 from holdfast_core.identity.model import Claim, Credential, Token
 from holdfast_core.inventory.lifecycle import Device
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.ids import DeviceId, DeviceKey, Scope
 from holdfast_core.kernel.instants import Instant
+from holdfast_core.kernel.kept import Kept
 from holdfast_core.response.model import Incident
 from holdfast_core.trust.posture import Posture
 from holdfast_core.wire.frame import Level
@@ -41,6 +42,8 @@ class Memory:
         self._verdicts: dict[DeviceKey, tuple[Level, Instant | None]] = {}
         self._fingerprints: defaultdict[DeviceKey, list[Digest]] = defaultdict(list)
         self._keys: set[Digest] = set()
+        self._serials: dict[str, Digest] = {}
+        self._kept: defaultdict[type[Kept], dict[tuple[Scope, str], Kept]] = defaultdict(dict)
         self._incidents: dict[tuple[DeviceKey, str], Incident] = {}
         self._takers: dict[type[Any], Callable[[Any], None]] = {
             Device: self._take_device,
@@ -57,6 +60,10 @@ class Memory:
         for change, data in stored:
             if isinstance(change, Posture):
                 self._take_posture(change, data)
+            elif isinstance(change, Kept):
+                self._kept[type(change)][change.scope, change.id] = change
+            elif isinstance(change, Removed):
+                self._kept[change.kind].pop((change.scope, change.id), None)
             elif (take := self._takers.get(type(change))) is not None:
                 take(change)
 
@@ -82,6 +89,7 @@ class Memory:
         if credential.fingerprint not in self.credentials:
             self._fingerprints[credential.key].append(credential.fingerprint)
             self._keys.add(credential.spki)
+            self._serials[credential.serial] = credential.fingerprint
         self.credentials[credential.fingerprint] = credential
 
     def _take_incident(self, incident: Incident) -> None:
@@ -113,6 +121,21 @@ class Memory:
     def knows_key(self, spki: Digest) -> bool:
         """Whether any credential ever had this public key."""
         return spki in self._keys
+
+    def credential_by_serial(self, serial: str) -> Credential | None:
+        """The credential with this serial number."""
+        fingerprint = self._serials.get(serial)
+        return None if fingerprint is None else self.credentials[fingerprint]
+
+    def kept(self, kind: type[K], scope: Scope, name: str) -> K | None:
+        """One small record."""
+        found = self._kept[kind].get((scope, name))
+        return found if isinstance(found, kind) else None
+
+    def all_kept(self, kind: type[K], scope: Scope | None) -> list[K]:
+        """The small records of a type, by scope and id."""
+        found = (record for (owner, _), record in self._kept[kind].items() if scope is None or owner == scope)
+        return sorted((r for r in found if isinstance(r, kind)), key=lambda record: (record.scope, record.id))
 
     def credentials_of(self, key: DeviceKey) -> list[Credential]:
         """The device's credentials, oldest first."""

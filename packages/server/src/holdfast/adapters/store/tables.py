@@ -18,6 +18,7 @@ from holdfast.ports.store import Body, Delivery, StoredModel
 from holdfast_core.identity.model import Claim, Credential, Token
 from holdfast_core.inventory.lifecycle import Device
 from holdfast_core.kernel.ids import DeviceKey, Scope
+from holdfast_core.kernel.kept import Kept
 from holdfast_core.response.model import Incident
 from holdfast_core.trust.posture import Posture
 
@@ -63,6 +64,8 @@ incident = _scoped(
     _body(),
     Index("incident_by_device", "tenant", "environment", "device"),
 )
+kept = _scoped("kept", Column("kind", String, primary_key=True), Column("id", String, primary_key=True), _body())
+"""Every type of small record; `kind` is its name in `KEPT`."""
 delivery = _scoped("delivery", Column("id", String, primary_key=True), Column("done", Integer, nullable=False), _body())
 
 leaf = Table(
@@ -104,6 +107,21 @@ def of_key(key: DeviceKey) -> dict[str, Any]:
     return {"tenant": key.scope.tenant, "environment": key.scope.environment, "device": key.device}
 
 
+KEPT: dict[str, type[Kept]] = {}
+"""The types of small records by the name they are stored under; a name is for ever."""
+KEPT_NAMES = {kind: name for name, kind in KEPT.items()}
+
+
+def mapping_of(kind: type[Any]) -> type[Any]:
+    """Under which type of `MAPPINGS` records of `kind` are stored."""
+    return Kept if issubclass(kind, Kept) else kind
+
+
+def row_of_kept(kind: type[Kept], scope: Scope, name: str) -> dict[str, Any]:
+    """The key columns of one small record."""
+    return {**_of_scope(scope), "kind": KEPT_NAMES[kind], "id": name}
+
+
 MAPPINGS: dict[type[Any], Mapping] = {
     Device: Mapping(device, lambda r: of_key(r.key)),
     Posture: Mapping(posture, lambda r: {**of_key(r.key), "level": r.verdict.level.value}),
@@ -119,6 +137,7 @@ MAPPINGS: dict[type[Any], Mapping] = {
         incident,
         lambda r: {**of_key(r.key), "id": r.id, "opened_at": r.opened_at, "closed_at": r.closed_at},
     ),
+    Kept: Mapping(kept, lambda r: row_of_kept(type(r), r.scope, r.id)),
     Delivery: Mapping(delivery, lambda r: {**_of_scope(r.scope), "id": r.id, "done": int(r.done)}),
 }
 """Every record type that can be put."""

@@ -18,7 +18,8 @@ from sqlalchemy.dialects.sqlite import insert
 from holdfast.adapters.store import tables
 from holdfast.adapters.store.failures import translated
 from holdfast.ports.signer import LogSigner
-from holdfast.ports.store import Body, Change, Delivery, Leaf, StoredLeaf
+from holdfast.ports.store import Body, Change, Delivery, Leaf, Removed, StoredLeaf
+from holdfast_core.kernel.kept import Kept
 from holdfast_core.record.checkpoint import issue
 from holdfast_core.record.merkle import Frontier, leaf_hash
 
@@ -40,6 +41,8 @@ def prepared(changes: Sequence[Change]) -> list[Prepared]:
 def _body(change: Change) -> bytes:
     if isinstance(change, Leaf):
         return change.data
+    if isinstance(change, Removed):
+        return b""
     return change.body if isinstance(change, Body) else _encode(change)
 
 
@@ -65,13 +68,7 @@ class Writer:
 
     def write(self, group: Sequence[Prepared]) -> None:
         """Make a group durable, or raise `WorldError` and keep nothing of it."""
-        rows: defaultdict[type[Any], list[dict[str, Any]]] = defaultdict(list)
-        leaves: list[bytes] = []
-        for change, body in group:
-            if isinstance(change, Leaf):
-                leaves.append(body)
-            else:
-                rows[type(change)].append({**tables.MAPPINGS[type(change)].columns(change), "body": body})
+        rows, gone, leaves = _sorted_out(group)
         frontier, checkpoint = self.frontier, self.checkpoint
         if leaves:
             frontier = frontier.append(map(leaf_hash, leaves))
@@ -79,6 +76,8 @@ class Writer:
         with translated(), self._engine.begin() as connection:
             for kind, values in rows.items():
                 connection.execute(self._puts[kind], values)
+            if gone:
+                connection.execute(_REMOVE, gone)
             if Body in rows:
                 connection.execute(_PRUNE_BODIES, [_bound(row) for row in rows[Body]])
             if Delivery in rows:
@@ -98,9 +97,12 @@ class Writer:
     def every(self, kind: type[Any]) -> Iterator[Prepared]:
         """Every record of one type, decoded and as stored, streamed from disk."""
         decoder = msgspec.msgpack.Decoder(kind)
+        table = tables.MAPPINGS[tables.mapping_of(kind)].table
+        statement = select(table.c.body)
+        if issubclass(kind, Kept):
+            statement = statement.where(table.c.kind == tables.KEPT_NAMES[kind])
         with translated(), self._engine.connect() as connection:
-            table = tables.MAPPINGS[kind].table
-            for row in connection.execution_options(yield_per=LEAF_PAGE).execute(select(table.c.body)):
+            for row in connection.execution_options(yield_per=LEAF_PAGE).execute(statement):
                 yield decoder.decode(row.body), row.body
 
     def every_leaf(self) -> Iterator[StoredLeaf]:
@@ -109,6 +111,38 @@ class Writer:
             statement = select(tables.leaf.c.index, tables.leaf.c.body).order_by(tables.leaf.c.index)
             for row in connection.execution_options(yield_per=LEAF_PAGE).execute(statement):
                 yield StoredLeaf(row[0], row[1])
+
+
+_Row = dict[str, Any]
+
+
+def _sorted_out(group: Sequence[Prepared]) -> tuple[dict[type[Any], list[_Row]], list[_Row], list[bytes]]:
+    """A group as rows to put by type, keys of small records to remove, and leaves to append.
+
+    A small record may come and go in one group: only its last state is written.
+    """
+    rows: defaultdict[type[Any], list[dict[str, Any]]] = defaultdict(list)
+    small: dict[tuple[Any, ...], dict[str, Any]] = {}
+    gone: dict[tuple[Any, ...], dict[str, Any]] = {}
+    leaves: list[bytes] = []
+    for change, body in group:
+        if isinstance(change, Leaf):
+            leaves.append(body)
+        elif isinstance(change, Kept):
+            row = tables.MAPPINGS[Kept].columns(change)
+            key = tuple(row.values())
+            small[key] = {**row, "body": body}
+            gone.pop(key, None)
+        elif isinstance(change, Removed):
+            row = tables.row_of_kept(change.kind, change.scope, change.id)
+            key = tuple(row.values())
+            small.pop(key, None)
+            gone[key] = {f"of_{name}": value for name, value in row.items()}
+        else:
+            rows[type(change)].append({**tables.MAPPINGS[type(change)].columns(change), "body": body})
+    if small:
+        rows[Kept] = list(small.values())
+    return rows, list(gone.values()), leaves
 
 
 def _upsert(table: Any) -> Any:
@@ -138,6 +172,9 @@ def _bound(row: dict[str, Any]) -> dict[str, Any]:
     return {f"of_{name}": row[name] for name in ("tenant", "environment", "device", "section")}
 
 
+_REMOVE = delete(tables.kept).where(
+    *(tables.kept.c[name] == bindparam(f"of_{name}") for name in ("tenant", "environment", "kind", "id"))
+)
 _newest = tables.evidence.alias()
 _PRUNE_BODIES = delete(tables.evidence).where(
     *_same_section(tables.evidence),
