@@ -1,0 +1,216 @@
+"""Private keys in files: PKCS#8 (RFC 5958) in PEM, encrypted under the passphrase, so that `openssl` reads them too.
+
+1. A file is its owner's alone from its first byte, and there whole or not at all: written beside, synced, then linked to
+   its name, which fails where the name is taken.
+2. A file in the clear is refused, unless the store was told that such files may be there; `protect` encrypts them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from holdfast.adapters.pki.files import read
+from holdfast.adapters.pki.passphrase import Passphrase
+from holdfast.ports.keystore import KeyAlgorithm, PrivateKey, exists, missing, parse_reference
+from holdfast_core.kernel.errors import WorldError
+
+SUFFIX = ".key"
+LARGEST = 16 * 1024
+"""Bytes of a key file; RSA of 4,096 bits needs a quarter of it."""
+_CLEAR = b"-----BEGIN PRIVATE KEY-----"
+_ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
+
+
+class FileKeyStore:
+    """Implements `holdfast.ports.keystore.KeyStore`: the key ``a/b`` is the file ``a/b.key`` under `folder`.
+
+    Args:
+        folder: where the keys lie.
+        passphrase: what they are encrypted under.
+        clear_allowed: whether keys in the clear are read too; none is ever written.
+    """
+
+    def __init__(self, folder: Path, passphrase: Passphrase, *, clear_allowed: bool = False) -> None:
+        self._folder = folder
+        self._passphrase = passphrase
+        self._clear_allowed = clear_allowed
+
+    def create(self, reference: str, algorithm: KeyAlgorithm) -> PrivateKey:
+        """See the port."""
+        path = self.path(reference)
+        if path.exists():
+            raise exists(reference, str(self._folder))
+        key = _generated(algorithm)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = _written_beside(path, self._sealed(key))
+        try:
+            os.link(fresh, path)
+        except FileExistsError:
+            raise exists(reference, str(self._folder)) from None
+        except OSError as error:
+            raise _disk(path, error) from error
+        finally:
+            fresh.unlink()
+        _sync_folder(path.parent)
+        return key
+
+    def load(self, reference: str) -> PrivateKey:
+        """See the port.
+
+        Raises:
+            WorldError: also ``keystore.clear``, ``keystore.damaged``, ``keystore.open``.
+        """
+        path = self.path(reference)
+        if not path.exists():
+            raise missing(reference, str(self._folder))
+        data = read(path)[: LARGEST + 1]
+        if data.lstrip().startswith(_CLEAR):
+            if not self._clear_allowed:
+                raise WorldError(
+                    "keystore.clear",
+                    f"{path} is not encrypted: whoever copies it has the key.",
+                    remedy="If it is as Holdfast once left it, encrypt it: holdfast vault protect. Else restore a backup.",
+                )
+            return _opened(path, data, None)
+        return _opened(path, data, self._passphrase)
+
+    def holds(self, reference: str) -> bool:
+        """See the port."""
+        return self.path(reference).exists()
+
+    def delete(self, reference: str) -> None:
+        """See the port. Flash and journals may keep the bytes; they are encrypted ones."""
+        path = self.path(reference)
+        path.unlink(missing_ok=True)
+        if path.parent.is_dir():
+            _sync_folder(path.parent)
+
+    def path(self, reference: str) -> Path:
+        """The file of a key.
+
+        Raises:
+            HostileData: ``keystore.reference``.
+        """
+        *folders, name = parse_reference(reference)
+        return self._folder.joinpath(*folders, name + SUFFIX)
+
+    def protect(self, reference: str) -> bool:
+        """Encrypt a key that lies in the clear; whether it did.
+
+        Raises:
+            WorldError: ``keystore.missing``, ``keystore.damaged``.
+        """
+        path = self.path(reference)
+        if not path.exists():
+            raise missing(reference, str(self._folder))
+        data = read(path)[: LARGEST + 1]
+        if not data.lstrip().startswith(_CLEAR):
+            return False
+        self._replace(path, _opened(path, data, None))
+        return True
+
+    def reseal(self, reference: str, new: Passphrase) -> None:
+        """Encrypt a key under another passphrase. Asked again after an interruption, it finds it done.
+
+        Raises:
+            WorldError: as `load`; ``keystore.passphrase_wrong`` when neither passphrase opens it.
+        """
+        other = FileKeyStore(self._folder, new)
+        try:
+            key = self.load(reference)
+        except WorldError as error:
+            if error.code != "keystore.passphrase_wrong":
+                raise
+            other.load(reference)
+            return
+        other._replace(self.path(reference), key)  # noqa: SLF001  (the same class)
+
+    def _replace(self, path: Path, key: PrivateKey) -> None:
+        try:
+            _written_beside(path, self._sealed(key)).replace(path)
+        except OSError as error:
+            raise _disk(path, error) from error
+        _sync_folder(path.parent)
+
+    def _sealed(self, key: PrivateKey) -> bytes:
+        return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(self._passphrase.reveal()))
+
+
+def _generated(algorithm: KeyAlgorithm) -> PrivateKey:
+    match algorithm:
+        case KeyAlgorithm.P256:
+            return ec.generate_private_key(ec.SECP256R1())
+        case KeyAlgorithm.P384:
+            return ec.generate_private_key(ec.SECP384R1())
+        case KeyAlgorithm.ED25519:
+            return ed25519.Ed25519PrivateKey.generate()
+        case KeyAlgorithm.RSA3072:
+            return rsa.generate_private_key(public_exponent=65_537, key_size=3072)
+
+
+def _opened(path: Path, data: bytes, passphrase: Passphrase | None) -> PrivateKey:
+    if len(data) > LARGEST or (passphrase is not None and not data.lstrip().startswith(_ENCRYPTED)):
+        raise _damaged(path)
+    try:
+        key = load_pem_private_key(data, passphrase.reveal() if passphrase else None)
+    except ValueError as error:
+        # OpenSSL knows a wrong passphrase only by what comes out: a file that changed reads the same.
+        if passphrase is None or "password" not in str(error):
+            raise _damaged(path) from error
+        raise WorldError(
+            "keystore.passphrase_wrong",
+            f"The passphrase does not open {path}.",
+            remedy="Give the passphrase that this folder was made with; a backup's keys need the backup's own.",
+        ) from error
+    except (TypeError, UnsupportedAlgorithm) as error:
+        raise _damaged(path) from error
+    if not isinstance(key, PrivateKey):
+        raise _damaged(path)
+    return key
+
+
+def _damaged(path: Path) -> WorldError:
+    return WorldError(
+        "keystore.damaged", f"{path} holds no private key that can be read.", remedy="Restore it from a backup."
+    )
+
+
+def _disk(path: Path, error: OSError) -> WorldError:
+    return WorldError(
+        "keystore.disk",
+        f"{path} could not be written: {error.strerror}.",
+        remedy="Check the folder's owner and the free space; nothing was changed.",
+    )
+
+
+def _written_beside(path: Path, data: bytes) -> Path:
+    """A synced file beside `path`, its owner's alone; one that an interrupted run left is replaced."""
+    fresh = path.with_name(f"{path.name}.new")
+    try:
+        fresh.unlink(missing_ok=True)
+        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise _disk(path, error) from error
+    return fresh
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
