@@ -87,6 +87,8 @@ debian_packages() {
         need dosfstools command -v mkfs.fat
         need mtools command -v mcopy
         need mtd-utils command -v ubinize
+        # Tokens that keys are kept in.
+        need softhsm2 command -v softhsm2-util
     fi
     if [ "$goal" = bench ]; then
         # Peers of the audit, with the content that Debian packages for one of them, and what makes a root to look at.

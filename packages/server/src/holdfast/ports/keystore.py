@@ -1,4 +1,4 @@
-"""Private keys by name, wherever they lie. Files are one way; a PKCS#11 token is another, a cloud's KMS would be a third.
+"""Private keys by name, wherever they lie. Files are one way, a PKCS#11 token another, a cloud's KMS would be a third.
 
 1. What a store hands out signs; whether its bits can be read is the store's business, and nobody else asks for them.
 2. It has the interface of `cryptography`'s own keys, so that certificates, revocation lists and OCSP answers are signed

@@ -1,7 +1,7 @@
 """Private keys in files: PKCS#8 (RFC 5958) in PEM, encrypted under the passphrase, so that `openssl` reads them too.
 
-1. A file is its owner's alone from its first byte, and there whole or not at all: written beside, synced, then linked to
-   its name, which fails where the name is taken.
+1. A file is its owner's alone from its first byte, and there whole or not at all: written beside, synced, then linked
+   to its name, which fails where the name is taken.
 2. A file in the clear is refused, unless the store was told that such files may be there; `protect` encrypts them.
 """
 
@@ -79,7 +79,7 @@ class FileKeyStore:
                 raise WorldError(
                     "keystore.clear",
                     f"{path} is not encrypted: whoever copies it has the key.",
-                    remedy="If it is as Holdfast once left it, encrypt it: holdfast vault protect. Else restore a backup.",
+                    remedy="If an older Holdfast left it so: holdfast vault protect. Else restore a backup.",
                 )
             return _opened(path, data, None)
         return _opened(path, data, self._passphrase)
@@ -133,7 +133,7 @@ class FileKeyStore:
                 raise
             other.load(reference)
             return
-        other._replace(self.path(reference), key)  # noqa: SLF001  (the same class)
+        other._replace(self.path(reference), key)
 
     def _replace(self, path: Path, key: PrivateKey) -> None:
         try:

@@ -1,8 +1,8 @@
 """The passphrase under which keys and secrets lie, and where it comes from.
 
 1. Looked for in this order: the file that ``HOLDFAST_PASSPHRASE_FILE`` names, the systemd credential
-   ``holdfast-passphrase``, the file ``passphrase`` beside the keys. The first that is named or there counts; one that is
-   named and cannot be read is an error, never a reason to look further.
+   ``holdfast-passphrase``, the file ``passphrase`` beside the keys. The first that is named or there counts; one that
+   is named and cannot be read is an error, never a reason to look further.
 2. It is never taken from an argument, nor from a variable itself: every process of the user can read both.
 3. One that is made here has 256 random bits. One that is too short to be such a thing is refused: PKCS#8 stretches a
    passphrase too little to save a word.
@@ -114,6 +114,6 @@ def _text(path: Path) -> str:
         raise WorldError(
             "passphrase.unfit",
             f"{path} holds no passphrase: its first line must have {SHORTEST} to {LONGEST} printable characters.",
-            remedy="Make one for a new installation: openssl rand -base64 32 > FILE. An old one must be the one it was.",
+            remedy="For a new installation make one: openssl rand -base64 32 > FILE. An old one needs the one it had.",
         )
     return text
