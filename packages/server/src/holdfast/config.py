@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -54,6 +54,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics_port: Port = 9464
     """Health and metrics, on 127.0.0.1 only."""
     webhook_url: str = ""
+    keys: Literal["files", "pkcs11"] = "files"
+    """Where the keys lie that sign for devices."""
+    pkcs11_module: str = ""
+    """The shared library of the token, for ``keys = "pkcs11"``."""
+    pkcs11_token: str = ""
+    """The token's label."""
     catalogues: tuple[str, ...] = ()
     """Folders with controls of your own, laid over the shipped ones in this order."""
     connections: Count = 4096
@@ -67,6 +73,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for name in self.names:
             if not (_is_address(name) or _NAME.fullmatch(name)):
                 raise _invalid(f"{name[:80]!r} in names is neither a host name nor an address (without scheme or port)")
+        if self.keys == "pkcs11" and not (self.pkcs11_module and self.pkcs11_token):
+            raise _invalid('keys = "pkcs11" needs pkcs11_module and pkcs11_token')
         for key, host in (("device_host", self.device_host), ("operator_host", self.operator_host)):
             if not _is_address(host):
                 raise _invalid(f"{key} {host[:80]!r} is not an address; listen on 0.0.0.0, :: or one of this machine's")

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from holdfast.adapters.pki.passphrase import BESIDE, Source, find_passphrase
 from holdfast.adapters.store import open_engine
 from holdfast.adapters.store.backup import examine
 from holdfast.adapters.store.schema import check_version
@@ -32,7 +33,7 @@ SOON = 30 * DAY
 SPACE_BYTES = 1024**3
 SPACE_SHARE = 0.05
 SKEW = 5 * MINUTE
-PRIVATE = (".key", ".secret")
+PRIVATE = (".key", ".secret", "passphrase")
 
 Check = Callable[["Patient"], Iterator[Reason]]
 
@@ -60,7 +61,7 @@ def folder_is_private(patient: Patient) -> Iterator[Reason]:
                 f"Close it: chmod go-rwx {path}" if extra else "",
             )
     for path in sorted((patient.folder / KEYS).glob("*")):
-        if path.suffix in PRIVATE and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        if path.name.endswith(PRIVATE) and stat.S_IMODE(path.stat().st_mode) & 0o077:
             yield Reason(
                 "doctor.key_open",
                 f"{path} can be read by others: whoever read it can act as this server.",
@@ -149,6 +150,23 @@ def _ends(path: Path, remedy: str, now: Instant) -> Iterator[Reason]:
         yield Reason("doctor.certificate_ended", f"{path} ended on {rfc3339(end)[:10]}.", remedy)
     elif end - now < SOON:
         yield Reason("doctor.certificate_ends", f"{path} ends in {in_words(end - now)}.", remedy)
+
+
+def passphrase(patient: Patient) -> Iterator[Reason]:
+    """The passphrase is there, and lies elsewhere than what it opens."""
+    keys = patient.folder / KEYS
+    try:
+        found = find_passphrase(keys, os.environ)
+    except HoldfastError as error:
+        yield Reason(error.code, error.sentence, error.remedy)
+        return
+    if found.source is Source.BESIDE:
+        yield Reason(
+            "doctor.passphrase_beside",
+            f"The passphrase lies beside what it opens, in {keys / BESIDE}: whoever copies the folder has both.",
+            "Move it to where only the server's start can read it, and pass it with LoadCredential= or "
+            "HOLDFAST_PASSPHRASE_FILE; docs/how-to/keep-keys.md says how. Keep a copy: without it nothing opens.",
+        )
 
 
 def database(patient: Patient) -> Iterator[Reason]:
@@ -254,6 +272,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("folder and key permissions", folder_is_private),
     ("configuration", configuration),
     ("keys", keys_present),
+    ("passphrase", passphrase),
     ("certificates", certificates_hold),
     ("names", names_certified),
     ("database", database),

@@ -51,7 +51,7 @@ class FileKeyStore:
         if path.exists():
             raise exists(reference, str(self._folder))
         key = _generated(algorithm)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_folder(path.parent)
         fresh = _written_beside(path, self._sealed(key))
         try:
             os.link(fresh, path)
@@ -191,6 +191,16 @@ def _disk(path: Path, error: OSError) -> WorldError:
         f"{path} could not be written: {error.strerror}.",
         remedy="Check the folder's owner and the free space; nothing was changed.",
     )
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, each its owner's alone; `mkdir` itself says so of the last only."""
+    missing_ones = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        for each in reversed(missing_ones):
+            each.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise _disk(folder, error) from error
 
 
 def _written_beside(path: Path, data: bytes) -> Path:

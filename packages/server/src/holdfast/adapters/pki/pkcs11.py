@@ -19,8 +19,6 @@ import pkcs11
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass
 from pkcs11.exceptions import (
-    MultipleObjectsReturned,
-    NoSuchKey,
     PinIncorrect,
     PinInvalid,
     PinLenRange,
@@ -132,10 +130,7 @@ class Pkcs11KeyStore:
                 f"The key {reference!r} in {self._where} can be taken out of it.",
                 remedy="Make another one in the token itself; a key that can leave it is no better than a file.",
             )
-        try:
-            public: Any = session.get_key(object_class=ObjectClass.PUBLIC_KEY, label=reference)
-        except NoSuchKey:
-            raise missing(f"{reference} (public half)", self._where) from None
+        public = self._one(session, reference, ObjectClass.PUBLIC_KEY)
         try:
             return public_of(public)
         except (ValueError, KeyError) as error:
@@ -146,20 +141,21 @@ class Pkcs11KeyStore:
             ) from error
 
     def _private(self, session: pkcs11.Session, reference: str) -> Any:
-        if reference in self._keys:
-            return self._keys[reference]
-        try:
-            found = session.get_key(object_class=ObjectClass.PRIVATE_KEY, label=reference)
-        except NoSuchKey:
-            raise missing(reference, self._where) from None
-        except MultipleObjectsReturned:
+        if reference not in self._keys:
+            self._keys[reference] = self._one(session, reference, ObjectClass.PRIVATE_KEY)
+        return self._keys[reference]
+
+    def _one(self, session: pkcs11.Session, reference: str, kind: ObjectClass) -> Any:
+        found = _objects(session, reference, kind)
+        if not found:
+            raise missing(reference, f"{self._where} ({kind.name.lower().replace('_', ' ')})")
+        if len(found) > 1:
             raise WorldError(
                 "keystore.ambiguous",
                 f"There are several keys {reference!r} in {self._where}.",
                 remedy="Find out whose they are (pkcs11-tool --list-objects) and delete the ones that are not yours.",
-            ) from None
-        self._keys[reference] = found
-        return found
+            )
+        return found[0]
 
     def _with_session(self, use: Callable[[pkcs11.Session], _T], *, what: str) -> _T:
         """What `use` returns; in a new session once more, where the one at hand failed."""
@@ -227,10 +223,12 @@ def _leave(session: pkcs11.Session) -> None:
         session.close()
 
 
-def _objects(session: pkcs11.Session, reference: str) -> list[pkcs11.Object]:
-    kinds = (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY)
+def _objects(session: pkcs11.Session, reference: str, *kinds: ObjectClass) -> list[pkcs11.Object]:
+    """What bears the reference. Every search goes to its end: one that is left open outlives its session."""
     return [
-        found for kind in kinds for found in session.get_objects({Attribute.CLASS: kind, Attribute.LABEL: reference})
+        found
+        for kind in kinds or (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY)
+        for found in session.get_objects({Attribute.CLASS: kind, Attribute.LABEL: reference})
     ]
 
 
