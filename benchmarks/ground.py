@@ -26,8 +26,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from holdfast.adapters.pki import FileAuthority, FileLogSigner
+from holdfast.adapters.pki.passphrase import make_passphrase
 from holdfast.adapters.store import open_engine, upgrade
-from holdfast.adapters.system import SystemClock
+from holdfast.adapters.system import SystemClock, SystemRandomness
+from holdfast.adapters.vault import FILE as VAULT
+from holdfast.adapters.vault import Cost, FileVault
 from holdfast.bootstrap import DATABASE, Plane
 from holdfast.config import Config, render
 from holdfast.inventory.model_file import example_bytes
@@ -92,7 +95,9 @@ async def _prepare(folder: Path, config: Config, fleet: int, connecting: int) ->
     authority = FileAuthority.create(keys, organization="Benchmark", now=now)
     for stem in ("device-port", "operator-port"):
         authority.certify_server(list(config.names), stem=stem, now=now)
-    FileLogSigner.create(keys, "benchmark/log")
+    passphrase = make_passphrase(keys, {}, SystemRandomness())
+    FileLogSigner.create(keys, "benchmark/log", passphrase)
+    FileVault.create(keys / VAULT, passphrase, cost=Cost(n=2))
     (folder / "holdfast.toml").write_text(render(config))
     engine = open_engine(folder / DATABASE)
     upgrade(engine)

@@ -19,7 +19,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from holdfast.adapters.pki import FileAuthority, FileLogSigner
+from holdfast.adapters.pki.passphrase import make_passphrase
 from holdfast.adapters.store import open_engine, upgrade
+from holdfast.adapters.system import SystemRandomness
+from holdfast.adapters.vault import FILE as VAULT
+from holdfast.adapters.vault import Cost, FileVault
 from holdfast.bootstrap import DATABASE, Plane
 from holdfast.config import Config, render
 from holdfast.inventory.model_file import example_bytes
@@ -77,7 +81,9 @@ def _template() -> Path:
     authority = FileAuthority.create(keys, organization="Test", now=START)
     for stem in ("device-port", "operator-port"):
         authority.certify_server(["localhost", "127.0.0.1"], stem=stem, now=START)
-    FileLogSigner.create(keys, "localhost/log")
+    passphrase = make_passphrase(keys, {}, SystemRandomness())
+    FileLogSigner.create(keys, "localhost/log", passphrase)
+    FileVault.create(keys / VAULT, passphrase, cost=Cost(n=2))
     (folder / "holdfast.toml").write_text(render(Config()))
     engine = open_engine(folder / DATABASE)
     upgrade(engine)

@@ -11,8 +11,11 @@ from typing import Any, TypeVar
 
 from builders import ACTOR, FakeClock, FakeRandomness
 from holdfast.adapters.pki import FileAuthority, FileLogSigner
+from holdfast.adapters.pki.passphrase import make_passphrase
 from holdfast.adapters.store import open_engine, upgrade
-from holdfast.adapters.system import SystemClock
+from holdfast.adapters.system import SystemClock, SystemRandomness
+from holdfast.adapters.vault import FILE as VAULT
+from holdfast.adapters.vault import Cost, FileVault
 from holdfast.bootstrap import DATABASE, Plane
 from holdfast.config import Config
 from holdfast.inventory.model_file import example_bytes
@@ -70,7 +73,9 @@ def _folder(folder: Path, now: Instant) -> Path:
     keys.mkdir(parents=True)
     authority = FileAuthority.create(keys, organization="Test", now=now)
     authority.certify_server(["localhost", "127.0.0.1"], stem="device-port", now=now)
-    FileLogSigner.create(keys, "localhost/log")
+    passphrase = make_passphrase(keys, {}, SystemRandomness())
+    FileLogSigner.create(keys, "localhost/log", passphrase)
+    FileVault.create(keys / VAULT, passphrase, cost=Cost(n=2))
     engine = open_engine(folder / DATABASE)
     upgrade(engine)
     engine.dispose()

@@ -352,9 +352,12 @@ def test_an_upgrade_with_nothing_to_do_does_nothing(data: Path) -> None:
     assert json.loads(run(data, "upgrade", "--json").stdout) == {"upgraded": False}
 
 
-def test_doctor_names_what_is_wrong_and_what_to_do(data: Path) -> None:
+def test_doctor_names_what_is_wrong_and_what_to_do(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = _codes(run(data, "doctor", "--json"))
-    assert before == {"doctor.root_key_here", "doctor.no_server"}
+    assert before == {"doctor.root_key_here", "doctor.passphrase_beside", "doctor.no_server"}
+    (data.parent / "elsewhere").write_bytes((data / "keys" / "passphrase").read_bytes())
+    (data / "keys" / "passphrase").unlink()
+    monkeypatch.setenv("HOLDFAST_PASSPHRASE_FILE", str(data.parent / "elsewhere"))
     (data / "keys" / "log.key").chmod(0o644)
     (data / "keys" / "root.key").unlink()
     (data / "keys" / "device-port.pem").unlink()

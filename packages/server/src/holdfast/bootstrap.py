@@ -14,15 +14,20 @@ from pathlib import Path
 from typing import Self
 
 from holdfast.adapters.pki import FileAuthority, FileLogSigner
+from holdfast.adapters.pki.passphrase import Passphrase, find_passphrase
 from holdfast.adapters.store import EmbeddedStore, open_engine
 from holdfast.adapters.store.schema import check_version
 from holdfast.adapters.system import SystemClock, SystemRandomness
+from holdfast.adapters.vault import FILE as VAULT
+from holdfast.adapters.vault import FileVault
+from holdfast.adapters.webhook_secret import WebhookSecret
 from holdfast.baseline.catalogue_file import catalogue_with
 from holdfast.baseline.inspections import InspectionService
 from holdfast.baseline.service import BaselineAppraiser, BaselineService, Compiler, PlanContributor
 from holdfast.checkin.service import CheckInService
 from holdfast.config import Config
 from holdfast.identity.service import IdentityService
+from holdfast.identity.vaulting import VaultService
 from holdfast.inventory.evidence import small_sections
 from holdfast.inventory.service import InventoryService
 from holdfast.ports.clock import Clock, Randomness
@@ -77,6 +82,7 @@ class Plane:
         store: EmbeddedStore,
         signer: FileLogSigner,
         authority: FileAuthority,
+        passphrase: Passphrase,
         clock: Clock,
         randomness: Randomness,
         limits: Limits,
@@ -84,6 +90,9 @@ class Plane:
         self.config, self.folder, self.limits = config, folder, limits
         self.store, self.authority, self.clock, self.randomness = store, authority, clock, randomness
         self._lock = lock
+        self.passphrase = passphrase
+        self.vault = FileVault(folder / "keys" / VAULT, passphrase)
+        self.webhook_secret = WebhookSecret(folder / "keys", self.vault)
         incidents = IncidentListener(store=store, randomness=randomness, webhook=bool(config.webhook_url))
         listeners = (leaves_of, incidents)
 
@@ -102,6 +111,9 @@ class Plane:
             verdicts=self.verdicts,
             emit=emit,
             limits=limits,
+        )
+        self.vault_keys = VaultService(
+            vault=self.vault, sealings=(self.webhook_secret,), store=store, clock=clock, emit=emit
         )
         self.baseline = BaselineService(store=store, clock=clock, emit=emit, compiler=compiler)
         self.inspections = InspectionService(store=store, clock=clock, emit=emit, catalogue=compiler.catalogue)
@@ -129,16 +141,18 @@ class Plane:
         clock: Clock | None = None,
         randomness: Randomness | None = None,
         limits: Limits | None = None,
+        passphrase: Passphrase | None = None,
     ) -> Self:
         """Take the data folder and build the control plane on it.
 
         Raises:
-            WorldError: ``data.in_use``, ``store.*``, ``files.missing``.
+            WorldError: ``data.in_use``, ``store.*``, ``files.missing``, ``passphrase.*``, ``keystore.*``.
         """
         lock = FolderLock(folder)
         try:
             keys = folder / "keys"
-            signer, authority = FileLogSigner(keys), FileAuthority(keys)
+            passphrase = passphrase or find_passphrase(keys, os.environ)
+            signer, authority = FileLogSigner(keys, passphrase), FileAuthority(keys)
             engine = open_engine(folder / DATABASE)
             check_version(engine)
             store = EmbeddedStore(engine, signer)
@@ -152,6 +166,7 @@ class Plane:
             store=store,
             signer=signer,
             authority=authority,
+            passphrase=passphrase,
             clock=clock or SystemClock(),
             randomness=randomness or SystemRandomness(),
             limits=limits or config.limits,

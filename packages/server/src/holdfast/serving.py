@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from holdfast.adapters.heap import keep_trimmed
-from holdfast.adapters.pki.files import certificate_fingerprint, read
+from holdfast.adapters.pki.files import certificate_fingerprint
 from holdfast.adapters.webhook import WebhookNotifier
 from holdfast.bootstrap import SOCKET, Plane
 from holdfast.config import Config
@@ -48,6 +48,7 @@ def services_of(plane: Plane, device_port: int) -> Services:
         clock=plane.clock,
         inventory=plane.inventory,
         identity=plane.identity,
+        vault=plane.vault_keys,
         baseline=plane.baseline,
         inspections=plane.inspections,
         response=plane.response,
@@ -72,12 +73,16 @@ class Serving:
         health, counted = health_app(services, devices)
         self.plane = plane
         self.device = Listener(
-            counted, device_socket, tls=device_context(keys), limits=limits, protocol=bounded(limits)
+            counted,
+            device_socket,
+            tls=device_context(keys, plane.passphrase.reveal()),
+            limits=limits,
+            protocol=bounded(limits),
         )
         self.operator = Listener(
             operator_app(services, local=False),
             bind(config.operator_host, config.operator_port),
-            tls=operator_context(certificate, key),
+            tls=operator_context(certificate, key, plane.passphrase.reveal()),
             limits=limits,
             protocol=bounded(limits),
         )
@@ -94,7 +99,7 @@ class Serving:
         self._listeners = (self.device, self.operator, self.local, self.health)
         self._work: list[Coroutine[Any, Any, None]] = [plane.verdicts.watch(), keep_trimmed()]
         if config.webhook_url:
-            notifier = WebhookNotifier(config.webhook_url, read(keys / "webhook.secret").decode().strip())
+            notifier = WebhookNotifier(config.webhook_url, plane.webhook_secret.text())
             self._work.append(Dispatcher(store=plane.store, clock=plane.clock, notifier=notifier).run())
 
     def stop(self) -> None:

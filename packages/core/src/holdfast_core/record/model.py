@@ -49,6 +49,8 @@ class Kind(StrEnum):
     DIRECTIVE_SETTLED = "directive.settled"
     SERVER_INITIALISED = "server.initialised"
     SERVER_UPGRADED = "server.upgraded"
+    VAULT_ROTATED = "vault.rotated"
+    PASSPHRASE_CHANGED = "vault.passphrase_changed"  # noqa: S105 - the name of an event, no secret
     BACKUP_MADE = "backup.made"
     BACKUP_RESTORED = "backup.restored"
     LOG_TRUNCATION_SEEN = "log.truncation_seen"

@@ -25,6 +25,7 @@ from holdfast.cli import (
     model,
     serve,
     token,
+    vault,
 )
 
 HELP = """Holdfast: the security control plane for IoT fleets.
@@ -68,6 +69,7 @@ def build() -> typer.Typer:
         ("claim", "Claims: the right of one device to enroll, once.", (claim.register,)),
         ("token", "Tokens: a program's right to call the API.", (token.register,)),
         ("incident", "Incidents: what needs looking at.", (incident.register,)),
+        ("vault", "Keys and secrets at rest: rotate, encrypt, change the passphrase.", (vault.register,)),
         ("log", "The record: show, export and verify it.", (log.register,)),
     ):
         group = typer.Typer(help=summary, no_args_is_help=True)

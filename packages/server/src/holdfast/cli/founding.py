@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import shutil
 from collections.abc import Callable
@@ -16,10 +15,14 @@ from pathlib import Path
 import msgspec
 
 from holdfast.adapters.pki import FileAuthority, FileLogSigner
-from holdfast.adapters.pki.files import certificate_fingerprint, write_private
+from holdfast.adapters.pki.files import certificate_fingerprint
+from holdfast.adapters.pki.passphrase import find_passphrase, make_passphrase
+from holdfast.adapters.pki.protecting import protect_keys
 from holdfast.adapters.store import open_engine, upgrade
 from holdfast.adapters.system import SystemClock, SystemRandomness
-from holdfast.adapters.webhook import SECRET_PREFIX
+from holdfast.adapters.vault import FILE as VAULT
+from holdfast.adapters.vault import FileVault
+from holdfast.adapters.webhook_secret import WebhookSecret
 from holdfast.bootstrap import DATABASE, LOCK, FolderLock, Plane
 from holdfast.cli.connection import own_name
 from holdfast.config import FILE, Config, load, render
@@ -37,9 +40,9 @@ NEEDED_KEYS = (
     "intermediate.key",
     "log.key",
     "log.origin",
+    "vault.json",
 )
 FIRST_TOKEN = "first"  # noqa: S105  (its name)
-SECRET_BYTES = 32
 
 _OWN = {FILE, KEYS, f"{KEYS}.new", DATABASE, LOCK, f"{FILE}.new"}
 
@@ -100,8 +103,8 @@ async def found(folder: Path, wanted: Config, environ: dict[str, str], tell: Cal
     lock = FolderLock(folder)
     try:
         config = _configure(folder, wanted, environ, step)
-        _make_keys(folder, config, step)
-        _make_extras(folder / KEYS, config, step)
+        _make_keys(folder, config, environ, step)
+        _make_extras(folder / KEYS, config, environ, step)
         _make_database(folder, step)
     finally:
         lock.release()
@@ -119,7 +122,7 @@ def _configure(folder: Path, wanted: Config, environ: dict[str, str], step: Call
     return load(folder, environ)
 
 
-def _make_keys(folder: Path, config: Config, step: Callable[[str], None]) -> None:
+def _make_keys(folder: Path, config: Config, environ: dict[str, str], step: Callable[[str], None]) -> None:
     """The authority and the log's key: all of them, or none."""
     keys, fresh = folder / KEYS, folder / f"{KEYS}.new"
     if keys.exists():
@@ -136,12 +139,14 @@ def _make_keys(folder: Path, config: Config, step: Callable[[str], None]) -> Non
     fresh.mkdir(mode=0o700)
     now = SystemClock().now()
     FileAuthority.create(fresh, organization=config.tenant, now=now)
-    FileLogSigner.create(fresh, origin=f"{config.names[0]}/holdfast")
+    passphrase = make_passphrase(fresh, environ, SystemRandomness())
+    FileLogSigner.create(fresh, f"{config.names[0]}/holdfast", passphrase)
+    FileVault.create(fresh / VAULT, passphrase)
     fresh.rename(keys)
     step("made the device authority and the log's key, in keys/")
 
 
-def _make_extras(keys: Path, config: Config, step: Callable[[str], None]) -> None:
+def _make_extras(keys: Path, config: Config, environ: dict[str, str], step: Callable[[str], None]) -> None:
     """What can be made anew at any time: the ports' certificates and the webhook's secret."""
     stems = (
         {"device-port": "devices"}
@@ -154,9 +159,9 @@ def _make_extras(keys: Path, config: Config, step: Callable[[str], None]) -> Non
             (keys / f"{stem}.key").unlink(missing_ok=True)
             FileAuthority(keys).certify_server(list(config.names), stem=stem, now=SystemClock().now())
             step(f"made the certificate of the port for {whom}")
-    secret = keys / "webhook.secret"
-    if not secret.exists():
-        write_private(secret, SECRET_PREFIX.encode() + base64.b64encode(os.urandom(SECRET_BYTES)) + b"\n")
+    passphrase = find_passphrase(keys, environ)
+    protect_keys(keys, passphrase)
+    WebhookSecret(keys, FileVault(keys / VAULT, passphrase)).make()
 
 
 def _make_database(folder: Path, step: Callable[[str], None]) -> None:

@@ -15,11 +15,11 @@ NO_CHECK_TIME = 0x200000
 """OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which the ssl module has no name for."""
 
 
-def device_context(folder: Path) -> ssl.SSLContext:
-    """The context of the device port; `folder` holds the authority's files."""
+def device_context(folder: Path, password: bytes = b"") -> ssl.SSLContext:
+    """The context of the device port; `folder` holds the authority's files, keys under `password`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_cert_chain(folder / "device-port.pem", folder / "device-port.key")
+    context.load_cert_chain(folder / "device-port.pem", folder / "device-port.key", password)
     context.verify_mode = ssl.CERT_OPTIONAL
     context.load_verify_locations(folder / "root.pem")
     context.load_verify_locations(folder / "intermediate.pem")
@@ -28,9 +28,12 @@ def device_context(folder: Path) -> ssl.SSLContext:
     return context
 
 
-def operator_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """The context of the port for people: no client certificate is asked for, so browsers show no dialogue."""
+def operator_context(certificate: Path, key: Path, password: bytes = b"") -> ssl.SSLContext:
+    """The context of the port for people: no client certificate is asked for, so browsers show no dialogue.
+
+    `key` may be under `password`, or in the clear if it is the operator's own.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(certificate, key, password)
     return context

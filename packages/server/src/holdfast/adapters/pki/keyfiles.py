@@ -1,13 +1,12 @@
 """Private keys in files: PKCS#8 (RFC 5958) in PEM, encrypted under the passphrase, so that `openssl` reads them too.
 
-1. A file is its owner's alone from its first byte, and there whole or not at all: written beside, synced, then linked
-   to its name, which fails where the name is taken.
+1. A file is its owner's alone from its first byte, and there whole or not at all (`durable`); a name that is taken is
+   never written to.
 2. A file in the clear is refused, unless the store was told that such files may be there; `protect` encrypts them.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from holdfast.adapters import durable
 from holdfast.adapters.pki.files import read
 from holdfast.adapters.pki.passphrase import Passphrase
 from holdfast.ports.keystore import KeyAlgorithm, PrivateKey, exists, missing, parse_reference
@@ -51,17 +51,8 @@ class FileKeyStore:
         if path.exists():
             raise exists(reference, str(self._folder))
         key = _generated(algorithm)
-        _make_folder(path.parent)
-        fresh = _written_beside(path, self._sealed(key))
-        try:
-            os.link(fresh, path)
-        except FileExistsError:
-            raise exists(reference, str(self._folder)) from None
-        except OSError as error:
-            raise _disk(path, error) from error
-        finally:
-            fresh.unlink()
-        _sync_folder(path.parent)
+        if not durable.put_new(path, self._sealed(key)):
+            raise exists(reference, str(self._folder))
         return key
 
     def load(self, reference: str) -> PrivateKey:
@@ -90,10 +81,7 @@ class FileKeyStore:
 
     def delete(self, reference: str) -> None:
         """See the port. Flash and journals may keep the bytes; they are encrypted ones."""
-        path = self.path(reference)
-        path.unlink(missing_ok=True)
-        if path.parent.is_dir():
-            _sync_folder(path.parent)
+        durable.remove(self.path(reference))
 
     def path(self, reference: str) -> Path:
         """The file of a key.
@@ -116,7 +104,7 @@ class FileKeyStore:
         data = read(path)[: LARGEST + 1]
         if not data.lstrip().startswith(_CLEAR):
             return False
-        self._replace(path, _opened(path, data, None))
+        durable.put(path, self._sealed(_opened(path, data, None)))
         return True
 
     def reseal(self, reference: str, new: Passphrase) -> None:
@@ -133,14 +121,7 @@ class FileKeyStore:
                 raise
             other.load(reference)
             return
-        other._replace(self.path(reference), key)
-
-    def _replace(self, path: Path, key: PrivateKey) -> None:
-        try:
-            _written_beside(path, self._sealed(key)).replace(path)
-        except OSError as error:
-            raise _disk(path, error) from error
-        _sync_folder(path.parent)
+        durable.put(self.path(reference), other._sealed(key))
 
     def _sealed(self, key: PrivateKey) -> bytes:
         return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(self._passphrase.reveal()))
@@ -183,44 +164,3 @@ def _damaged(path: Path) -> WorldError:
     return WorldError(
         "keystore.damaged", f"{path} holds no private key that can be read.", remedy="Restore it from a backup."
     )
-
-
-def _disk(path: Path, error: OSError) -> WorldError:
-    return WorldError(
-        "keystore.disk",
-        f"{path} could not be written: {error.strerror}.",
-        remedy="Check the folder's owner and the free space; nothing was changed.",
-    )
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder and those above it, each its owner's alone; `mkdir` itself says so of the last only."""
-    missing_ones = [each for each in (folder, *folder.parents) if not each.exists()]
-    try:
-        for each in reversed(missing_ones):
-            each.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise _disk(folder, error) from error
-
-
-def _written_beside(path: Path, data: bytes) -> Path:
-    """A synced file beside `path`, its owner's alone; one that an interrupted run left is replaced."""
-    fresh = path.with_name(f"{path.name}.new")
-    try:
-        fresh.unlink(missing_ok=True)
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise _disk(path, error) from error
-    return fresh
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

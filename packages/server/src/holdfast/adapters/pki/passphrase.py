@@ -73,6 +73,15 @@ def find_passphrase(keys: Path, environ: Mapping[str, str]) -> Passphrase:
     return Passphrase(_text(path), source)
 
 
+def read_passphrase(path: Path) -> Passphrase:
+    """The passphrase in a file.
+
+    Raises:
+        WorldError: ``passphrase.unreadable``, ``passphrase.unfit``.
+    """
+    return Passphrase(_text(path))
+
+
 def make_passphrase(keys: Path, environ: Mapping[str, str], randomness: Randomness) -> Passphrase:
     """The passphrase of a new installation: the one that is named or passed, else a new one in a file beside the keys.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from holdfast.baseline.inspections import InspectionService
 from holdfast.baseline.service import BaselineService
 from holdfast.identity.service import IdentityService
+from holdfast.identity.vaulting import VaultService
 from holdfast.inventory.service import InventoryService
 from holdfast.ports.clock import Clock
 from holdfast.ports.store import Store
@@ -25,6 +26,7 @@ class Services:
     clock: Clock
     inventory: InventoryService
     identity: IdentityService
+    vault: VaultService
     baseline: BaselineService
     inspections: InspectionService
     response: ResponseService
