@@ -24,7 +24,7 @@ import msgspec
 
 from benchmarks.ground import Ground, holdfast, prepare
 from benchmarks.process import Used, run
-from holdfast.adapters.pki import FileAuthority
+from holdfast.adapters.pki.files import certificate_fingerprint
 from holdfast.bootstrap import SOCKET
 from holdfast.inventory.model_file import example_bytes
 
@@ -89,7 +89,7 @@ class Device:
         root.mkdir()
         _call(ground.folder, "/api/v1/devices", json.dumps({"device": name, "model": model}).encode())
         claim = _call(ground.folder, "/api/v1/claims", json.dumps({"device": name}).encode())["claim"]
-        authority = FileAuthority(ground.folder / "keys").root_fingerprint
+        authority = certificate_fingerprint(ground.folder / "keys" / "root.pem")
         url = f"https://localhost:{relay.port}"
         enroll = self.argv("enroll", url, "--device", name, "--ca", authority, "--root", str(root))
         _ran(enroll, {"HOLDFAST_CLAIM": claim})

@@ -19,14 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
-from holdfast.adapters.pki import FileAuthority, FileLogSigner
-from holdfast.adapters.pki.passphrase import make_passphrase
+from holdfast.adapters.pki import FileAuthority, FileKeyStore, FileLogSigner, make_passphrase
 from holdfast.adapters.store import open_engine, upgrade
 from holdfast.adapters.system import SystemClock, SystemRandomness
 from holdfast.adapters.vault import FILE as VAULT
@@ -36,6 +32,7 @@ from holdfast.config import Config, render
 from holdfast.inventory.model_file import example_bytes
 from holdfast.ports.store import Change
 from holdfast_core.baseline.model import Finding, Findings, Outcome
+from holdfast_core.identity.issuers import FIRST
 from holdfast_core.identity.model import Credential, Permission
 from holdfast_core.inventory.lifecycle import Device, Lifecycle
 from holdfast_core.kernel.digests import Digest, canonical, digest_of
@@ -82,6 +79,7 @@ def prepare(folder: Path, *, fleet: int, connecting: int) -> Ground:
         device_host="127.0.0.1",
         device_port=free_port(),
         operator_port=free_port(),
+        est_port=free_port(),
         metrics_port=free_port(),
     )
     return asyncio.run(_prepare(folder, config, fleet, connecting))
@@ -92,10 +90,11 @@ async def _prepare(folder: Path, config: Config, fleet: int, connecting: int) ->
     keys, certificates = folder / "keys", folder / "members"
     keys.mkdir(parents=True)
     certificates.mkdir()
-    authority = FileAuthority.create(keys, organization="Benchmark", now=now)
-    for stem in ("device-port", "operator-port"):
-        authority.certify_server(list(config.names), stem=stem, now=now)
     passphrase = make_passphrase(keys, {}, SystemRandomness())
+    store = FileKeyStore(keys, passphrase)
+    authority = FileAuthority.create(keys, store, organization="Benchmark", scope=config.scope, now=now)
+    for stem in ("device-port", "operator-port"):
+        authority.certify_server(list(config.names), store, stem=stem, now=now)
     FileLogSigner.create(keys, "benchmark/log", passphrase)
     FileVault.create(keys / VAULT, passphrase, cost=Cost(n=2))
     (folder / "holdfast.toml").write_text(render(config))
@@ -109,7 +108,7 @@ async def _prepare(folder: Path, config: Config, fleet: int, connecting: int) ->
         changes: list[Change] = []
         for number in range(start, min(start + GROUP, fleet)):
             key = DeviceKey(config.scope, DeviceId(f"camera-{number:05d}"))
-            device = Device(key, Lifecycle.ENROLLED, now, model.reference)
+            device = Device(key, Lifecycle.ENROLLED, now, model.reference, "benchmark")
             posture, follow = plane.verdicts.begin(device, None, now)
             if number < connecting:
                 member, fingerprint = _certify(authority, key, certificates, now)
@@ -117,12 +116,21 @@ async def _prepare(folder: Path, config: Config, fleet: int, connecting: int) ->
             else:
                 fingerprint = digest_of(key.device.encode())
             spki = digest_of(b"key of " + key.device.encode())
-            credential = Credential(fingerprint, key, f"{number:x}", spki, now, Instant(now + 365 * DAY))
+            credential = Credential(
+                fingerprint,
+                key,
+                f"{number:x}",
+                spki,
+                now,
+                Instant(now + 30 * DAY),
+                authority.issuer_fingerprint(config.scope, FIRST),
+                now,
+            )
             changes.extend([device, posture, credential, *follow])
         await plane.store.commit(changes)
     plan = plane.baseline.show(model).plan
     body = audit_body(digest_of(canonical(plan)), plan.controls, failing="")
-    token, _ = await plane.identity.create_token(
+    token, _ = await plane.tokens.create(
         config.scope, "benchmark", permission=Permission.READ, lifetime=DAY, actor="os-user:benchmark"
     )
     await plane.close()
@@ -137,11 +145,9 @@ def audit_body(plan: Digest, controls: tuple[str, ...], *, failing: str) -> byte
 
 def _certify(authority: FileAuthority, key: DeviceKey, folder: Path, now: Instant) -> tuple[Member, Digest]:
     private = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, key.device)])
-    request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(private, hashes.SHA256())
-    leaf = authority.issue(request, key.device, key.scope, now=now)
+    leaf = authority.issue(private.public_key(), key, FIRST, now=now, not_after=Instant(now + 30 * DAY))
     path = folder / f"{key.device}.pem"
-    chain = b"".join(c.public_bytes(Encoding.PEM) for c in (leaf, authority.intermediate))
+    chain = b"".join(c.public_bytes(Encoding.PEM) for c in (leaf, authority.issuer(key.scope, FIRST)))
     path.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + chain)
     return Member(key.device, path), digest_of(leaf.public_bytes(Encoding.DER))
 

@@ -37,7 +37,7 @@ async def holder(
     plane: Plane, permission: Permission = Permission.ADMIN, *, scope: Scope | None = None, name: str = "robot"
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A program with a fresh token."""
-    text, _ = await plane.identity.create_token(
+    text, _ = await plane.tokens.create(
         scope or plane.config.scope, name, permission=permission, lifetime=HOUR, actor=ACTOR
     )
     async with anybody(remote_app(plane), authorization=f"Bearer {text}") as client:

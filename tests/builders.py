@@ -18,8 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from holdfast.adapters.pki import FileAuthority, FileLogSigner
-from holdfast.adapters.pki.passphrase import make_passphrase
+from holdfast.adapters.pki import FileAuthority, FileKeyStore, FileLogSigner, make_passphrase
 from holdfast.adapters.store import open_engine, upgrade
 from holdfast.adapters.system import SystemRandomness
 from holdfast.adapters.vault import FILE as VAULT
@@ -78,10 +77,11 @@ def _template() -> Path:
     folder = Path(holder.name)
     keys = folder / "keys"
     keys.mkdir()
-    authority = FileAuthority.create(keys, organization="Test", now=START)
-    for stem in ("device-port", "operator-port"):
-        authority.certify_server(["localhost", "127.0.0.1"], stem=stem, now=START)
     passphrase = make_passphrase(keys, {}, SystemRandomness())
+    store = FileKeyStore(keys, passphrase)
+    authority = FileAuthority.create(keys, store, organization="Test", scope=Config().scope, now=START)
+    for stem in ("device-port", "operator-port"):
+        authority.certify_server(["localhost", "127.0.0.1"], store, stem=stem, now=START)
     FileLogSigner.create(keys, "localhost/log", passphrase)
     FileVault.create(keys / VAULT, passphrase, cost=Cost(n=2))
     (folder / "holdfast.toml").write_text(render(Config()))

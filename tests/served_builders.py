@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from builders import ACTOR, FakeClock, FakeRandomness
-from holdfast.adapters.pki import FileAuthority, FileLogSigner
-from holdfast.adapters.pki.passphrase import make_passphrase
+from holdfast.adapters.pki import FileAuthority, FileKeyStore, FileLogSigner, make_passphrase
 from holdfast.adapters.store import open_engine, upgrade
 from holdfast.adapters.system import SystemClock, SystemRandomness
 from holdfast.adapters.vault import FILE as VAULT
@@ -19,10 +18,10 @@ from holdfast.adapters.vault import Cost, FileVault
 from holdfast.bootstrap import DATABASE, Plane
 from holdfast.config import Config
 from holdfast.inventory.model_file import example_bytes
-from holdfast.web.device.app import device_app
-from holdfast.web.device.protocol import BoundedProtocol
+from holdfast.web.device.app import device_app, est_app
+from holdfast.web.device.protocol import BoundedProtocol, bounded
 from holdfast.web.listeners import Listener, bind
-from holdfast.web.tls import device_context
+from holdfast.web.trust import DeviceTrust
 from holdfast_core.inventory.rows import Row
 from holdfast_core.kernel.ids import DeviceId, DeviceKey
 from holdfast_core.kernel.instants import HOUR, Instant
@@ -36,9 +35,9 @@ STARTING_SECONDS = 0.01
 class ServedPlane:
     """A control plane whose device port is open. Its services are called on its own loop with `do`."""
 
-    def __init__(self, plane: Plane, listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
-        self.plane, self._listener, self._loop = plane, listener, loop
-        self.url = f"https://127.0.0.1:{listener.port}"
+    def __init__(self, plane: Plane, listener: Listener, est: Listener, loop: asyncio.AbstractEventLoop) -> None:
+        self.plane, self.listeners, self._loop = plane, (listener, est), loop
+        self.url, self.est_url = f"https://127.0.0.1:{listener.port}", f"https://127.0.0.1:{est.port}"
 
     def do(self, work: Coroutine[Any, Any, _T]) -> _T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
@@ -71,9 +70,10 @@ class ServedPlane:
 def _folder(folder: Path, now: Instant) -> Path:
     keys = folder / "keys"
     keys.mkdir(parents=True)
-    authority = FileAuthority.create(keys, organization="Test", now=now)
-    authority.certify_server(["localhost", "127.0.0.1"], stem="device-port", now=now)
     passphrase = make_passphrase(keys, {}, SystemRandomness())
+    store = FileKeyStore(keys, passphrase)
+    authority = FileAuthority.create(keys, store, organization="Test", scope=Config().scope, now=now)
+    authority.certify_server(["localhost", "127.0.0.1"], store, stem="device-port", now=now)
     FileLogSigner.create(keys, "localhost/log", passphrase)
     FileVault.create(keys / VAULT, passphrase, cost=Cost(n=2))
     engine = open_engine(folder / DATABASE)
@@ -92,14 +92,16 @@ def served(folder: Path, *, ahead: int = 0, config: Config = Config()) -> Iterat
 
     async def serve() -> None:
         plane = Plane.open(config, _folder(folder, clock.now()), clock=clock, randomness=FakeRandomness())
-        app = device_app(plane.check_ins, plane.identity, LIMITS)
-        tls = device_context(folder / "keys")
-        listener = Listener(app, bind("127.0.0.1", 0), tls=tls, limits=LIMITS, protocol=BoundedProtocol)
-        listening = asyncio.create_task(listener.listen())
+        app = device_app(plane.check_ins, plane.enrollment, LIMITS)
+        trust = DeviceTrust(folder / "keys", plane.passphrase.reveal(), plane.store, plane.authority)
+        listener = Listener(app, bind("127.0.0.1", 0), tls=trust.device, limits=LIMITS, protocol=BoundedProtocol)
+        old = est_app(plane.enrollment, LIMITS)
+        est = Listener(old, bind("127.0.0.1", 0), tls=trust.est, limits=LIMITS, protocol=bounded(LIMITS))
+        listening = asyncio.gather(listener.listen(), est.listen())
         try:
-            while not listener.started and not listening.done():  # noqa: ASYNC110  (uvicorn has a flag, no event)
+            while not (listener.started and est.started) and not listening.done():  # noqa: ASYNC110  (flags, no event)
                 await asyncio.sleep(STARTING_SECONDS)
-            ready.append(ServedPlane(plane, listener, asyncio.get_running_loop()))
+            ready.append(ServedPlane(plane, listener, est, asyncio.get_running_loop()))
             started.set()
             await listening
         finally:
@@ -123,5 +125,6 @@ def served(folder: Path, *, ahead: int = 0, config: Config = Config()) -> Iterat
     try:
         yield ready[0]
     finally:
-        ready[0]._listener.should_exit = True
+        for listener in ready[0].listeners:
+            listener.should_exit = True
         thread.join(60)

@@ -30,7 +30,7 @@ def configured(folder: Path, **settings: object) -> Config:
     """A data folder whose ports are any free ones that the test chose."""
     data_folder(folder)
     ports = {}
-    for name in ("device_port", "operator_port", "metrics_port"):
+    for name in ("device_port", "est_port", "operator_port", "metrics_port"):
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))
             ports[name] = sock.getsockname()[1]

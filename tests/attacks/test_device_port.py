@@ -16,17 +16,17 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from builders import ACTOR, request_for
-from holdfast.adapters.pki import FileAuthority
+from builders import ACTOR
+from holdfast.adapters.pki import FileAuthority, FileKeyStore, Passphrase
 from holdfast.adapters.system import SystemClock
 from holdfast.bootstrap import SOCKET, Plane
 from holdfast.web.tls import NO_CHECK_TIME
-from holdfast_core.kernel.ids import DeviceId, Scope
-from holdfast_core.kernel.instants import Instant
+from holdfast_core.identity.issuers import FIRST
+from holdfast_core.kernel.ids import DeviceId, DeviceKey, Scope
+from holdfast_core.kernel.instants import DAY, Instant
 from holdfast_core.kernel.limits import LIMITS
 from holdfast_core.wire.codec import encode
 from holdfast_core.wire.frame import CheckIn, Section
@@ -121,10 +121,11 @@ def test_no_certificate(server):
 
 def test_certificate_of_another_authority(server, tmp_path):
     now = SystemClock().now()
-    authority = FileAuthority.create(tmp_path, organization="Mallory", now=now)
+    scope, store = Scope("default", "production"), FileKeyStore(tmp_path, Passphrase("a passphrase of Mallory's"))
+    authority = FileAuthority.create(tmp_path, store, organization="Mallory", scope=scope, now=now)
     key = ec.generate_private_key(ec.SECP256R1())
-    request = x509.load_der_x509_csr(request_for("good", key))
-    leaf = authority.issue(request, DeviceId("good"), Scope("default", "production"), now=now)
+    device = DeviceKey(scope, DeviceId("good"))
+    leaf = authority.issue(key.public_key(), device, FIRST, now=now, not_after=Instant(now + DAY))
     identity = tmp_path / "mallory.pem"
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     identity.write_bytes(pem + leaf.public_bytes(Encoding.PEM))

@@ -155,4 +155,4 @@ async def test_retired_name_never_gets_another_key(tmp_path):
         await plane.inventory.retire(device.key, why="lost", actor=ACTOR)
         with pytest.raises(HostileData) as refused:
             await plane.identity.enroll("cam-1", claim, request_for("cam-1"))
-        assert refused.value.code == "lifecycle.not_allowed"
+        assert refused.value.code == "device.inactive"

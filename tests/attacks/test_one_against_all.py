@@ -150,7 +150,7 @@ async def test_models_and_tokens_of_one_name_at_once(tmp_path):
             *(plane.inventory.add_model(scope, file, actor=ACTOR) for file in files), return_exceptions=True
         )
         assert [getattr(made, "code", "added") for made in models].count("added") == 1
-        make = plane.identity.create_token
+        make = plane.tokens.create
         tokens = await asyncio.gather(
             *(make(scope, "robot", permission=Permission.ADMIN, lifetime=HOUR, actor=ACTOR) for _ in range(4)),
             return_exceptions=True,

@@ -40,7 +40,7 @@ async def test_telling_unknown_revoked_and_expired_tokens_apart(tmp_path):
         texts = ["hft_never_was"]
         for name in ("revoked", "expired", "good"):
             hours = 1 if name == "expired" else 9
-            text, _ = await plane.identity.create_token(
+            text, _ = await plane.tokens.create(
                 scope, name, permission=Permission.ADMIN, lifetime=hours * HOUR, actor=ACTOR
             )
             texts.append(text)
@@ -48,7 +48,7 @@ async def test_telling_unknown_revoked_and_expired_tokens_apart(tmp_path):
         for text in texts[1:]:
             async with anybody(app, authorization=f"Bearer {text}") as api:
                 assert (await api.get("/status")).status_code == 200
-        await plane.identity.revoke_token(scope, "revoked", actor=ACTOR)
+        await plane.tokens.revoke(scope, "revoked", actor=ACTOR)
         clock.forward(HOUR)
         answers = set()
         for text in texts:

@@ -44,7 +44,7 @@ def section(title: str) -> str:
 
 def keys(text: str) -> set[str]:
     """The keys of a section's tables."""
-    return set(re.findall(r"^\| `([a-z_]+)` \|", text, re.MULTILINE))
+    return set(re.findall(r"^\| `([a-z0-9_]+)` \|", text, re.MULTILINE))
 
 
 @pytest.mark.parametrize("name", ["probe_reference", "catalogue_reference"])

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.adapters.pki import FileAuthority
+from holdfast.adapters.pki.files import certificate_fingerprint
 from server_process import ServerProcess, configured
 
 BIN = Path(sys.executable).parent
@@ -118,7 +118,7 @@ def site(reader: Reader, tmp_path: Path) -> Iterator[None]:
         claim = ask("claim", "create", "cam-1")
         reader.own |= {
             "hfc_...": claim["claim"],
-            "sha256:2f6c...": FileAuthority(folder / "keys").root_fingerprint,
+            "sha256:2f6c...": certificate_fingerprint(folder / "keys" / "root.pem"),
             "https://holdfast.example:8444": f"https://localhost:{config.device_port}",
         }
         yield

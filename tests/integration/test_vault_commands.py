@@ -105,7 +105,7 @@ def test_what_lies_in_the_clear_is_refused_until_it_is_protected(data: Path) -> 
     done = told(data, "vault", "protect")
     assert done["protected"] == ["device-port.key", "log.key", "root.key", "webhook.secret"]
     assert told(data, "vault", "protect") == {"protected": []}
-    held = b"".join(path.read_bytes() for path in (data / "keys").iterdir())
+    held = b"".join(path.read_bytes() for path in (data / "keys").rglob("*") if path.is_file())
     assert not any(part in held for part in (*clear, str(secret).encode()))
     assert run(data, "device", "list").exit_code == 0
     assert told(data, "vault", "webhook")["secret"] == secret

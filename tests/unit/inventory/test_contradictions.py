@@ -25,6 +25,12 @@ SENSOR = "soil-sensor"
 SERVER = "edge-server"
 
 ARGUES: dict[str, tuple[str, dict[str, Any], set[str]]] = {
+    "renewal missed": (
+        SENSOR,
+        {"identity.leaf_days": 7, "constraints.contact_interval_s": 86_400},
+        {"model.renewal_missed", "model.need_never_fresh"},
+    ),
+    "a key in a file that never changes": (PUMP, {"identity.renewal_key": "same"}, {"model.key_never_changes"}),
     "daily heavy audit on battery": (
         SENSOR,
         {"constraints.heavy_audit_interval_s": 86_400},

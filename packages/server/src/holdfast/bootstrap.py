@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from holdfast.adapters.pki import FileAuthority, FileLogSigner
-from holdfast.adapters.pki.passphrase import Passphrase, find_passphrase
+from holdfast.adapters.pki import FileAuthority, FileKeyStore, FileLogSigner, Passphrase, find_passphrase
 from holdfast.adapters.store import EmbeddedStore, open_engine
 from holdfast.adapters.store.schema import check_version
 from holdfast.adapters.system import SystemClock, SystemRandomness
@@ -26,12 +25,19 @@ from holdfast.baseline.inspections import InspectionService
 from holdfast.baseline.service import BaselineAppraiser, BaselineService, Compiler, PlanContributor
 from holdfast.checkin.service import CheckInService
 from holdfast.config import Config
+from holdfast.identity.certifying import Certifier
+from holdfast.identity.enrollment import EnrollmentService
+from holdfast.identity.renewal import RenewalContributor, RenewalService
+from holdfast.identity.rollover import RolloverService
 from holdfast.identity.service import IdentityService
+from holdfast.identity.tokens import TokenService
 from holdfast.identity.vaulting import VaultService
 from holdfast.inventory.evidence import small_sections
 from holdfast.inventory.service import InventoryService
 from holdfast.ports.clock import Clock, Randomness
+from holdfast.ports.credentials import Credentials
 from holdfast.ports.events import Event
+from holdfast.ports.issuers import IssuerBook
 from holdfast.ports.store import Change
 from holdfast.record.evidence import LogAppraiser
 from holdfast.record.service import RecordService, leaves_of
@@ -101,13 +107,16 @@ class Plane:
 
         compiler = Compiler(catalogue_with(tuple(map(Path, config.catalogues))), shipped_catalogue())
         self.emit = emit
+        self.issuers = IssuerBook(store, authority)
+        credentials = Credentials(store, emit, self.issuers)
         self.verdicts = VerdictService(store=store, clock=clock, emit=emit)
         self.inventory = InventoryService(store=store, clock=clock, verdicts=self.verdicts, emit=emit)
-        self.identity = IdentityService(
+        self.certifier = Certifier(
             store=store,
             clock=clock,
             randomness=randomness,
             authority=authority,
+            book=self.issuers,
             verdicts=self.verdicts,
             emit=emit,
             limits=limits,
@@ -115,6 +124,34 @@ class Plane:
         self.vault_keys = VaultService(
             vault=self.vault, sealings=(self.webhook_secret,), store=store, clock=clock, emit=emit
         )
+        self.identity = IdentityService(
+            store=store,
+            clock=clock,
+            randomness=randomness,
+            certifier=self.certifier,
+            verdicts=self.verdicts,
+            emit=emit,
+        )
+        self.renewal = RenewalService(
+            store=store,
+            clock=clock,
+            certifier=self.certifier,
+            credentials=credentials,
+            book=self.issuers,
+            verdicts=self.verdicts,
+            emit=emit,
+            limits=limits,
+        )
+        self.enrollment = EnrollmentService(
+            store=store,
+            authority=authority,
+            services=authority.services,
+            book=self.issuers,
+            identity=self.identity,
+            renewal=self.renewal,
+        )
+        self.rollover = RolloverService(store=store, clock=clock, authority=authority, book=self.issuers, emit=emit)
+        self.tokens = TokenService(store=store, clock=clock, randomness=randomness, emit=emit)
         self.baseline = BaselineService(store=store, clock=clock, emit=emit, compiler=compiler)
         self.inspections = InspectionService(store=store, clock=clock, emit=emit, catalogue=compiler.catalogue)
         self.response = ResponseService(
@@ -126,9 +163,14 @@ class Plane:
             clock=clock,
             randomness=randomness,
             verdicts=self.verdicts,
+            credentials=credentials,
             emit=emit,
             appraisers=(*small_sections(), BaselineAppraiser(compiler), LogAppraiser()),
-            contributors=(PlanContributor(compiler), NetworkProfileContributor()),
+            contributors=(
+                PlanContributor(compiler),
+                NetworkProfileContributor(),
+                RenewalContributor(store, self.issuers),
+            ),
             limits=limits,
         )
 
@@ -152,7 +194,7 @@ class Plane:
         try:
             keys = folder / "keys"
             passphrase = passphrase or find_passphrase(keys, os.environ)
-            signer, authority = FileLogSigner(keys, passphrase), FileAuthority(keys)
+            signer, authority = FileLogSigner(keys, passphrase), FileAuthority(keys, FileKeyStore(keys, passphrase))
             engine = open_engine(folder / DATABASE)
             check_version(engine)
             store = EmbeddedStore(engine, signer)

@@ -46,6 +46,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Under which names and addresses devices and people reach this server."""
     device_host: str = "0.0.0.0"  # noqa: S104  (devices call from outside; mutual TLS guards the port)
     device_port: Port = 8444
+    est_port: Port = 8445
+    """EST (RFC 7030) over TLS 1.2, for clients that speak no newer one; on the host of the device port."""
     operator_host: str = "127.0.0.1"
     operator_port: Port = 8443
     operator_certificate: str = ""

@@ -27,11 +27,12 @@ from holdfast.config import Config
 from holdfast.response.dispatch import Dispatcher
 from holdfast.web.api.app import operator_app
 from holdfast.web.api.services import Services
-from holdfast.web.device.app import device_app
+from holdfast.web.device.app import device_app, est_app
 from holdfast.web.device.protocol import LocalProtocol, bounded
 from holdfast.web.health import health_app
 from holdfast.web.listeners import Listener, bind, bind_local
-from holdfast.web.tls import device_context, operator_context
+from holdfast.web.tls import operator_context
+from holdfast.web.trust import DeviceTrust
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.limits import Limits
 
@@ -48,6 +49,9 @@ def services_of(plane: Plane, device_port: int) -> Services:
         clock=plane.clock,
         inventory=plane.inventory,
         identity=plane.identity,
+        renewal=plane.renewal,
+        rollover=plane.rollover,
+        tokens=plane.tokens,
         vault=plane.vault_keys,
         baseline=plane.baseline,
         inspections=plane.inspections,
@@ -69,16 +73,11 @@ class Serving:
         device_socket = bind(config.device_host, config.device_port)
         services = services_of(plane, device_socket.getsockname()[1])
         certificate, key = config.operator_files(keys)
-        devices = device_app(plane.check_ins, plane.identity, limits)
+        devices = device_app(plane.check_ins, plane.enrollment, limits)
         health, counted = health_app(services, devices)
         self.plane = plane
-        self.device = Listener(
-            counted,
-            device_socket,
-            tls=device_context(keys, plane.passphrase.reveal()),
-            limits=limits,
-            protocol=bounded(limits),
-        )
+        trust = DeviceTrust(keys, plane.passphrase.reveal(), plane.store, plane.authority)
+        self.device = Listener(counted, device_socket, tls=trust.device, limits=limits, protocol=bounded(limits))
         self.operator = Listener(
             operator_app(services, local=False),
             bind(config.operator_host, config.operator_port),
@@ -96,7 +95,14 @@ class Serving:
         self.health = Listener(
             health, bind("127.0.0.1", config.metrics_port), tls=None, limits=limits, protocol=bounded(limits)
         )
-        self._listeners = (self.device, self.operator, self.local, self.health)
+        self.est = Listener(
+            est_app(plane.enrollment, limits),
+            bind(config.device_host, config.est_port),
+            tls=trust.est,
+            limits=limits,
+            protocol=bounded(limits),
+        )
+        self._listeners = (self.device, self.est, self.operator, self.local, self.health)
         self._work: list[Coroutine[Any, Any, None]] = [plane.verdicts.watch(), keep_trimmed()]
         if config.webhook_url:
             notifier = WebhookNotifier(config.webhook_url, plane.webhook_secret.text())

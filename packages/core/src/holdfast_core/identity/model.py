@@ -28,17 +28,55 @@ class Claim(msgspec.Struct, frozen=True):
     used_at: Instant | None = None
 
 
+class Method(StrEnum):
+    """How a device came by a certificate; the record keeps it, for not all ways prove as much."""
+
+    CLAIM = "claim"
+    FLEET_CLAIM = "fleet-claim"
+    MANUFACTURER = "manufacturer"
+    TPM = "tpm"
+    APPROVAL = "approval"
+    RENEWAL = "renewal"
+    GRACE = "grace"
+
+
+class Revocation(StrEnum):
+    """Why a certificate ended, in the words of RFC 5280, section 5.3.1."""
+
+    UNSPECIFIED = "unspecified"
+    KEY_COMPROMISE = "keyCompromise"
+    AFFILIATION_CHANGED = "affiliationChanged"
+    SUPERSEDED = "superseded"
+    CESSATION = "cessationOfOperation"
+    WITHDRAWN = "privilegeWithdrawn"
+
+
 class Credential(msgspec.Struct, frozen=True):
-    """A certificate that was issued to a device. `spki` is the digest of its public key."""
+    """A certificate that was issued to a device. `spki` is the digest of its public key.
+
+    A renewal gives `successor` to the one and `predecessor` to the other; the predecessor ends when its successor
+    first speaks, which `confirmed_at` tells.
+    """
 
     fingerprint: Digest
     key: DeviceKey
     serial: str
+    """Lower-case hexadecimal, without leading zeros."""
     spki: Digest
     not_before: Instant
     not_after: Instant
+    issuer: Digest
+    """SHA-256 of the DER of the issuing certificate."""
+    issued_at: Instant
+    method: Method = Method.CLAIM
+    predecessor: Digest | None = None
+    successor: Digest | None = None
+    confirmed_at: Instant | None = None
+    certificate: bytes = b""
+    """Its DER until it is confirmed, so that an answer that was lost can be given again."""
     revoked_at: Instant | None = None
     revoked_why: str = ""
+    revoked_code: Revocation = Revocation.UNSPECIFIED
 
 
 class Permission(StrEnum):

@@ -20,6 +20,7 @@ from holdfast_core.inventory.model import (
     Flow,
     Power,
     Reachability,
+    RenewalKey,
     RootFilesystem,
     RootOfTrust,
     Transport,
@@ -70,6 +71,28 @@ def update_needs_window(model: DeviceModel) -> bool:
 def _answered(model: DeviceModel, control: str, now: Instant) -> bool:
     """Whether a compensation for `control` is in force."""
     return any(entry.control == control and last_day_ends(entry.expires) > now for entry in model.compensations)
+
+
+def _renewal(model: DeviceModel, _now: Instant) -> Iterator[Reason]:
+    """A certificate is renewed in a contact of the last part of its life, and one contact may fail."""
+    interval, days = model.constraints.contact_interval_s, model.identity.leaf_days
+    if 2 * interval > days * DAY // SECOND // 4:
+        yield Reason(
+            "model.renewal_missed",
+            f"The device is heard every {in_words(interval * SECOND)}; a certificate of {days} days can end before two "
+            "contacts have tried to renew it.",
+            "Let it call more often, or raise identity.leaf_days; identity.grace_days says how late it may still come.",
+        )
+
+
+def _renewal_key(model: DeviceModel, _now: Instant) -> Iterator[Reason]:
+    held_in_hardware = model.constraints.root_of_trust is not RootOfTrust.NONE
+    if model.identity.renewal_key is RenewalKey.SAME and not held_in_hardware:
+        yield Reason(
+            "model.key_never_changes",
+            "identity.renewal_key is same, and the key lies in a file: who copied it once holds it for ever.",
+            "Leave renewal_key out, or say which root_of_trust holds the key.",
+        )
 
 
 def _energy(model: DeviceModel, _now: Instant) -> Iterator[Reason]:
@@ -351,6 +374,8 @@ _RULES: tuple[Callable[[DeviceModel, Instant], Iterator[Reason]], ...] = (
     _open_inbound,
     _debug,
     _vendor,
+    _renewal_key,
+    _renewal,
     _energy,
     _flash,
 )

@@ -123,13 +123,17 @@ class Device(msgspec.Struct, frozen=True, omit_defaults=True):
     zone: str = ""
     labels: Labels = ()
     note: str = ""
+    owner_since: Instant | None = None
+    """When the last owner took over from another; `None` while there was only one."""
+    serial: str = ""
+    """The maker's serial number, as its manufacturer's certificate has it."""
 
     def __post_init__(self) -> None:
         """Refuse parts that cannot be."""
         parse_device_id(self.key.device)
         parse_model_reference(self.model)
-        for what, text in (("owner", self.owner), ("site", self.site), ("zone", self.zone), ("note", self.note)):
-            parse_text(text, what=what)
+        for what in ("owner", "site", "zone", "note", "serial"):
+            parse_text(getattr(self, what), what=what)
         if self.labels != parse_labels(self.labels):
             raise HostileData("device.labels", "The labels are not in key order.", remedy="Sort the labels by key.")
 

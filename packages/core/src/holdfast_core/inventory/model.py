@@ -211,6 +211,23 @@ class HealthProbe(_Declared, frozen=True):
     max_age_s: int = 0
 
 
+class RenewalKey(StrEnum):
+    """Whether a renewed certificate is of a new key."""
+
+    NEW = "new"
+    SAME = "same"
+    """For a chip whose key cannot be made anew. A stolen key then stays good until it is revoked."""
+
+
+class Identity(_Declared, frozen=True):
+    """How the device's certificates live."""
+
+    leaf_days: int = 30
+    grace_days: int = 30
+    """For how long after its end a certificate may still be renewed; 0: not at all."""
+    renewal_key: RenewalKey = RenewalKey.NEW
+
+
 class EssentialFunction(_Declared, frozen=True):
     """What must go on whatever Holdfast does: its flows and the probe that tells."""
 
@@ -283,6 +300,7 @@ class DeviceModel(_Declared, frozen=True):
     compensations: tuple[Compensation, ...] = ()
     shared_services: tuple[SharedService, ...] = ()
     needs: tuple[Need, ...] = (Need("baseline", 172_800), Need("health", 86_400))
+    identity: Identity = Identity()
     forbidden: tuple[str, ...] = ()
     """Controls that must never be applied to this model, beyond those that tailoring forbids by itself."""
 

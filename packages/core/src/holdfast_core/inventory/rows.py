@@ -20,7 +20,7 @@ from holdfast_core.kernel.errors import HostileData, LimitExceeded
 from holdfast_core.kernel.ids import DeviceId, parse_device_id
 from holdfast_core.kernel.limits import LIMITS
 
-COLUMNS = ("device", "model", "owner", "site", "zone", "labels")
+COLUMNS = ("device", "model", "owner", "site", "zone", "labels", "serial")
 
 _CELL = LIMITS.labels * 2 * LIMITS.text
 """The longest cell anybody can mean: a full set of labels."""
@@ -36,6 +36,7 @@ class Row(msgspec.Struct, frozen=True):
     site: str = ""
     zone: str = ""
     labels: Labels = ()
+    serial: str = ""
 
 
 class RowProblem(msgspec.Struct, frozen=True):
@@ -140,6 +141,7 @@ def _row(line: int, columns: tuple[str, ...], cells: list[str], seen: dict[str, 
         owner=parse_text(found.get("owner", ""), what="owner"),
         site=parse_text(found.get("site", ""), what="site"),
         zone=parse_text(found.get("zone", ""), what="zone"),
+        serial=parse_text(found.get("serial", ""), what="serial"),
         labels=_labels(found.get("labels", "")),
     )
 

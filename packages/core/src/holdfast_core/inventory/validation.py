@@ -24,6 +24,11 @@ from holdfast_core.kernel.limits import LIMITS
 SCHEMA = 1
 """The version of the format that this code reads."""
 
+SHORTEST_LEAF_DAYS = 7
+LONGEST_LEAF_DAYS = 30
+"""A certificate that outlives its theft by more than this is no short-lived one."""
+LONGEST_GRACE_DAYS = 366
+
 MAX_PORT = 65_535
 MAX_NUMBER = 2**31 - 1
 PROBE_KINDS = ("tcp", "file-fresh", "process", "self-reported")
@@ -194,6 +199,21 @@ def _numbers(model: DeviceModel) -> Iterator[Problem]:
                 path,
                 f"{str(amount)[:20]} is not possible here.",
                 f"Write a whole number from 1 to {MAX_NUMBER}; round a small amount up.",
+            )
+
+
+def _identity(model: DeviceModel) -> Iterator[Problem]:
+    """Certificates live for days that a device and its revocation can both bear."""
+    for key, amount, least, most in (
+        ("leaf_days", model.identity.leaf_days, SHORTEST_LEAF_DAYS, LONGEST_LEAF_DAYS),
+        ("grace_days", model.identity.grace_days, 0, LONGEST_GRACE_DAYS),
+    ):
+        if not least <= amount <= most:
+            yield Problem(
+                "model.number",
+                f"$.identity.{key}",
+                f"{str(amount)[:20]} is not possible here.",
+                f"Write a whole number from {least} to {most}.",
             )
 
 
@@ -388,6 +408,7 @@ _CHECKS: tuple[Callable[[DeviceModel], Iterator[Problem]], ...] = (
     _format,
     _names,
     _numbers,
+    _identity,
     _window,
     _flows,
     _essential_function,

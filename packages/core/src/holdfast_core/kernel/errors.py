@@ -26,16 +26,20 @@ class HoldfastError(Exception):
         sentence: what happened, for a person.
         remedy: what to do about it.
         http_status: the RFC 9110 status an HTTP edge should answer with, where the class's own does not fit.
+        retry_after_s: seconds after which to try again, where the one who refuses knows.
     """
 
     default_http_status: ClassVar[int] = 500
 
-    def __init__(self, code: str, sentence: str, *, remedy: str, http_status: int | None = None) -> None:
+    def __init__(
+        self, code: str, sentence: str, *, remedy: str, http_status: int | None = None, retry_after_s: int = 0
+    ) -> None:
         super().__init__(sentence)
         self.code = code
         self.sentence = sentence
         self.remedy = remedy
         self.http_status = http_status or self.default_http_status
+        self.retry_after_s = retry_after_s
 
     def __str__(self) -> str:
         return f"{self.sentence} [{self.code}] {self.remedy}"

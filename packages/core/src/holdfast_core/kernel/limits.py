@@ -18,6 +18,8 @@ class Limits(msgspec.Struct, frozen=True):
     text: int = 512
     """Any single string from a device that is stored or shown."""
     csr_bytes: int = 8 * 1024
+    certifying: int = 64
+    """Certificates being made at once."""
     model_bytes: int = 256 * 1024
     model_depth: int = 16
     """How deep a model file may nest."""

@@ -15,7 +15,7 @@ from holdfast_core.kernel.severity import Severity
 
 
 class Incident(msgspec.Struct, frozen=True):
-    """Something that needs looking at. `cause` is a stable word: ``verdict``, ``clone``, ``log``."""
+    """Something that needs looking at. `cause` is a stable word: ``verdict``, ``clone``, ``credential``, ``log``."""
 
     id: str
     key: DeviceKey

@@ -5,6 +5,7 @@
 2. Trusted or retired closes it.
 3. A clone opens a ``clone`` incident; only a release by a person closes it.
 4. A log that is not what a device has seen, shorter or rewritten, opens a ``log`` incident; only a person closes it.
+5. A credential that was ended and is used all the same opens a ``credential`` incident; only a person closes it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from holdfast_core.wire.frame import Level
 VERDICT = "verdict"
 CLONE = "clone"
 LOG = "log"
+CREDENTIAL = "credential"
 
 _SEVERITY = {Level.QUARANTINED: Severity.CRITICAL, Level.RESTRICTED: Severity.MEDIUM}
 

@@ -16,10 +16,12 @@ import msgspec
 from holdfast.checkin.pace import Pace
 from holdfast.ports.appraisal import Appraised, Appraiser, Context, Contributor, Keep, SectionEvidence
 from holdfast.ports.clock import Clock, Randomness
-from holdfast.ports.events import CloneSeen, Emit, LogDoubted, Noted
+from holdfast.ports.credentials import Credentials, hold_clone
+from holdfast.ports.events import Emit, LogDoubted, Noted
 from holdfast.ports.store import Body, Change, Store
 from holdfast.ports.verdicts import Verdicts
-from holdfast_core.identity.rules import IdentityRefused, check_credential
+from holdfast_core.identity.model import Credential
+from holdfast_core.identity.rules import IdentityRefused
 from holdfast_core.inventory.lifecycle import Device, LifecycleEvent, advance
 from holdfast_core.kernel.digests import Digest, digest_of
 from holdfast_core.kernel.errors import Bug, HostileData
@@ -28,7 +30,6 @@ from holdfast_core.kernel.instants import SECOND, Instant
 from holdfast_core.kernel.limits import Limits
 from holdfast_core.kernel.reasons import Reason
 from holdfast_core.record.model import Kind
-from holdfast_core.trust.model import Hold
 from holdfast_core.trust.posture import Desired, OpenDirective, Posture, SectionState
 from holdfast_core.trust.rules import policy_of
 from holdfast_core.wire.codec import decode_check_in, encode
@@ -56,6 +57,7 @@ class CheckInService:
         clock: the server's time.
         randomness: for nonces.
         verdicts: makes the verdict.
+        credentials: says who may speak.
         emit: tells the listeners.
         appraisers: one per section, in order.
         contributors: in order.
@@ -69,6 +71,7 @@ class CheckInService:
         clock: Clock,
         randomness: Randomness,
         verdicts: Verdicts,
+        credentials: Credentials,
         emit: Emit,
         appraisers: Sequence[Appraiser],
         contributors: Sequence[Contributor],
@@ -78,6 +81,7 @@ class CheckInService:
         self._clock = clock
         self._randomness = randomness
         self._verdicts = verdicts
+        self._credentials = credentials
         self._emit = emit
         self._appraisers = tuple(appraisers)
         self._contributors = tuple(contributors)
@@ -95,13 +99,13 @@ class CheckInService:
             LimitExceeded: ``checkin.too_often``.
             WorldError: the store could not keep it; the device should resend the same bytes later.
         """
-        credential = check_credential(self._store.credential(fingerprint), self._clock.now())
+        credential = await self._speaking(fingerprint)
         self._admit(credential.key)
         message = decode_check_in(data, self._limits)
         async with self._store.exclusive(credential.key):
             # Judged again: the credential may have been revoked while this request waited for its turn.
             now = self._clock.now()
-            check_credential(self._store.credential(fingerprint), now)
+            credential = self._credentials.speaking(fingerprint, now)
             context = self._context(credential.key, now)
             digest = digest_of(data)
             sequence = context.posture.sequence
@@ -114,7 +118,17 @@ class CheckInService:
                 raise _out_of_order(message.seq, sequence.last)
             if standing.is_clone:
                 raise await self._hold_clone(context, standing)
-            return await self._take(context, message, digest)
+            return await self._take(context, message, digest, credential)
+
+    async def _speaking(self, fingerprint: Digest) -> Credential:
+        """The credential, if it may speak; the use of one that was ended is told to whoever must know."""
+        now = self._clock.now()
+        try:
+            return self._credentials.speaking(fingerprint, now)
+        except IdentityRefused as refusal:
+            if changes := self._credentials.misused(fingerprint, refusal, now):
+                await self._store.commit(changes)
+            raise
 
     def _admit(self, key: DeviceKey) -> None:
         device = self._store.device(key)
@@ -135,30 +149,22 @@ class CheckInService:
         return Context(device, model, policy_of(model.model), posture, now)
 
     async def _hold_clone(self, context: Context, standing: Standing) -> IdentityRefused:
-        """Quarantine the device until a person releases it; return what to tell the caller, be it the clone or not.
-
-        Also a device that a person holds already gets its incident: their release must not hide the clone.
-        """
+        """Quarantine the device until a person releases it; return what to tell the caller, be it the clone or not."""
         reason = Reason(
             f"identity.{standing.value}",
             _CLONE_SENTENCES[standing],
             "Find both users of the identity, revoke it, enroll the real device again, then release it.",
         )
         refusal = IdentityRefused(reason.code, reason.sentence, remedy=reason.remedy, http_status=409)
-        changes: list[Change] = list(self._emit(CloneSeen(context.device, reason, context.now)))
-        if context.posture.hold is None:
-            hold = Hold("server", context.now, reason)
-            held = msgspec.structs.replace(context.posture, hold=hold)
-            posture, follow = self._verdicts.settle(context.device, held, context.now)
-            changes = [posture, *changes, *follow]
-        if changes:  # a clone that is known already leaves no second trace
+        device, posture, now = context.device, context.posture, context.now
+        if changes := hold_clone(self._verdicts, self._emit, device=device, posture=posture, reason=reason, now=now):
             await self._store.commit(changes)
         return refusal
 
-    async def _take(self, context: Context, message: CheckIn, digest: Digest) -> bytes:
+    async def _take(self, context: Context, message: CheckIn, digest: Digest, credential: Credential) -> bytes:
         """Everything that a new check-in sets off, in one commit."""
         now = context.now
-        changes: list[Change] = []
+        changes: list[Change] = self._credentials.first_used(context.device, credential, now)
         context = msgspec.structs.replace(context, posture=self._heard(context, message, digest, changes))
         bases = await self._bases(context, message)
         context, wants = self._appraise(context, message, bases, changes)

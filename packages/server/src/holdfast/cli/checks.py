@@ -16,6 +16,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from holdfast.adapters.pki.authority import ISSUERS
 from holdfast.adapters.pki.passphrase import BESIDE, Source, find_passphrase
 from holdfast.adapters.store import open_engine
 from holdfast.adapters.store.backup import examine
@@ -99,10 +100,12 @@ def certificates_hold(patient: Patient) -> Iterator[Reason]:
     keys, config = patient.folder / KEYS, patient.config
     own = config.operator_certificate if config else ""
     anew = "Move {stem}.pem and {stem}.key in keys/ away, run holdfast init, and restart the server."
+    ends_issuer = "Let the next issuer take over well before: holdfast ca rotate --begin."
     ends = "Plan a new authority: devices must learn to trust it before this day."
     for path, remedy in (
         (keys / "root.pem", ends),
-        (keys / "intermediate.pem", ends),
+        (keys / "services.pem", ends),
+        *((path, ends_issuer) for path in sorted((keys / ISSUERS).glob("*/*/*[0-9].pem"))),
         (keys / "device-port.pem", anew.format(stem="device-port")),
         (
             Path(own) if own else keys / "operator-port.pem",
@@ -247,6 +250,7 @@ def ports(patient: Patient) -> Iterator[Reason]:
         return  # another check tells
     for what, host, port in (
         ("devices", config.device_host, config.device_port),
+        ("EST clients", config.device_host, config.est_port),
         ("people", config.operator_host, config.operator_port),
         ("health", "127.0.0.1", config.metrics_port),
     ):

@@ -17,6 +17,7 @@ ModelOption = Annotated[
 ]
 OwnerOption = Annotated[str, typer.Option(help="Who answers for it.")]
 SiteOption = Annotated[str, typer.Option(help="Where it stands.")]
+SerialOption = Annotated[str, typer.Option(help="The maker's serial number, as its manufacturer's certificate has it.")]
 ZoneOption = Annotated[str, typer.Option(help="The network zone it belongs to.")]
 LabelOption = Annotated[list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="A label; repeat it.")]
 CsvArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A CSV file; - reads stdin.")]
@@ -51,13 +52,22 @@ def add(
     owner: OwnerOption = "",
     site: SiteOption = "",
     zone: ZoneOption = "",
+    serial: SerialOption = "",
     labels: LabelOption = None,
 ) -> None:
     """Add a device. With a model it is expected, and may enroll with a claim."""
     from holdfast.cli.connection import connected  # noqa: PLC0415  (rule 3 of the package)
     from holdfast.cli.terminal import emit, raw, words  # noqa: PLC0415
 
-    body = {"device": device, "model": model, "owner": owner, "site": site, "zone": zone, "labels": _labels(labels)}
+    body = {
+        "device": device,
+        "model": model,
+        "owner": owner,
+        "site": site,
+        "zone": zone,
+        "serial": serial,
+        "labels": _labels(labels),
+    }
     with connected(session.folder) as api:
         added = api.post("/devices", body)
     if session.json:
@@ -71,7 +81,7 @@ def add(
 
 
 def import_devices(session: Session, *, file: CsvArgument) -> None:
-    """Add the devices of a CSV list with the columns device, model, owner, site, zone, labels.
+    """Add the devices of a CSV list with the columns device, model, owner, site, zone, serial, labels.
 
     Rows with a problem are left out and told; the others are added.
     """

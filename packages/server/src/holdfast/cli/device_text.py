@@ -37,6 +37,7 @@ def show_device(told: dict[str, Any], now: Instant) -> None:
             ("owner", told.get("owner") or ""),
             ("site", told.get("site") or ""),
             ("zone", told.get("zone") or ""),
+            ("serial number", told.get("serial") or ""),
             ("labels", _labels(told["labels"])),
             ("last seen", ago(told.get("last_seen"), now)),
             ("next due", ago(told.get("next_due"), now) if told.get("next_due") else ""),

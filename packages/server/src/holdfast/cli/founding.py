@@ -14,10 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from holdfast.adapters.pki import FileAuthority, FileLogSigner
+from holdfast.adapters.pki import FileAuthority, FileKeyStore, FileLogSigner, find_passphrase, make_passphrase
 from holdfast.adapters.pki.files import certificate_fingerprint
-from holdfast.adapters.pki.passphrase import find_passphrase, make_passphrase
-from holdfast.adapters.pki.protecting import protect_keys
 from holdfast.adapters.store import open_engine, upgrade
 from holdfast.adapters.system import SystemClock, SystemRandomness
 from holdfast.adapters.vault import FILE as VAULT
@@ -26,7 +24,7 @@ from holdfast.adapters.webhook_secret import WebhookSecret
 from holdfast.bootstrap import DATABASE, LOCK, FolderLock, Plane
 from holdfast.cli.connection import own_name
 from holdfast.config import FILE, Config, load, render
-from holdfast.identity.service import DEFAULT_TOKEN
+from holdfast.identity.tokens import DEFAULT_TOKEN
 from holdfast.inventory import model_file
 from holdfast.ports.store import leaf
 from holdfast_core.identity.model import Permission
@@ -36,8 +34,8 @@ from holdfast_core.record.model import Kind, entry
 KEYS = "keys"
 NEEDED_KEYS = (
     "root.pem",
-    "intermediate.pem",
-    "intermediate.key",
+    "services.pem",
+    "services.key",
     "log.key",
     "log.origin",
     "vault.json",
@@ -138,8 +136,9 @@ def _make_keys(folder: Path, config: Config, environ: dict[str, str], step: Call
         shutil.rmtree(fresh)  # an interrupted run's; its keys never took their place, so nobody trusts them
     fresh.mkdir(mode=0o700)
     now = SystemClock().now()
-    FileAuthority.create(fresh, organization=config.tenant, now=now)
     passphrase = make_passphrase(fresh, environ, SystemRandomness())
+    store = FileKeyStore(fresh, passphrase)
+    FileAuthority.create(fresh, store, organization=config.tenant, scope=config.scope, now=now)
     FileLogSigner.create(fresh, f"{config.names[0]}/holdfast", passphrase)
     FileVault.create(fresh / VAULT, passphrase)
     fresh.rename(keys)
@@ -153,14 +152,15 @@ def _make_extras(keys: Path, config: Config, environ: dict[str, str], step: Call
         if config.operator_certificate
         else {"device-port": "devices", "operator-port": "people"}
     )
+    passphrase = find_passphrase(keys, environ)
+    store = FileKeyStore(keys, passphrase)
     for stem, whom in stems.items():
         if not (keys / f"{stem}.pem").exists():
             # A key without its certificate is a half-made pair that nothing has used.
-            (keys / f"{stem}.key").unlink(missing_ok=True)
-            FileAuthority(keys).certify_server(list(config.names), stem=stem, now=SystemClock().now())
+            store.delete(stem)
+            authority = FileAuthority(keys, store)
+            authority.certify_server(list(config.names), store, stem=stem, now=SystemClock().now())
             step(f"made the certificate of the port for {whom}")
-    passphrase = find_passphrase(keys, environ)
-    protect_keys(keys, passphrase)
     WebhookSecret(keys, FileVault(keys / VAULT, passphrase)).make()
 
 
@@ -196,7 +196,7 @@ async def _fill(config: Config, folder: Path, step: Callable[[str], None], done:
                 step(f"added the example model {stored.reference}")
         token = ""
         if not plane.store.tokens(config.scope):
-            token, _ = await plane.identity.create_token(
+            token, _ = await plane.tokens.create(
                 config.scope, FIRST_TOKEN, permission=Permission.ADMIN, lifetime=DEFAULT_TOKEN, actor=actor
             )
             step("made the first API token")

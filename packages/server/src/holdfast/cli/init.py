@@ -25,6 +25,7 @@ NameOption = Annotated[
 TenantOption = Annotated[str, typer.Option(help="Who the devices belong to; stands in every key.")]
 EnvironmentOption = Annotated[str, typer.Option(help="Which environment this is.")]
 DevicePort = Annotated[int, typer.Option(min=0, max=65_535, help="Where devices call (mutual TLS).")]
+EstPort = Annotated[int, typer.Option(min=0, max=65_535, help="Where EST clients call that speak no TLS 1.3.")]
 OperatorPort = Annotated[int, typer.Option(min=0, max=65_535, help="Where people and programs call (API).")]
 MetricsPort = Annotated[int, typer.Option(min=0, max=65_535, help="Health and metrics, on 127.0.0.1.")]
 CertificateOption = Annotated[
@@ -51,6 +52,7 @@ def run(
     tenant: TenantOption = "default",
     environment: EnvironmentOption = "production",
     device_port: DevicePort = 8444,
+    est_port: EstPort = 8445,
     operator_port: OperatorPort = 8443,
     metrics_port: MetricsPort = 9464,
     certificate: CertificateOption = "",
@@ -75,6 +77,7 @@ def run(
         environment=environment,
         names=tuple(names or _own_names()),
         device_port=device_port,
+        est_port=est_port,
         operator_port=operator_port,
         metrics_port=metrics_port,
         operator_certificate=certificate,

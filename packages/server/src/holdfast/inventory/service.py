@@ -92,12 +92,12 @@ class InventoryService:
         return stored
 
     async def add_device(self, scope: Scope, row: Row, *, actor: str) -> Device:
-        """Add a device; with a model it is expected, without one it is unmanaged.
+        """Add a device; with a model it is expected, without one it is unmanaged. Who adds it answers for it at first.
 
         Raises:
             HostileData: ``device.exists``, ``model.unknown``.
         """
-        device = self._from_row(scope, row)
+        device = self._from_row(scope, row, owner=row.owner or actor)
         if self._store.device(device.key) is not None:
             raise _exists(device.key)
         async with self._store.exclusive(device.key):
@@ -106,7 +106,7 @@ class InventoryService:
             await self._store.commit(self._added(device, Kind.DEVICE_ADDED, actor))
         return device
 
-    def _from_row(self, scope: Scope, row: Row) -> Device:
+    def _from_row(self, scope: Scope, row: Row, *, owner: str) -> Device:
         if row.model:
             self.model(scope, row.model)
         lifecycle = Lifecycle.EXPECTED if row.model else Lifecycle.UNMANAGED
@@ -115,10 +115,11 @@ class InventoryService:
             lifecycle,
             self._clock.now(),
             row.model,
-            row.owner,
+            owner,
             row.site,
             row.zone,
             row.labels,
+            serial=row.serial,
         )
 
     def _added(self, device: Device, kind: Kind, actor: str) -> list[Change]:
@@ -132,7 +133,7 @@ class InventoryService:
         devices: list[Device] = []
         for row in rows:
             try:
-                device = self._from_row(scope, row)
+                device = self._from_row(scope, row, owner=row.owner)
                 if self._store.device(device.key) is not None:
                     raise _exists(device.key)
             except HostileData as error:

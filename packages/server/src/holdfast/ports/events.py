@@ -48,6 +48,14 @@ class LogDoubted(msgspec.Struct, frozen=True):
     at: Instant
 
 
+class CredentialMisused(msgspec.Struct, frozen=True):
+    """A credential that was ended was used: its key is still held by somebody."""
+
+    device: Device
+    reason: Reason
+    at: Instant
+
+
 class Noted(msgspec.Struct, frozen=True):
     """Something that only has to stand in the record: an enrollment, a human action, a directive."""
 
@@ -59,7 +67,7 @@ class Noted(msgspec.Struct, frozen=True):
     at: Instant
 
 
-Event = VerdictChanged | CloneSeen | LogDoubted | Noted
+Event = VerdictChanged | CloneSeen | CredentialMisused | LogDoubted | Noted
 Listener = Callable[[Event], Sequence[Change]]
 Emit = Callable[[Event], Sequence[Change]]
 """Tells every listener of an event, and gathers the changes that follow."""

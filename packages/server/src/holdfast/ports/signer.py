@@ -5,10 +5,16 @@ from __future__ import annotations
 from typing import Protocol
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from holdfast.ports.keystore import PrivateKey
 from holdfast_core.formats.note import VerifierKey
-from holdfast_core.kernel.ids import DeviceId, Scope
+from holdfast_core.kernel.digests import Digest
+from holdfast_core.kernel.ids import DeviceKey, Scope
 from holdfast_core.kernel.instants import Instant
+
+PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
+"""What a device may have certified."""
 
 
 class LogSigner(Protocol):
@@ -30,14 +36,51 @@ class LogSigner(Protocol):
 
 
 class Authority(Protocol):
-    """Issues device certificates."""
+    """Certifies devices. An issuer is known by its scope and its number; how it stands is the store's to say."""
 
-    def issue(
-        self, request: x509.CertificateSigningRequest, device: DeviceId, scope: Scope, *, now: Instant
-    ) -> x509.Certificate:
-        """A leaf for `device` with the request's public key."""
+    @property
+    def root(self) -> x509.Certificate:
+        """The root that devices pin."""
         ...
 
-    def chain(self) -> list[x509.Certificate]:
-        """The authority's own certificates, issuing one first, root last."""
+    def has_issuer(self, scope: Scope, number: int) -> bool:
+        """Whether this issuer was made."""
+        ...
+
+    def issuers(self) -> list[tuple[Scope, int]]:
+        """Every issuer that was made."""
+        ...
+
+    def issuer(self, scope: Scope, number: int) -> x509.Certificate:
+        """The issuer's certificate, signed by the root.
+
+        Raises:
+            WorldError: ``authority.no_issuer``.
+        """
+        ...
+
+    def issuer_fingerprint(self, scope: Scope, number: int) -> Digest:
+        """SHA-256 over the issuer's DER, by which credentials name it."""
+        ...
+
+    def anchor(self, scope: Scope, number: int) -> x509.Certificate:
+        """The issuer's certificate signed by itself, for relying parties that serve this scope alone."""
+        ...
+
+    def signer(self, scope: Scope, number: int) -> PrivateKey:
+        """The issuer's key, to sign revocation lists and answers with."""
+        ...
+
+    def issue(
+        self, public: PublicKey, key: DeviceKey, number: int, *, now: Instant, not_after: Instant
+    ) -> x509.Certificate:
+        """A leaf for the device `key`, of the issuer `number` of its scope."""
+        ...
+
+    def add_issuer(self, scope: Scope, number: int, *, now: Instant) -> x509.Certificate:
+        """Make an issuer; one that is there already is left alone.
+
+        Raises:
+            WorldError: ``authority.root_away``.
+        """
         ...

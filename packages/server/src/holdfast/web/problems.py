@@ -34,7 +34,7 @@ def problem(error: HoldfastError) -> Problem:
 
 def rendered(error: HoldfastError, challenge: str = BASIC_CHALLENGE) -> Response:
     """The response that `error` is; `challenge` is how the caller should prove who it is, told with a 401."""
-    headers = {"retry-after": str(RETRY_AFTER_SECONDS)} if error.http_status in _RETRY else {}
+    headers = {"retry-after": str(error.retry_after_s or RETRY_AFTER_SECONDS)} if error.http_status in _RETRY else {}
     if error.http_status == 401:  # noqa: PLR2004  (RFC 9110, section 15.5.2: a 401 names a challenge)
         headers["www-authenticate"] = challenge
     return Response(msgspec.json.encode(problem(error)), error.http_status, headers, MEDIA_TYPE)

@@ -22,7 +22,7 @@ INIT_SECONDS = 180
 READY_SECONDS = 120
 STARTS = 3
 NAME = "server"
-_USUAL = {"device": 8444, "operator": 8443, "metrics": 9464}
+_USUAL = {"device": 8444, "est": 8445, "operator": 8443, "metrics": 9464}
 
 
 class Founded(msgspec.Struct, frozen=True):
@@ -59,7 +59,7 @@ class Plane:
         return f"https://{self._address}:{self.ports['device']}"
 
     def _free_ports(self) -> dict[str, int]:
-        hosts = {"device": self._address}
+        hosts = {"device": self._address, "est": self._address}
         return {name: _free(hosts.get(name, "127.0.0.1"), usual) for name, usual in _USUAL.items()}
 
     def found(self) -> Founded:

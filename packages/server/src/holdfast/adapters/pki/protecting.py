@@ -8,9 +8,6 @@ from pathlib import Path
 from holdfast.adapters.pki.keyfiles import SUFFIX, FileKeyStore
 from holdfast.adapters.pki.passphrase import Passphrase
 
-_READ_IN_THE_CLEAR = frozenset({"intermediate"})
-"""Keys whose reader knows no passphrase yet."""
-
 
 def protect_keys(keys: Path, passphrase: Passphrase) -> list[str]:
     """Encrypt the keys that lie in the clear; return their references.
@@ -36,6 +33,4 @@ def reseal_keys(keys: Path, old: Passphrase, new: Passphrase) -> int:
 
 def _references(keys: Path) -> Iterator[str]:
     for path in sorted(keys.rglob(f"*{SUFFIX}")):
-        reference = path.relative_to(keys).with_suffix("").as_posix()
-        if reference not in _READ_IN_THE_CLEAR:
-            yield reference
+        yield path.relative_to(keys).with_suffix("").as_posix()

@@ -59,7 +59,7 @@ def by_token(services: Services, asgi: AsgiScope) -> Caller:
         )
 
     def caller(wanted: Permission) -> Principal:
-        token = services.identity.authenticate(text.strip(), wanted)
+        token = services.tokens.authenticate(text.strip(), wanted)
         return Principal(f"token:{token.name}", token.scope)
 
     caller(Permission.READ)

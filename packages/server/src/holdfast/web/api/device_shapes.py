@@ -54,6 +54,7 @@ class NewDevice(Shape):
     owner: Text = ""
     site: Text = ""
     zone: Text = ""
+    serial: Text = ""
     labels: Annotated[dict[Text, Text], Field(max_length=LIMITS.labels, default_factory=dict)]
 
 
@@ -112,6 +113,7 @@ class DeviceSummary(Shape):
     owner: str
     site: str
     zone: str
+    serial: str
     labels: dict[str, str]
     created_at: Time
     level: str | None
@@ -278,6 +280,7 @@ def _summary(device: Device, posture: Posture | None) -> Json:
         "owner": device.owner,
         "site": device.site,
         "zone": device.zone,
+        "serial": device.serial,
         "labels": dict(device.labels),
         "created_at": rfc3339(device.created_at),
         "level": verdict.level.value if verdict else None,

@@ -53,14 +53,14 @@ async def list_devices(caller: Reader, services: Served, query: Annotated[Device
 async def add_device(new: NewDevice, caller: Operator, services: Served) -> DeviceSummary:
     """Add a device."""
     labels = tuple(sorted(new.labels.items()))
-    row = Row(0, DeviceId(new.device), new.model, new.owner, new.site, new.zone, labels)
+    row = Row(0, DeviceId(new.device), new.model, new.owner, new.site, new.zone, labels, new.serial)
     device = await services.inventory.add_device(caller.scope, row, actor=caller.actor)
     return shapes.summary(device, services.store)
 
 
 @router.post("/import", openapi_extra=_CSV)
 async def import_devices(request: Request, caller: Operator, services: Served) -> Imported:
-    """Add the devices of a CSV list (device, model, owner, site, zone, labels); lines with a problem are left out."""
+    """Add the devices of a CSV list (device, model, owner, site, zone, labels, serial); faulty lines are left out."""
     try:
         text = (await request.body()).decode()
     except UnicodeDecodeError as error:

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from holdfast.baseline.inspections import InspectionService
 from holdfast.baseline.service import BaselineService
+from holdfast.identity.renewal import RenewalService
+from holdfast.identity.rollover import RolloverService
 from holdfast.identity.service import IdentityService
+from holdfast.identity.tokens import TokenService
 from holdfast.identity.vaulting import VaultService
 from holdfast.inventory.service import InventoryService
 from holdfast.ports.clock import Clock
@@ -26,6 +29,9 @@ class Services:
     clock: Clock
     inventory: InventoryService
     identity: IdentityService
+    renewal: RenewalService
+    rollover: RolloverService
+    tokens: TokenService
     vault: VaultService
     baseline: BaselineService
     inspections: InspectionService

@@ -7,7 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from pydantic import Field
 
-from holdfast.identity.service import DEFAULT_TOKEN, LONGEST_TOKEN, public_id
+from holdfast.identity.public import public_id
+from holdfast.identity.tokens import DEFAULT_TOKEN, LONGEST_TOKEN
 from holdfast.web.api.callers import Admin, Served
 from holdfast.web.api.shapes import Json, Shape, Text, Time, maybe
 from holdfast_core.identity.model import Permission, Token
@@ -57,7 +58,7 @@ async def list_tokens(caller: Admin, services: Served) -> TokenList:
 @router.post("", status_code=201)
 async def create_token(new: NewToken, caller: Admin, services: Served) -> TokenMade:
     """Make a token."""
-    text, token = await services.identity.create_token(
+    text, token = await services.tokens.create(
         caller.scope,
         new.name,
         permission=new.permission,
@@ -70,7 +71,7 @@ async def create_token(new: NewToken, caller: Admin, services: Served) -> TokenM
 @router.delete("/{name}")
 async def revoke_token(name: Annotated[str, Path()], caller: Admin, services: Served) -> TokenShape:
     """End a token; its next request is refused."""
-    return TokenShape(**_shown(await services.identity.revoke_token(caller.scope, name, actor=caller.actor)))
+    return TokenShape(**_shown(await services.tokens.revoke(caller.scope, name, actor=caller.actor)))
 
 
 def _shown(token: Token) -> Json:

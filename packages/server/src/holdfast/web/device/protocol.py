@@ -26,6 +26,9 @@ ALARM_SECONDS = 2.0
 _ANSWER = "answer"
 _EXTENSION = "holdfast.peer"
 _USER_EXTENSION = "holdfast.user"
+_DER = 2
+"""``_ssl.ENCODING_DER``."""
+_TLS_EXTENSION = "holdfast.tls"
 _PEER_CREDENTIALS = struct.Struct("3i")
 """``struct ucred`` of unix(7): process, user, group."""
 
@@ -34,6 +37,25 @@ def peer_fingerprint(scope: Any) -> Digest | None:
     """The fingerprint of the certificate that the peer proved to hold the key of; `None` when it showed none."""
     fingerprint: Digest | None = scope.get("extensions", {}).get(_EXTENSION)
     return fingerprint
+
+
+def peer_chain(scope: Any) -> tuple[bytes, ...]:
+    """The chain (DER, leaf first) that TLS verified for the peer's certificate; empty when it showed none."""
+    tls = scope.get("extensions", {}).get(_TLS_EXTENSION)
+    if tls is None or tls.getpeercert(binary_form=True) is None:
+        return ()
+    # The ssl module verifies the chain but has no public way to read it before Python 3.13.
+    chain = tls._sslobj.get_verified_chain() or ()  # noqa: SLF001
+    return tuple(certificate.public_bytes(_DER) for certificate in chain)
+
+
+def channel_value(scope: Any) -> bytes | None:
+    """The connection's ``tls-unique`` (RFC 5929); `None` where there is none, as in TLS 1.3 (RFC 9266)."""
+    tls = scope.get("extensions", {}).get(_TLS_EXTENSION)
+    if tls is None or tls.version() != "TLSv1.2":
+        return None
+    value: bytes | None = tls.get_channel_binding("tls-unique")
+    return value
 
 
 def peer_user(scope: Any) -> int | None:
@@ -60,6 +82,7 @@ class BoundedProtocol(HttpToolsProtocol):
         tls = transport.get_extra_info("ssl_object")
         der = tls.getpeercert(binary_form=True) if tls is not None else None
         self._peer = digest_of(der) if der else None
+        self._tls = tls
         self._header_bytes = 0
         self._in_headers = True
         self._alarm: asyncio.TimerHandle | None = None
@@ -103,7 +126,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.pipeline:
             self._cut_off(_pipelined())
         super().on_message_begin()
-        self.scope["extensions"] = {_EXTENSION: self._peer}  # type: ignore[dict-item]  # an extension of our own
+        self.scope["extensions"] = {_EXTENSION: self._peer, _TLS_EXTENSION: self._tls}  # type: ignore[dict-item]  # an extension of our own
         self._seen = 0
         self._start_timer(self.limits.header_seconds, "headers")
 

@@ -1,0 +1,199 @@
+"""The last step of every way to a certificate: whoever was admitted, by whatever proof, is certified here.
+
+1. A device is certified under its lock, and only while the inventory expects it and somebody owns it.
+2. One commit: what admitted it is used up, the credential exists, the device is enrolled, all of it recorded.
+3. A key that any credential ever had is refused, also while the other one is not durable yet.
+4. A new enrollment ends every credential that the device had: one device, one key.
+5. Beyond `limits.certifying` at once, whoever comes is told to come later: signing never starves the check-ins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from holdfast.ports.clock import Clock, Randomness
+from holdfast.ports.credentials import end_credentials
+from holdfast.ports.events import Emit, Noted
+from holdfast.ports.issuers import IssuerBook
+from holdfast.ports.lookup import require_device
+from holdfast.ports.signer import Authority, PublicKey
+from holdfast.ports.store import Change, Store
+from holdfast.ports.verdicts import Verdicts
+from holdfast_core.identity.model import Credential, Method, Revocation
+from holdfast_core.identity.requests import read_request, spki_digest
+from holdfast_core.identity.rules import IdentityRefused, check_owned
+from holdfast_core.inventory.lifecycle import Device, LifecycleEvent, advance
+from holdfast_core.inventory.model import Identity
+from holdfast_core.kernel.digests import Digest, digest_of
+from holdfast_core.kernel.errors import HostileData
+from holdfast_core.kernel.ids import DeviceKey
+from holdfast_core.kernel.instants import DAY, Instant, from_datetime
+from holdfast_core.kernel.limits import Limits
+from holdfast_core.record.model import Kind
+
+_BUSY_LEAST_S, _BUSY_SPREAD_S = 20, 40
+
+
+class Admission(msgspec.Struct, frozen=True):
+    """Why a device is certified: by what proof, what the record says of it, and what is used up by it."""
+
+    method: Method
+    proof: Mapping[str, object] = {}
+    changes: tuple[Change, ...] = ()
+
+
+Admit = Callable[[Device, Instant], Admission]
+"""Judges the proof once more under the device's lock; raises if it does not hold (any more)."""
+
+
+class Certifier:
+    """Turns an admission and a request into a certificate."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        randomness: Randomness,
+        authority: Authority,
+        book: IssuerBook,
+        verdicts: Verdicts,
+        emit: Emit,
+        limits: Limits,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._randomness = randomness
+        self._authority = authority
+        self._book = book
+        self._verdicts = verdicts
+        self._emit = emit
+        self._limits = limits
+        self._under_way: set[Digest] = set()
+        """Keys whose certificates are not durable yet."""
+
+    async def enroll(
+        self,
+        key: DeviceKey,
+        request_der: bytes,
+        admit: Admit,
+        *,
+        channel: bytes | None = None,
+        own_subject: x509.Name | None = None,
+    ) -> list[x509.Certificate]:
+        """Certify the device `key`; return its certificate, then the chain without the root.
+
+        Args:
+            key: the device.
+            request_der: its PKCS#10 request.
+            admit: judges the proof.
+            channel: the ``tls-unique`` of the connection, where it has one.
+            own_subject: a subject that the device is known by already; allowed in the request.
+
+        Raises:
+            IdentityRefused: by `admit`, or ``device.inactive``, ``device.unowned``.
+            HostileData: ``csr.*``, ``identity.key_reused``, ``identity.busy``.
+        """
+        request = read_request(request_der, key, self._limits, own_subject=own_subject, channel=channel)
+        async with self._store.exclusive(key):
+            now = self._clock.now()
+            device = check_owned(require_device(self._store, key))
+            admission = admit(device, now)
+            with self.certifying(request) as spki:
+                return await self._enroll(device, admission, request, spki, now)
+
+    async def _enroll(
+        self, device: Device, admission: Admission, request: x509.CertificateSigningRequest, spki: Digest, now: Instant
+    ) -> list[x509.Certificate]:
+        key = device.key
+        enrolled = msgspec.structs.replace(device, lifecycle=advance(device.lifecycle, LifecycleEvent.ENROLL))
+        certificate, credential = self.made(request, spki, enrolled, admission.method, now)
+        posture, follow = self._verdicts.begin(enrolled, self._store.posture(key), now)
+        data = {
+            **admission.proof,
+            "method": admission.method.value,
+            "fingerprint": credential.fingerprint,
+            "serial": credential.serial,
+        }
+        noted = Noted(Kind.DEVICE_ENROLLED, f"device:{key.device}", enrolled, key.scope, data, now)
+        why, code = "the device enrolled again", Revocation.SUPERSEDED
+        ended = end_credentials(self._store, self._emit, enrolled, why=why, actor="server", now=now, code=code)
+        changes = [*admission.changes, *ended, enrolled, credential, posture, *self._emit(noted), *follow]
+        await self._store.commit(changes)
+        return [certificate, *self._book.chain(key.scope)[:-1]]
+
+    def made(
+        self,
+        request: x509.CertificateSigningRequest,
+        spki: Digest,
+        device: Device,
+        method: Method,
+        now: Instant,
+    ) -> tuple[x509.Certificate, Credential]:
+        """A new certificate for `device`, and its credential; nothing is stored."""
+        key, number = device.key, self._book.active(device.key.scope)
+        not_after = Instant(now + self.life_of(device).leaf_days * DAY)
+        public = request.public_key()
+        assert isinstance(public, PublicKey)  # noqa: S101  (`read_request` takes no other)
+        certificate = self._authority.issue(public, key, number, now=now, not_after=not_after)
+        der = certificate.public_bytes(Encoding.DER)
+        credential = Credential(
+            fingerprint=digest_of(der),
+            key=key,
+            serial=f"{certificate.serial_number:x}",
+            spki=spki,
+            not_before=from_datetime(certificate.not_valid_before_utc),
+            not_after=from_datetime(certificate.not_valid_after_utc),
+            issuer=self._authority.issuer_fingerprint(key.scope, number),
+            issued_at=now,
+            method=method,
+            certificate=der,
+        )
+        return certificate, credential
+
+    def life_of(self, device: Device) -> Identity:
+        """How the device's model lets its certificates live."""
+        stored = self._store.model(device.key.scope, device.model)
+        return stored.model.identity if stored is not None else Identity()
+
+    @contextmanager
+    def certifying(self, request: x509.CertificateSigningRequest, *, known: bool = False) -> Iterator[Digest]:
+        """Hold the key of `request` while its certificate is made; `known` if it may have had one before.
+
+        Raises:
+            HostileData: ``identity.key_reused``, ``identity.busy``.
+        """
+        spki = spki_digest(request)
+        if spki in self._under_way or (self._store.knows_key(spki) and not known):
+            raise _key_reused()
+        if len(self._under_way) >= self._limits.certifying:
+            raise self._busy()
+        self._under_way.add(spki)
+        try:
+            yield spki
+        finally:
+            self._under_way.discard(spki)
+
+    def _busy(self) -> HostileData:
+        """The time to come again is another for each, so that those who were refused together do not return so."""
+        later = _BUSY_LEAST_S + sum(self._randomness.token(1).encode()) % _BUSY_SPREAD_S
+        return HostileData(
+            "identity.busy",
+            "The authority certifies as many devices as it can at once.",
+            remedy="Come again after the time in Retry-After; nothing was used up.",
+            http_status=503,
+            retry_after_s=later,
+        )
+
+
+def _key_reused() -> IdentityRefused:
+    return IdentityRefused(
+        "identity.key_reused",
+        "The key in the request was certified before.",
+        remedy="Make a new key on the device; a key that was copied with an image must never serve two devices.",
+    )

@@ -1,0 +1,132 @@
+"""Issuers following one another: A, then A and B, then B, with the list of who is still on A.
+
+1. `begin` makes the next issuer; relying parties take its certificate up while nothing was issued by it yet.
+2. `switch` has the next one certify; devices of the retiring one are asked to renew when they next call.
+3. `end` ends what is left of the retiring one at once; who would lapse by it is told first, and only `force` goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from holdfast.ports.clock import Clock
+from holdfast.ports.events import Emit, Noted
+from holdfast.ports.issuers import IssuerBook
+from holdfast.ports.signer import Authority
+from holdfast.ports.store import Change, Store
+from holdfast_core.identity.issuers import Issuers, IssuerState, Rollover, Standing
+from holdfast_core.identity.model import Credential
+from holdfast_core.kernel.digests import Digest
+from holdfast_core.kernel.errors import HostileData
+from holdfast_core.kernel.ids import Scope
+from holdfast_core.kernel.instants import Instant, from_datetime
+from holdfast_core.record.model import Kind
+
+
+class IssuerView(msgspec.Struct, frozen=True):
+    """One issuer, and how many certificates in force are of it."""
+
+    number: int
+    standing: Standing
+    since: Instant
+    fingerprint: Digest
+    not_after: Instant
+    algorithm: str
+    in_force: int
+
+
+class RolloverService:
+    """What people do about issuers."""
+
+    def __init__(self, *, store: Store, clock: Clock, authority: Authority, book: IssuerBook, emit: Emit) -> None:
+        self._store = store
+        self._clock = clock
+        self._authority = authority
+        self._book = book
+        self._emit = emit
+        self._one_at_a_time = asyncio.Lock()
+
+    def show(self, scope: Scope) -> list[IssuerView]:
+        """The issuers of a scope by number."""
+        now = self._clock.now()
+        counted: dict[Digest, int] = {}
+        for credential in self._store.credentials():
+            if _in_force(credential, now):
+                counted[credential.issuer] = counted.get(credential.issuer, 0) + 1
+        return [
+            self._view(state, counted)
+            for state in self._book.of(scope).states
+            if self._authority.has_issuer(scope, state.number)
+        ]
+
+    def _view(self, state: IssuerState, counted: dict[Digest, int]) -> IssuerView:
+        certificate = self._authority.issuer(state.scope, state.number)
+        fingerprint = self._authority.issuer_fingerprint(state.scope, state.number)
+        return IssuerView(
+            number=state.number,
+            standing=state.standing,
+            since=state.since or from_datetime(certificate.not_valid_before_utc),
+            fingerprint=fingerprint,
+            not_after=from_datetime(certificate.not_valid_after_utc),
+            algorithm=certificate.signature_algorithm_oid._name,  # noqa: SLF001  (its only name for people)
+            in_force=counted.get(fingerprint, 0),
+        )
+
+    def laggards(self, scope: Scope) -> list[Credential]:
+        """The credentials in force that the retiring issuer certified and that have no successor yet."""
+        retiring = self._book.of(scope).with_standing(Standing.RETIRING)
+        if retiring is None:
+            return []
+        issuer, now = self._authority.issuer_fingerprint(scope, retiring.number), self._clock.now()
+        mine = (c for c in self._store.credentials() if c.issuer == issuer and _in_force(c, now))
+        return sorted(mine, key=lambda credential: credential.key)
+
+    async def move(self, scope: Scope, step: Rollover, *, actor: str, force: bool = False) -> list[IssuerView]:
+        """Carry out one step.
+
+        Raises:
+            HostileData: ``authority.rollover``, ``authority.laggards``.
+            WorldError: ``authority.root_away``, ``keystore.*``.
+        """
+        async with self._one_at_a_time:
+            now, issuers = self._clock.now(), self._book.of(scope)
+            await self._store.commit(await self._steps(issuers, step, now, actor=actor, force=force))
+        return self.show(scope)
+
+    async def _steps(self, issuers: Issuers, step: Rollover, now: Instant, *, actor: str, force: bool) -> list[Change]:
+        states: tuple[IssuerState, ...]
+        match step:
+            case Rollover.BEGIN:
+                following = issuers.begin(now)
+                # In a thread: keys of some kinds take seconds to make, and tokens answer slowly.
+                await asyncio.to_thread(self._authority.add_issuer, issuers.scope, following.number, now=now)
+                states = (following,)
+            case Rollover.SWITCH:
+                states = issuers.switch(now)
+            case Rollover.END:
+                states = (issuers.end(now),)
+                self._refuse_laggards(issuers.scope, force=force)
+        changes: list[Change] = []
+        for state in states:
+            fingerprint = self._authority.issuer_fingerprint(state.scope, state.number)
+            data = {"issuer": state.number, "standing": state.standing.value, "fingerprint": fingerprint}
+            noted = Noted(Kind.ISSUER_CHANGED, actor, None, state.scope, data, now)
+            changes += [state, *self._emit(noted)]
+        return changes
+
+    def _refuse_laggards(self, scope: Scope, *, force: bool) -> None:
+        late = self.laggards(scope)
+        if late and not force:
+            raise HostileData(
+                "authority.laggards",
+                f"{len(late)} devices still have a certificate of the retiring issuer, such as {late[0].key.device}.",
+                remedy="Wait until they called (holdfast ca show lists them), or end it all the same with --force: "
+                "they are refused then until they renew, within their models' grace.",
+                http_status=409,
+            )
+
+
+def _in_force(credential: Credential, now: Instant) -> bool:
+    return credential.revoked_at is None and now < credential.not_after and credential.successor is None
