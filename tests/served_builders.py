@@ -35,8 +35,10 @@ STARTING_SECONDS = 0.01
 class ServedPlane:
     """A control plane whose device port is open. Its services are called on its own loop with `do`."""
 
-    def __init__(self, plane: Plane, listener: Listener, est: Listener, loop: asyncio.AbstractEventLoop) -> None:
-        self.plane, self.listeners, self._loop = plane, (listener, est), loop
+    def __init__(
+        self, plane: Plane, listener: Listener, est: Listener, loop: asyncio.AbstractEventLoop, clock: FakeClock
+    ) -> None:
+        self.plane, self.listeners, self._loop, self.clock = plane, (listener, est), loop, clock
         self.url, self.est_url = f"https://127.0.0.1:{listener.port}", f"https://127.0.0.1:{est.port}"
 
     def do(self, work: Coroutine[Any, Any, _T]) -> _T:
@@ -101,7 +103,7 @@ def served(folder: Path, *, ahead: int = 0, config: Config = Config()) -> Iterat
         try:
             while not (listener.started and est.started) and not listening.done():  # noqa: ASYNC110  (flags, no event)
                 await asyncio.sleep(STARTING_SECONDS)
-            ready.append(ServedPlane(plane, listener, est, asyncio.get_running_loop()))
+            ready.append(ServedPlane(plane, listener, est, asyncio.get_running_loop(), clock))
             started.set()
             await listening
         finally:

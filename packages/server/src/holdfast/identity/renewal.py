@@ -180,15 +180,14 @@ class RenewalContributor:
         """One wish for each certificate: it names the one to be renewed."""
         if context.posture.hold is not None:
             return ()
-        for credential in reversed(self._store.credentials_of(context.device.key)):
-            if credential.revoked_at is not None or credential.successor is not None:
-                continue
-            if self._is_due(credential, context):
-                same = context.model.model.identity.renewal_key is RenewalKey.SAME
-                args = {"credential": credential.fingerprint, **({"key": "same"} if same else {})}
-                return (wish(RENEW, canonical(args)),)
+        in_force = (c for c in self._store.credentials_of(context.device.key) if c.revoked_at is None)
+        # The oldest: while it speaks, its successor, if it has one, did not arrive.
+        credential = next(in_force, None)
+        if credential is None or not (credential.successor is not None or self._is_due(credential, context)):
             return ()
-        return ()
+        same = context.model.model.identity.renewal_key is RenewalKey.SAME
+        args = {"credential": credential.fingerprint, **({"key": "same"} if same else {})}
+        return (wish(RENEW, canonical(args)),)
 
     def _is_due(self, credential: Credential, context: Context) -> bool:
         if self._book.standing(credential) in (Standing.RETIRING, Standing.DISTRUSTED):
