@@ -79,6 +79,18 @@ class EstClient:
         response = self._http.getresponse()
         return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
 
+    def ended(self, seconds: float = 10.0) -> bool:
+        """Whether the server closes the connection within `seconds`."""
+        sock = self._http.sock
+        assert sock is not None
+        sock.settimeout(seconds)
+        try:
+            return sock.recv(1) == b""
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
+
     def close(self) -> None:
         self._http.close()
 

@@ -19,7 +19,8 @@ from holdfast.bootstrap import DATABASE, Plane
 from holdfast.config import Config
 from holdfast.inventory.model_file import example_bytes
 from holdfast.web.device.app import device_app, est_app
-from holdfast.web.device.protocol import BoundedProtocol, bounded
+from holdfast.web.device.endings import end_with_credentials
+from holdfast.web.device.protocol import bounded
 from holdfast.web.listeners import Listener, bind
 from holdfast.web.trust import DeviceTrust
 from holdfast_core.inventory.rows import Row
@@ -95,10 +96,12 @@ def served(folder: Path, *, ahead: int = 0, config: Config = Config()) -> Iterat
     async def serve() -> None:
         plane = Plane.open(config, _folder(folder, clock.now()), clock=clock, randomness=FakeRandomness())
         app = device_app(plane.check_ins, plane.enrollment, LIMITS)
+        for_devices, for_est = bounded(LIMITS), bounded(LIMITS)
+        end_with_credentials(plane.store, for_devices, for_est)
         trust = DeviceTrust(folder / "keys", plane.passphrase.reveal(), plane.store, plane.authority)
-        listener = Listener(app, bind("127.0.0.1", 0), tls=trust.device, limits=LIMITS, protocol=BoundedProtocol)
+        listener = Listener(app, bind("127.0.0.1", 0), tls=trust.device, limits=LIMITS, protocol=for_devices)
         old = est_app(plane.enrollment, LIMITS)
-        est = Listener(old, bind("127.0.0.1", 0), tls=trust.est, limits=LIMITS, protocol=bounded(LIMITS))
+        est = Listener(old, bind("127.0.0.1", 0), tls=trust.est, limits=LIMITS, protocol=for_est)
         listening = asyncio.gather(listener.listen(), est.listen())
         try:
             while not (listener.started and est.started) and not listening.done():  # noqa: ASYNC110  (flags, no event)

@@ -169,7 +169,7 @@ class Plane:
             contributors=(
                 PlanContributor(compiler),
                 NetworkProfileContributor(),
-                RenewalContributor(store, self.issuers),
+                RenewalContributor(self.issuers),
             ),
             limits=limits,
         )

@@ -172,17 +172,15 @@ class RenewalService:
 class RenewalContributor:
     """Wishes that a device renews its certificate once that is due, or at once when its issuer goes."""
 
-    def __init__(self, store: Store, book: IssuerBook) -> None:
-        self._store = store
+    def __init__(self, book: IssuerBook) -> None:
         self._book = book
 
     def wishes(self, context: Context, _verdict: Verdict) -> Sequence[Wish]:
         """One wish for each certificate: it names the one to be renewed."""
         if context.posture.hold is not None:
             return ()
-        in_force = (c for c in self._store.credentials_of(context.device.key) if c.revoked_at is None)
-        # The oldest: while it speaks, its successor, if it has one, did not arrive.
-        credential = next(in_force, None)
+        credential = context.credential
+        # One that still speaks though it has a successor: the successor never arrived.
         if credential is None or not (credential.successor is not None or self._is_due(credential, context)):
             return ()
         same = context.model.model.identity.renewal_key is RenewalKey.SAME
