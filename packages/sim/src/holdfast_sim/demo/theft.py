@@ -34,9 +34,8 @@ def theft(scene: Scene) -> None:
     first = _attempt(scene, thief, 1)
     stage.tell(Mark.ATTACK, "intruder", f"checks in as the camera, from {_place(scene)}.")
     _require(scene, first, _CONFLICT, "identity.clone")
-    stage.tell(
-        Mark.SEEN, "intruder", f"refused with {first.status} {first.code}. {first.sentence}", status=first.status
-    )
+    words = f"refused with {first.status} {first.code}. {first.sentence}"
+    stage.tell(Mark.SEEN, "intruder", words, status=first.status)
     incident = scene.wait_for_incident(camera, "clone", is_open=True)
     page = scene.wait_for_level(camera, QUARANTINED)
     scene.verdict(camera, page, f"until a person decides; incident {incident['id']}: {incident['title']}.")
