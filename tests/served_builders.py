@@ -94,7 +94,7 @@ def served(folder: Path, *, ahead: int = 0, config: Config = Config()) -> Iterat
 
     async def serve() -> None:
         plane = Plane.open(config, _folder(folder, clock.now()), clock=clock, randomness=FakeRandomness())
-        app = device_app(plane.check_ins, plane.enrollment, LIMITS)
+        app = device_app(plane.check_ins, plane.enrollment, LIMITS, plane.secret_delivery)
         trust = DeviceTrust(folder / "keys", plane.passphrase.reveal(), plane.store, plane.authority)
         listener = Listener(app, bind("127.0.0.1", 0), tls=trust.device, limits=LIMITS, protocol=BoundedProtocol)
         old = est_app(plane.enrollment, LIMITS)

@@ -29,6 +29,8 @@ from holdfast.identity.certifying import Certifier
 from holdfast.identity.enrollment import EnrollmentService
 from holdfast.identity.renewal import RenewalContributor, RenewalService
 from holdfast.identity.rollover import RolloverService
+from holdfast.identity.secret_delivery import SecretContributor, SecretDelivery
+from holdfast.identity.secrets import SecretService
 from holdfast.identity.service import IdentityService
 from holdfast.identity.tokens import TokenService
 from holdfast.identity.vaulting import VaultService
@@ -121,8 +123,12 @@ class Plane:
             emit=emit,
             limits=limits,
         )
+        self.secrets = SecretService(store=store, vault=self.vault, clock=clock, randomness=randomness, emit=emit)
+        self.secret_delivery = SecretDelivery(
+            store=store, vault=self.vault, clock=clock, randomness=randomness, emit=emit
+        )
         self.vault_keys = VaultService(
-            vault=self.vault, sealings=(self.webhook_secret,), store=store, clock=clock, emit=emit
+            vault=self.vault, sealings=(self.webhook_secret, self.secrets), store=store, clock=clock, emit=emit
         )
         self.identity = IdentityService(
             store=store,
@@ -170,6 +176,7 @@ class Plane:
                 PlanContributor(compiler),
                 NetworkProfileContributor(),
                 RenewalContributor(store, self.issuers),
+                SecretContributor(store),
             ),
             limits=limits,
         )
