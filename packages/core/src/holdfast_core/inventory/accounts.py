@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Iterator
 
-from holdfast_core.inventory.model import Alphabet, DeviceModel, LocalAccount, SetBy
+from holdfast_core.inventory.model import Alphabet, DeviceModel, LocalAccount
 
 FEWEST_BITS = 40
 """What a random secret must have; a device that takes less needs a compensating control around it."""
@@ -65,11 +65,4 @@ def faults(model: DeviceModel) -> Iterator[tuple[str, str, str, str]]:
                 f"{path}.length",
                 f"A secret of {str(account.length)[:20]} characters of {account.alphabet.value} is not possible here.",
                 f"Write at most {LONGEST} characters, and as many as give {FEWEST_BITS} bits: 13 digits, or 7 others.",
-            )
-        if account.set_by is SetBy.AGENT and model.constraints.vendor_locked:
-            yield (
-                "model.account_locked",
-                f"{path}.set_by",
-                "No agent can run on a model that is locked by its vendor.",
-                "Write set_by: hand.",
             )
