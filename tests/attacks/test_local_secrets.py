@@ -67,7 +67,7 @@ async def test_a_retired_device_asks(tmp_path):
             await fetched(device)
 
 
-async def test_a_quarantined_device_asks(tmp_path):
+async def test_a_held_device_asks(tmp_path):
     """Whoever uses its identity may be somebody else."""
     async with new_plane(tmp_path) as plane:
         device = await device_with(plane, PUMP)

@@ -3,7 +3,8 @@
 1. A directive says that a secret waits: account and version, never the secret. The device fetches it as itself.
 2. A device can name only its own accounts, for the device is who its certificate says it is.
 3. A secret is durable, sealed, before it is told; fetching the same version again tells the same secret.
-4. Nothing is told to a device that is quarantined or retired: it may not be the one that it was.
+4. Nothing is told to a device that is held (a clone is, and what a person quarantined) or retired: it may not be the
+   one that it was. One that is quarantined by its evidence goes on: an open port is no reason to keep a known password.
 """
 
 from __future__ import annotations
@@ -36,7 +37,6 @@ from holdfast_core.wire.secrets import DIRECTIVE, Ordered, SecretsArgs, SecretTo
 
 AT_ONCE = 8
 """Accounts of one directive; those beyond come with the next."""
-_TOLD = (Level.TRUSTED, Level.RESTRICTED)
 
 
 class SecretContributor:
@@ -47,7 +47,7 @@ class SecretContributor:
 
     def wishes(self, context: Context, verdict: Verdict) -> Sequence[Wish]:
         """One directive with every account that is due."""
-        if verdict.level not in _TOLD:
+        if context.posture.hold is not None or verdict.level is Level.RETIRED:
             return ()
         due: list[Ordered] = []
         for account in context.model.model.local_accounts:
@@ -121,10 +121,10 @@ class SecretDelivery:
         """Device, account and record, judged under the lock: a revocation may have come while this waited."""
         check_credential(self._store.credential(fingerprint), self._clock.now())
         device, posture = require_device(self._store, key), require_posture(self._store, key)
-        if device.lifecycle is Lifecycle.RETIRED or posture.verdict.level not in _TOLD:
+        if device.lifecycle is Lifecycle.RETIRED or posture.hold is not None:
             raise IdentityRefused(
                 "secret.held",
-                f"Nothing is told to a device that is {posture.verdict.level.value}.",
+                f"Nothing is told to a device that is {'retired' if posture.hold is None else 'held'}.",
                 remedy="Stop asking. When an operator has released the device, its next directive names what waits.",
             )
         declared = accounts_of(self._store, device).get(account)
