@@ -100,11 +100,11 @@ async def test_one_that_was_shown_is_replaced_at_the_next_check_in(tmp_path):
 async def test_an_old_one_is_replaced_when_its_days_are_over(tmp_path):
     clock = FakeClock()
     async with new_plane(tmp_path, clock=clock) as plane:
-        device = await device_with(plane, b"{name: pump, kind: service, rotate_days: 30}")
+        device = await device_with(plane, b"{name: pump, kind: service, rotate_days: 3}")
         await device.check_in()
         await set_and_confirmed(device)
         await device.check_in(reports=settled(2))
-        clock.forward(30 * DAY - 1)
+        clock.forward(3 * DAY - 1)
         assert stands(device) == "confirmed"
         clock.forward(1)
         assert ordered(await device.check_in()) == {"pump": 2}

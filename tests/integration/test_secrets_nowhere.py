@@ -57,7 +57,7 @@ class Site:
             model = await plane.inventory.add_model(scope, model_with(PUMP, BMC), actor=ACTOR)
             device = await plane.inventory.add_device(scope, Row(1, DeviceId("pump-1"), model.reference), actor=ACTOR)
             claim, _ = await plane.identity.create_claim(device.key, lifetime=HOUR, actor=ACTOR)
-            token, _ = await plane.identity.create_token(
+            token, _ = await plane.tokens.create(
                 scope, "robot", permission=Permission.ADMIN, lifetime=HOUR, actor=ACTOR
             )
             plane.webhook_secret.make()

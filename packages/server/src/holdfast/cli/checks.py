@@ -23,7 +23,7 @@ from holdfast.adapters.store.backup import examine
 from holdfast.adapters.store.schema import check_version
 from holdfast.bootstrap import DATABASE
 from holdfast.cli.connection import connected, server_runs
-from holdfast.cli.founding import KEYS, NEEDED_KEYS
+from holdfast.cli.founding import KEYS, needed_keys
 from holdfast.config import FILE, Config, load
 from holdfast_core.kernel.errors import HoldfastError
 from holdfast_core.kernel.instants import DAY, MINUTE, Instant, from_datetime, in_words, rfc3339
@@ -81,7 +81,7 @@ def configuration(patient: Patient) -> Iterator[Reason]:
 def keys_present(patient: Patient) -> Iterator[Reason]:
     """Every key that serving needs is there, and the root's own is not."""
     keys = patient.folder / KEYS
-    if missing := [name for name in NEEDED_KEYS if not (keys / name).is_file()]:
+    if missing := [name for name in needed_keys(patient.config) if not (keys / name).is_file()]:
         yield Reason(
             "doctor.keys_missing",
             f"{keys} lacks {', '.join(missing)}.",

@@ -17,12 +17,14 @@ import msgspec
 from holdfast.identity.secrets import accounts_of, now_waiting, record_of, unknown_account
 from holdfast.ports.appraisal import Context
 from holdfast.ports.clock import Clock, Randomness
+from holdfast.ports.credentials import Credentials
 from holdfast.ports.events import Emit, Noted
 from holdfast.ports.lookup import require_device, require_posture
 from holdfast.ports.store import Store
 from holdfast.ports.vault import Vault
 from holdfast_core.identity import secrets as rules
-from holdfast_core.identity.rules import IdentityRefused, check_credential
+from holdfast_core.identity.model import Credential
+from holdfast_core.identity.rules import IdentityRefused
 from holdfast_core.identity.secrets import LocalSecret
 from holdfast_core.inventory.lifecycle import Device, Lifecycle
 from holdfast_core.inventory.model import LocalAccount
@@ -62,14 +64,25 @@ class SecretDelivery:
 
     Args:
         store: where they lie, sealed.
+        credentials: says who may speak.
         vault: seals them.
         clock: the server's time.
         randomness: what they are made of.
         emit: tells the listeners.
     """
 
-    def __init__(self, *, store: Store, vault: Vault, clock: Clock, randomness: Randomness, emit: Emit) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        credentials: Credentials,
+        vault: Vault,
+        clock: Clock,
+        randomness: Randomness,
+        emit: Emit,
+    ) -> None:
         self._store = store
+        self._credentials = credentials
         self._vault = vault
         self._clock = clock
         self._randomness = randomness
@@ -83,7 +96,7 @@ class SecretDelivery:
             HostileData: ``secret.unknown``, ``secret.stale``.
             WorldError: ``vault.*``, ``store.*``; the device should ask again later.
         """
-        key = check_credential(self._store.credential(fingerprint), self._clock.now()).key
+        key = (await self._speaking(fingerprint)).key
         async with self._store.exclusive(key):
             device, declared, record = self._wanted(fingerprint, key, account)
             now = self._clock.now()
@@ -110,16 +123,26 @@ class SecretDelivery:
             IdentityRefused: ``identity.*``, ``secret.held``.
             HostileData: ``secret.unknown``, ``secret.stale``, ``secret.not_delivered``.
         """
-        key = check_credential(self._store.credential(fingerprint), self._clock.now()).key
+        key = (await self._speaking(fingerprint)).key
         async with self._store.exclusive(key):
             device, _, record = self._wanted(fingerprint, key, account)
             after = rules.confirmed(record, version, self._clock.now())
             if after is not record:
                 await self._commit(Kind.SECRET_CONFIRMED, device, after, version)
 
+    async def _speaking(self, fingerprint: Digest) -> Credential:
+        """The credential, if it may speak; the use of one that was ended is told to whoever must know."""
+        now = self._clock.now()
+        try:
+            return self._credentials.speaking(fingerprint, now)
+        except IdentityRefused as refusal:
+            if changes := self._credentials.misused(fingerprint, refusal, now):
+                await self._store.commit(changes)
+            raise
+
     def _wanted(self, fingerprint: Digest, key: DeviceKey, account: str) -> tuple[Device, LocalAccount, LocalSecret]:
         """Device, account and record, judged under the lock: a revocation may have come while this waited."""
-        check_credential(self._store.credential(fingerprint), self._clock.now())
+        self._credentials.speaking(fingerprint, self._clock.now())
         device, posture = require_device(self._store, key), require_posture(self._store, key)
         if device.lifecycle is Lifecycle.RETIRED or posture.hold is not None:
             raise IdentityRefused(
