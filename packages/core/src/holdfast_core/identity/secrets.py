@@ -208,8 +208,8 @@ def shown(secret: LocalSecret, numbers: tuple[int, ...], now: Instant) -> LocalS
 
 def imported(secret: LocalSecret, sealed: bytes, now: Instant) -> LocalSecret:
     """With a secret that is on the device already. People know it, so another one is due."""
-    version = Version(secret.last + 1, sealed, now, now, now, now)
-    return msgspec.structs.replace(secret, last=version.number, versions=(version,), ordered_at=None)
+    version = Version(secret.last + 1, sealed, now, now, now)
+    return msgspec.structs.replace(secret, last=version.number, versions=(version,), ordered_at=now)
 
 
 def may_be_in_force(secret: LocalSecret) -> tuple[Version, ...]:
@@ -224,4 +224,14 @@ def stale(number: int) -> HostileData:
         f"Version {number} is not the one that waits.",
         remedy="Nothing is wrong if this came late. The next check-in's directive names the version that waits.",
         http_status=409,
+    )
+
+
+def unknown(device: DeviceId, account: str) -> HostileData:
+    """The refusal of an account that the device's model does not name."""
+    return HostileData(
+        "secret.unknown",
+        f"The model of {device} names no local account {account[:40]!r}.",
+        remedy="List them: holdfast secret list. A model file names them under local_accounts.",
+        http_status=404,
     )

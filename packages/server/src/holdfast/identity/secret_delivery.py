@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from holdfast.identity.secrets import accounts_of, now_waiting, record_of, unknown_account
+from holdfast.identity.secrets import accounts_of, now_waiting, record_of
 from holdfast.ports.appraisal import Context
 from holdfast.ports.clock import Clock, Randomness
 from holdfast.ports.credentials import Credentials
@@ -152,7 +152,7 @@ class SecretDelivery:
             )
         declared = accounts_of(self._store, device).get(account)
         if declared is None:
-            raise unknown_account(key, account)
+            raise rules.unknown(key.device, account)
         return device, declared, record_of(self._store, key, account)
 
     async def _commit(self, kind: Kind, device: Device, after: LocalSecret, version: int) -> None:

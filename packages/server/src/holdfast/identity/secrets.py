@@ -237,7 +237,7 @@ class SecretService:
     def _declared(self, device: Device, account: str) -> tuple[LocalAccount, LocalSecret]:
         declared, record = self._found(device, account)
         if declared is None:
-            raise unknown_account(device.key, account)
+            raise rules.unknown(device.key.device, account)
         return declared, record
 
     def _found(self, device: Device, account: str) -> tuple[LocalAccount | None, LocalSecret]:
@@ -245,18 +245,8 @@ class SecretService:
         declared = accounts_of(self._store, device).get(account)
         record = record_of(self._store, device.key, account)
         if declared is None and not record.versions:
-            raise unknown_account(device.key, account)
+            raise rules.unknown(device.key.device, account)
         return declared, record
-
-
-def unknown_account(key: DeviceKey, account: str) -> HostileData:
-    """The refusal of an account that the device's model does not name."""
-    return HostileData(
-        "secret.unknown",
-        f"The model of {key.device} names no local account {account[:40]!r}.",
-        remedy="List them: holdfast secret list. A model file names them under local_accounts.",
-        http_status=404,
-    )
 
 
 def _none(key: DeviceKey, account: str) -> HostileData:
