@@ -1,7 +1,7 @@
 """Keys and secrets at rest: signatures by a key in a file and by one in a token, and what sealing costs.
 
 Method: CPU time of this process for a fixed count of operations, on one core, after the first; SoftHSM2 does its work
-in this process, so it counts too. Input: 32 bytes to sign, a certificate with two extensions, a secret of 24 characters.
+in this process, so it counts too. Input: 32 bytes to sign, a certificate with two extensions, 24 characters to seal.
 Peers in the same run: `openssl speed`, and a key of `cryptography` that lies in memory only.
 """
 

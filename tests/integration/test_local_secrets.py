@@ -160,6 +160,33 @@ async def test_a_rotated_vault_opens_every_secret_and_no_older_bytes(tmp_path):
         assert [each.secret for each in seen] == [newer, secret]
 
 
+async def test_many_accounts_come_a_few_at_a_time(tmp_path):
+    async with new_plane(tmp_path) as plane:
+        device = await device_with(plane, *(b"{name: a%d, kind: service}" % number for number in range(10)))
+        assert sorted(ordered(await device.check_in())) == [f"a{number}" for number in range(8)]
+        for number in range(8):
+            await set_and_confirmed(device, f"a{number}")
+        assert ordered(await device.check_in(reports=settled(2))) == {"a8": 1, "a9": 1}
+
+
+async def test_when_four_were_fetched_and_none_confirmed_a_person_has_to_look(tmp_path):
+    async with new_plane(tmp_path) as plane:
+        device = await device_with(plane, PUMP)
+        told = [(await fetched(device)).secret]
+        for version in (2, 3, 4):
+            await plane.secrets.rotate(device.key, "pump", why=WHY, actor=ACTOR)
+            told.append((await fetched(device, version=version)).secret)
+        with pytest.raises(HostileData) as refused:
+            await plane.secrets.rotate(device.key, "pump", why=WHY, actor=ACTOR)
+        assert refused.value.code == "secret.unconfirmed"
+        seen = await plane.secrets.show(device.key, "pump", why=WHY, actor=ACTOR)
+        assert [each.secret for each in seen] == told[::-1]
+        assert not any(each.secret in repr(seen) for each in seen)
+        await plane.secrets.confirm(device.key, "pump", 3, actor=ACTOR)
+        await plane.secrets.rotate(device.key, "pump", why=WHY, actor=ACTOR)
+        assert (await fetched(device, version=5)).version == 5
+
+
 async def test_the_operator_api_says_the_same_and_takes_who_may_into_account(tmp_path):
     async with new_plane(tmp_path) as plane:
         device = await device_with(plane, PUMP, BMC)

@@ -178,6 +178,12 @@ def test_a_control_plane_whose_authorities_lie_in_a_token(module, label, tmp_pat
     store = opened(module, label)
     assert store.holds("services")
     assert PIN not in (tmp_path / "data" / "holdfast.toml").read_text()
+    doctor = ["doctor", "--json", "--data", data]
+    assert "keystore." not in runner.invoke(build(), doctor).stdout
+    store.delete("services")
+    assert "keystore.missing" in runner.invoke(build(), doctor).stdout
+    monkeypatch.delenv("HOLDFAST_PKCS11_PIN")
+    assert "keystore.pin_missing" in runner.invoke(build(), doctor).stdout
 
 
 def test_a_server_whose_keys_are_files_never_loads_what_talks_to_tokens():
