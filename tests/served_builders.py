@@ -95,7 +95,7 @@ def served(folder: Path, *, ahead: int = 0, config: Config = Config()) -> Iterat
 
     async def serve() -> None:
         plane = Plane.open(config, _folder(folder, clock.now()), clock=clock, randomness=FakeRandomness())
-        app = device_app(plane.check_ins, plane.enrollment, LIMITS)
+        app = device_app(plane.check_ins, plane.enrollment, LIMITS, plane.secret_delivery)
         for_devices, for_est = bounded(LIMITS), bounded(LIMITS)
         end_with_credentials(plane.store, for_devices, for_est)
         trust = DeviceTrust(folder / "keys", plane.passphrase.reveal(), plane.store, plane.authority)

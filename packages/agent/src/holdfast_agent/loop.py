@@ -13,7 +13,8 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
@@ -47,6 +48,9 @@ from holdfast_core.wire.device import (
 )  # fmt: skip
 from holdfast_core.wire.frame import MEDIA_TYPE, DirectiveReport, Pin, Reply
 from holdfast_core.wire.orders import Order
+
+if TYPE_CHECKING:
+    from holdfast_agent.secrets import Setter
 
 MAX_ROUNDS = 4
 """Check-ins of one contact."""
@@ -84,6 +88,7 @@ class Agent:
         config: what was decided at enrollment.
         clock: its sense of time.
         connect: makes the connection of one contact.
+        setter: sets local secrets; by itself, with ``chpasswd``.
 
     Raises:
         WorldError: ``agent.state_damaged``.
@@ -95,11 +100,13 @@ class Agent:
         config: Config,
         clock: Clock,
         connect: Callable[[Folder, Config], transport.Channel] = dial,
+        setter: Setter | None = None,
     ) -> None:
         self._folder = folder
         self._config = config
         self._clock = clock
         self._connect = connect
+        self._setter = setter
         self._channel: transport.Channel | None = None
         self._rounds_left = 0
         self._recheck = False
@@ -262,6 +269,8 @@ class Agent:
                 self._harden(order)
             case "renew":
                 self._take_renewal(order)
+            case "rotate-secrets":
+                self._rotate_secrets(order)
             case _:
                 self._feed(Carried(directives.unsupported(order)))
 
@@ -286,6 +295,14 @@ class Agent:
         else:
             said = "" if done else "The certificate that was meant is not in use any more."
             self._feed(Carried(directives.done(order, said)))
+
+    def _rotate_secrets(self, order: Order) -> None:
+        from holdfast_agent.secrets import Chpasswd, carry_out  # noqa: PLC0415  (few contacts need what it imports)
+
+        setter = self._setter or Chpasswd(Path(self._config.root))
+        report = carry_out(order, self._line(), setter)
+        if report is not None:
+            self._feed(Carried(report))
 
     def _harden(self, order: Order) -> None:
         if self._state.trial is not None or not self._rounds_left:

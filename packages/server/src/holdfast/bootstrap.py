@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from holdfast.adapters.pki import FileAuthority, FileKeyStore, FileLogSigner, Passphrase, find_passphrase
+from holdfast.adapters.pki import FileAuthority, FileLogSigner, Passphrase, find_passphrase
+from holdfast.adapters.pki.keystores import open_key_store
 from holdfast.adapters.store import EmbeddedStore, open_engine
 from holdfast.adapters.store.schema import check_version
 from holdfast.adapters.system import SystemClock, SystemRandomness
@@ -29,6 +30,8 @@ from holdfast.identity.certifying import Certifier
 from holdfast.identity.enrollment import EnrollmentService
 from holdfast.identity.renewal import RenewalContributor, RenewalService
 from holdfast.identity.rollover import RolloverService
+from holdfast.identity.secret_delivery import SecretContributor, SecretDelivery
+from holdfast.identity.secrets import SecretService
 from holdfast.identity.service import IdentityService
 from holdfast.identity.tokens import TokenService
 from holdfast.identity.vaulting import VaultService
@@ -121,8 +124,17 @@ class Plane:
             emit=emit,
             limits=limits,
         )
+        self.secrets = SecretService(store=store, vault=self.vault, clock=clock, randomness=randomness, emit=emit)
+        self.secret_delivery = SecretDelivery(
+            store=store,
+            credentials=credentials,
+            vault=self.vault,
+            clock=clock,
+            randomness=randomness,
+            emit=emit,
+        )
         self.vault_keys = VaultService(
-            vault=self.vault, sealings=(self.webhook_secret,), store=store, clock=clock, emit=emit
+            vault=self.vault, sealings=(self.webhook_secret, self.secrets), store=store, clock=clock, emit=emit
         )
         self.identity = IdentityService(
             store=store,
@@ -170,6 +182,7 @@ class Plane:
                 PlanContributor(compiler),
                 NetworkProfileContributor(),
                 RenewalContributor(self.issuers),
+                SecretContributor(store),
             ),
             limits=limits,
         )
@@ -194,7 +207,8 @@ class Plane:
         try:
             keys = folder / "keys"
             passphrase = passphrase or find_passphrase(keys, os.environ)
-            signer, authority = FileLogSigner(keys, passphrase), FileAuthority(keys, FileKeyStore(keys, passphrase))
+            signer = FileLogSigner(keys, passphrase)
+            authority = FileAuthority(keys, open_key_store(config, keys, passphrase, os.environ))
             engine = open_engine(folder / DATABASE)
             check_version(engine)
             store = EmbeddedStore(engine, signer)

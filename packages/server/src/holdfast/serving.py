@@ -53,6 +53,7 @@ def services_of(plane: Plane, device_port: int) -> Services:
         renewal=plane.renewal,
         rollover=plane.rollover,
         tokens=plane.tokens,
+        secrets=plane.secrets,
         vault=plane.vault_keys,
         baseline=plane.baseline,
         inspections=plane.inspections,
@@ -74,7 +75,7 @@ class Serving:
         device_socket = bind(config.device_host, config.device_port)
         services = services_of(plane, device_socket.getsockname()[1])
         certificate, key = config.operator_files(keys)
-        devices = device_app(plane.check_ins, plane.enrollment, limits)
+        devices = device_app(plane.check_ins, plane.enrollment, limits, plane.secret_delivery)
         health, counted = health_app(services, devices)
         self.plane = plane
         for_devices, for_est = bounded(limits), bounded(limits)

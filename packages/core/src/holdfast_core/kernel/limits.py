@@ -20,6 +20,8 @@ class Limits(msgspec.Struct, frozen=True):
     csr_bytes: int = 8 * 1024
     certifying: int = 64
     """Certificates being made at once."""
+    secret_request_bytes: int = 1024
+    """A device's request for a local secret: a version's number."""
     model_bytes: int = 256 * 1024
     model_depth: int = 16
     """How deep a model file may nest."""

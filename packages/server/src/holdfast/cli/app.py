@@ -23,6 +23,7 @@ from holdfast.cli import (
     init,
     log,
     model,
+    secret,
     serve,
     token,
     vault,
@@ -69,6 +70,7 @@ def build() -> typer.Typer:
         ("claim", "Claims: the right of one device to enroll, once.", (claim.register,)),
         ("token", "Tokens: a program's right to call the API.", (token.register,)),
         ("incident", "Incidents: what needs looking at.", (incident.register,)),
+        ("secret", "Local secrets: passwords that must be on a device itself.", (secret.register,)),
         ("vault", "Keys and secrets at rest: rotate, encrypt, change the passphrase.", (vault.register,)),
         ("log", "The record: show, export and verify it.", (log.register,)),
     ):

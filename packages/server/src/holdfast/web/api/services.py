@@ -8,6 +8,7 @@ from holdfast.baseline.inspections import InspectionService
 from holdfast.baseline.service import BaselineService
 from holdfast.identity.renewal import RenewalService
 from holdfast.identity.rollover import RolloverService
+from holdfast.identity.secrets import SecretService
 from holdfast.identity.service import IdentityService
 from holdfast.identity.tokens import TokenService
 from holdfast.identity.vaulting import VaultService
@@ -32,6 +33,7 @@ class Services:
     renewal: RenewalService
     rollover: RolloverService
     tokens: TokenService
+    secrets: SecretService
     vault: VaultService
     baseline: BaselineService
     inspections: InspectionService
