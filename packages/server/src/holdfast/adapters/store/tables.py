@@ -15,6 +15,7 @@ import msgspec
 from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, String, Table
 
 from holdfast.ports.store import Body, Delivery, StoredModel
+from holdfast_core.identity.endorsement import EkRoot, TpmBinding
 from holdfast_core.identity.issuers import IssuerState
 from holdfast_core.identity.model import Claim, Credential, Token
 from holdfast_core.identity.secrets import LocalSecret
@@ -109,7 +110,12 @@ def of_key(key: DeviceKey) -> dict[str, Any]:
     return {"tenant": key.scope.tenant, "environment": key.scope.environment, "device": key.device}
 
 
-KEPT: dict[str, type[Kept]] = {"issuer": IssuerState, "local-secret": LocalSecret}
+KEPT: dict[str, type[Kept]] = {
+    "issuer": IssuerState,
+    "local-secret": LocalSecret,
+    "ek-root": EkRoot,
+    "tpm": TpmBinding,
+}
 """The types of small records by the name they are stored under; a name is for ever."""
 KEPT_NAMES = {kind: name for name, kind in KEPT.items()}
 

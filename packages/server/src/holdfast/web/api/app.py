@@ -28,6 +28,7 @@ from holdfast.web.api import (
     secrets,
     status,
     tokens,
+    tpm,
     vault,
 )
 from holdfast.web.api.callers import by_local_user, by_token
@@ -79,7 +80,21 @@ def routed() -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
-    for part in (authority, status, controls, models, devices, claims, tokens, incidents, log, backups, secrets, vault):
+    for part in (
+        authority,
+        status,
+        controls,
+        models,
+        devices,
+        claims,
+        tokens,
+        tpm,
+        incidents,
+        log,
+        backups,
+        secrets,
+        vault,
+    ):
         app.include_router(part.router, prefix=BASE)
     app.add_exception_handler(HoldfastError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)

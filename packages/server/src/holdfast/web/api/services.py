@@ -11,6 +11,7 @@ from holdfast.identity.rollover import RolloverService
 from holdfast.identity.secrets import SecretService
 from holdfast.identity.service import IdentityService
 from holdfast.identity.tokens import TokenService
+from holdfast.identity.tpm_registry import TpmRegistry
 from holdfast.identity.vaulting import VaultService
 from holdfast.inventory.service import InventoryService
 from holdfast.ports.clock import Clock
@@ -35,6 +36,7 @@ class Services:
     tokens: TokenService
     secrets: SecretService
     vault: VaultService
+    chips: TpmRegistry
     baseline: BaselineService
     inspections: InspectionService
     response: ResponseService
