@@ -1,0 +1,18 @@
+"""What every signature of ours needs: the hash that goes with a key."""
+
+from __future__ import annotations
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+
+_LARGE_CURVE_BITS = 384
+
+
+def hash_for(key: CertificateIssuerPrivateKeyTypes) -> hashes.SHA256 | hashes.SHA384 | None:
+    """The hash to sign with; `None` for keys that hash by themselves."""
+    if isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey):
+        return None
+    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.key_size >= _LARGE_CURVE_BITS:
+        return hashes.SHA384()
+    return hashes.SHA256()

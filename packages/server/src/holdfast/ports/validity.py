@@ -1,0 +1,96 @@
+"""Saying what still counts to those who ask elsewhere: who issues, and who signs lists and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+
+from holdfast_core.identity.validity import ListStamp, Revocation, Status
+from holdfast_core.kernel.digests import Digest
+from holdfast_core.kernel.ids import Scope
+from holdfast_core.kernel.instants import Instant
+
+
+@dataclass(frozen=True)
+class Issuer:
+    """One issuing authority of a scope, as long as certificates of it may be in use.
+
+    `id` is the SHA-256 of its certificate's DER. `key` signs: a file's key, or what stands for one in a chip.
+    """
+
+    id: Digest
+    scope: Scope
+    certificate: x509.Certificate
+    key: CertificateIssuerPrivateKeyTypes
+
+
+class Issuers(Protocol):
+    """The authority's issuers."""
+
+    def issuers(self) -> Sequence[Issuer]:
+        """Every issuer of every scope whose certificates may still be in use, also one that signs no new ones."""
+        ...
+
+
+class ListMaker(Protocol):
+    """Signs certificate revocation lists (RFC 5280, section 5)."""
+
+    def make(self, issuer: Issuer, revocations: Sequence[Revocation], made: ListStamp, *, address: str = "") -> bytes:
+        """The DER of a list.
+
+        Args:
+            issuer: who signs.
+            revocations: what it holds, in the order of serial numbers.
+            made: its number and times.
+            address: where this shard is; empty for the whole list, which then binds itself to no address.
+        """
+        ...
+
+    def forget(self, issuer: Digest, serials: Sequence[int]) -> None:
+        """Let go of what was kept for entries that no list of `issuer` holds any more."""
+        ...
+
+
+class Question(msgspec.Struct, frozen=True):
+    """An OCSP request that can be answered: one serial number of one issuer, known by two hashes (RFC 6960, 4.1.1)."""
+
+    serial: int
+    algorithm: str
+    """The name of the hash: ``sha1`` or ``sha256``."""
+    name_hash: bytes
+    key_hash: bytes
+    nonce: bytes | None
+
+
+class Responder(Protocol):
+    """Answers for issuers (RFC 6960)."""
+
+    def read(self, der: bytes) -> Question:
+        """The question in a request.
+
+        Raises:
+            LimitExceeded: ``ocsp.too_large``.
+            HostileData: ``ocsp.malformed``, ``ocsp.many``, ``ocsp.nonce``, ``ocsp.algorithm``.
+        """
+        ...
+
+    def is_about(self, question: Question, issuer: Issuer) -> bool:
+        """Whether the question is about a certificate of `issuer`."""
+        ...
+
+    def answer(self, issuer: Issuer, question: Question, status: Status, now: Instant) -> bytes:
+        """The signed answer (DER), good from `now` for `ANSWER_LIFE`."""
+        ...
+
+    def malformed(self) -> bytes:
+        """The unsigned answer to what is no request."""
+        ...
+
+    def unauthorized(self) -> bytes:
+        """The unsigned answer to who asks about an issuer that is not ours (RFC 5019, section 2.2.3)."""
+        ...
