@@ -22,6 +22,7 @@ import msgspec
 from holdfast_core.identity.model import Credential
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.instants import DAY, MINUTE, SECOND, Instant
+from holdfast_core.kernel.kept import Kept
 
 SHARDS = 64
 """How many shards a new issuer gets: with 100,000 certificates, all of them revoked, a shard has about 80 KB."""
@@ -85,6 +86,26 @@ class ListStamp(msgspec.Struct, frozen=True):
     next_update: Instant
 
 
+class IssuerLists(Kept, frozen=True, omit_defaults=True):
+    """What of an issuer's lists must outlive a restart; `id` is the issuer's digest."""
+
+    shards: int = SHARDS
+    number: int = 0
+    """The last one given, committed before the list that has it is signed."""
+
+
+class Canary(Kept, frozen=True, omit_defaults=True, kw_only=True):
+    """A certificate of no device that was revoked the moment it was made; `id` is its serial number (hexadecimal).
+
+    It is shown to relying parties: one that takes it would take every revoked certificate.
+    """
+
+    issuer: Digest
+    fingerprint: Digest
+    not_after: Instant
+    revoked_at: Instant
+
+
 class Addresses(msgspec.Struct, frozen=True):
     """Where a certificate's validity can be asked for: what its extensions hold (RFC 5280, 4.2.1.13 and 4.2.2.1)."""
 
@@ -99,6 +120,11 @@ def revocation_of(credential: Credential) -> Revocation | None:
         return None
     code = credential.revoked_code or RevocationReason.UNSPECIFIED
     return Revocation(int(credential.serial, 16), credential.revoked_at, RevocationReason(code), credential.not_after)
+
+
+def revocation_of_canary(canary: Canary) -> Revocation:
+    """What a list says of a canary."""
+    return Revocation(int(canary.id, 16), canary.revoked_at, RevocationReason.CESSATION_OF_OPERATION, canary.not_after)
 
 
 def status_of(credential: Credential | None, issuer: Digest) -> Status:
@@ -148,8 +174,12 @@ def is_due(made: ListStamp | None, now: Instant, *, changed: bool) -> bool:
 
 def listed(revocations: Iterable[Revocation], now: Instant) -> list[Revocation]:
     """What a list made at `now` holds, in the order of serial numbers: all that ended and is not long expired."""
-    held = (one for one in revocations if now < one.not_after + KEPT_PAST_EXPIRY)
-    return sorted(held, key=lambda one: one.serial)
+    return sorted((one for one in revocations if is_listed(one, now)), key=lambda one: one.serial)
+
+
+def is_listed(revocation: Revocation, now: Instant) -> bool:
+    """Whether a list made at `now` still holds it."""
+    return now < revocation.not_after + KEPT_PAST_EXPIRY
 
 
 def issuer_name(issuer: Digest) -> str:

@@ -17,6 +17,7 @@ from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, String, Ta
 from holdfast.ports.store import Body, Delivery, StoredModel
 from holdfast_core.identity.issuers import IssuerState
 from holdfast_core.identity.model import Claim, Credential, Token
+from holdfast_core.identity.validity import Canary, IssuerLists
 from holdfast_core.inventory.lifecycle import Device
 from holdfast_core.kernel.ids import DeviceKey, Scope
 from holdfast_core.kernel.kept import Kept
