@@ -95,6 +95,12 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             self._start_timer(self.limits.header_seconds, "headers")
 
+    def _who(self, transport: asyncio.Transport) -> Digest | None:
+        """By what connections are counted: the peer's certificate."""
+        tls = transport.get_extra_info("ssl_object")
+        der = tls.getpeercert(binary_form=True) if tls is not None else None
+        return digest_of(der) if der else None
+
     def _share(self, tls: object) -> int:
         """How many connections there may be of this one's kind; the local socket has one user only."""
         if tls is None:
