@@ -21,6 +21,7 @@ import msgspec
 
 from holdfast_core.identity.model import Credential
 from holdfast_core.kernel.digests import Digest
+from holdfast_core.kernel.ids import Scope
 from holdfast_core.kernel.instants import DAY, MINUTE, SECOND, Instant
 from holdfast_core.kernel.kept import Kept
 
@@ -38,6 +39,9 @@ LIST_BACKDATE = 5 * MINUTE
 KEPT_PAST_EXPIRY = 7 * DAY
 ANSWER_LIFE = 5 * MINUTE
 """How long a good answer can be replayed after the revocation."""
+CANARY = "_canary"
+"""What canaries are called where devices have their id; no device id begins so."""
+CANARY_LIFE = 14 * DAY
 ISSUER_CHARACTERS = 16
 """How much of an issuer's digest names it in addresses: certificates carry these, and radios carry certificates."""
 
@@ -125,6 +129,11 @@ def revocation_of(credential: Credential) -> Revocation | None:
 def revocation_of_canary(canary: Canary) -> Revocation:
     """What a list says of a canary."""
     return Revocation(int(canary.id, 16), canary.revoked_at, RevocationReason.CESSATION_OF_OPERATION, canary.not_after)
+
+
+def canary_name(scope: Scope) -> str:
+    """The DNS name of a scope's canaries, within what its issuers may certify."""
+    return f"{CANARY}.{scope.environment}.{scope.tenant}.holdfast.internal"
 
 
 def status_of(credential: Credential | None, issuer: Digest) -> Status:

@@ -104,13 +104,14 @@ class RevocationLists:
                     continue
             if revocation is None:
                 continue
-            place = (issuer, shard_of(revocation.serial, self._shards(issuer)))
+            place = (issuer, shard_of(revocation.serial, self.shards(issuer)))
             # A revoked credential that is put again, for something else about it, makes no list due.
             if self._ended[place].get(revocation.serial) != revocation:
                 self._ended[place][revocation.serial] = revocation
                 self._changes.update([place, (issuer, WHOLE)])
 
-    def _shards(self, issuer: Digest) -> int:
+    def shards(self, issuer: Digest) -> int:
+        """How many shards the list of an issuer has."""
         known = self._shard_counts.get(issuer)
         if known is None:
             kept = (one.shards for one in self._store.all_kept(IssuerLists) if one.id == issuer)
@@ -119,7 +120,7 @@ class RevocationLists:
 
     def addresses(self, issuer: Digest, serial: int) -> Addresses | None:
         """What a new certificate says of where to ask; `None` where no validation port answers."""
-        return addresses(self._base_url, issuer, serial, self._shards(issuer)) if self._base_url else None
+        return addresses(self._base_url, issuer, serial, self.shards(issuer)) if self._base_url else None
 
     def watch(self, watcher: ListWatcher) -> None:
         """Tell `watcher` of every whole list that is made from now on."""
@@ -170,7 +171,7 @@ class RevocationLists:
         return b"".join([pem((await self.current(issuer)).der) for issuer in self.issuers(scope)])
 
     def _places(self, issuer: Issuer) -> list[tuple[Digest, int]]:
-        shards = range(self._shards(issuer.id)) if self._base_url else ()
+        shards = range(self.shards(issuer.id)) if self._base_url else ()
         return [(issuer.id, shard) for shard in (WHOLE, *shards)]
 
     def _is_due(self, place: tuple[Digest, int], now: Instant) -> bool:
@@ -200,7 +201,7 @@ class RevocationLists:
                 watcher(one)
 
     def _entries(self, issuer: Digest, shard: int) -> list[Revocation]:
-        shards = range(self._shards(issuer)) if shard == WHOLE else (shard,)
+        shards = range(self.shards(issuer)) if shard == WHOLE else (shard,)
         return [one for each in shards for one in self._ended[issuer, each].values()]
 
     def _signed(
@@ -216,7 +217,7 @@ class RevocationLists:
 
     def _forget_expired(self, issuer: Digest, now: Instant) -> None:
         """Let go of what no list holds any more; it leaves a list when that is made for another reason."""
-        for shard in range(self._shards(issuer)):
+        for shard in range(self.shards(issuer)):
             ended = self._ended[issuer, shard]
             gone = [serial for serial, one in ended.items() if not is_listed(one, now)]
             for serial in gone:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,10 +10,11 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
-from holdfast_core.identity.validity import ListStamp, Revocation, Status
+from holdfast_core.identity.validity import Addresses, ListStamp, Revocation, Status
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.ids import Scope
 from holdfast_core.kernel.instants import Instant
+from holdfast_core.kernel.reasons import Reason
 
 
 @dataclass(frozen=True)
@@ -93,4 +94,64 @@ class Responder(Protocol):
 
     def unauthorized(self) -> bytes:
         """The unsigned answer to who asks about an issuer that is not ours (RFC 5019, section 2.2.3)."""
+        ...
+
+
+@dataclass(frozen=True)
+class CanaryIdentity:
+    """A certificate that is revoked, its chain and its key: what is shown to a relying party to see it refused."""
+
+    certificate: x509.Certificate
+    issuer: x509.Certificate
+    key: CertificateIssuerPrivateKeyTypes
+
+
+class CanaryMaker(Protocol):
+    """Makes canaries."""
+
+    def make_canary(
+        self, issuer: Issuer, name: str, addresses: Callable[[int], Addresses | None], *, now: Instant
+    ) -> CanaryIdentity:
+        """A fresh key and its certificate, like a device's but for its name.
+
+        Args:
+            issuer: who signs.
+            name: a DNS name that no device can have.
+            addresses: what a certificate with a serial number says of where to ask for its validity.
+            now: when it is made.
+        """
+        ...
+
+
+class RelyingPartyProbe(Protocol):
+    """One relying party that can be tried: a broker, a proxy, whatever lets devices in by their certificates."""
+
+    @property
+    def party(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def scope(self) -> Scope:
+        """The environment it serves."""
+        ...
+
+    async def look(self, canary: CanaryIdentity, now: Instant) -> tuple[Reason, ...]:
+        """Try to get in with `canary`, which is revoked and has been published; what is wrong, empty when all is well.
+
+        A party that cannot be reached lets nobody in and is no finding of this.
+        """
+        ...
+
+
+class Fetcher(Protocol):
+    """Reads what is published."""
+
+    async def fetch(self, address: str) -> bytes:
+        """The bytes at an ``http(s)://`` address or in a file.
+
+        Raises:
+            WorldError: ``crl.unreachable``.
+            LimitExceeded: ``crl.too_large``.
+        """
         ...

@@ -57,8 +57,15 @@ class IncidentListener:
                 return self._open(device.key, CREDENTIAL, title, reason, at)
             case LogDoubted(device, reason=reason, at=at):
                 return self._open(device.key, LOG, "The log is not what a device has seen", reason, at)
+            case RelyingPartyLooked(scope, party, reasons, at):
+                return self._after_look(relying_party(scope, party), party, reasons, at)
             case Noted():
                 return ()
+
+    def _after_look(self, key: DeviceKey, party: str, reasons: tuple[Reason, ...], at: Instant) -> Sequence[Change]:
+        current = self._store.open_incident(key, RELYING_PARTY)
+        incident = after_look(key, party, reasons, current, fresh_id=self._fresh(), now=at)
+        return self.told(incident, is_new=current is None) if incident else ()
 
     def _open(self, key: DeviceKey, cause: str, title: str, reason: Reason, at: Instant) -> Sequence[Change]:
         if self._store.open_incident(key, cause) is not None:

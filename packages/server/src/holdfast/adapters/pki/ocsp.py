@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from holdfast.adapters.pki.signing import hash_for
+from holdfast.adapters.pki.signing import hash_for, signing_only
 from holdfast.ports.validity import Issuer, Question
 from holdfast_core.identity.validity import ANSWER_LIFE, Revocation, RevocationReason, Status, Unrevoked, check_serial
 from holdfast_core.kernel.digests import Digest
@@ -205,7 +205,7 @@ def _new_signer(issuer: Issuer, now: Instant) -> _Signer:
         .not_valid_before(moment - SIGNER_BACKDATE)
         .not_valid_after(moment + timedelta(milliseconds=SIGNER_LIFE))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_signing_only(), critical=True)
+        .add_extension(signing_only(), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.OCSP_SIGNING]), critical=True)
         .add_extension(x509.OCSPNoCheck(), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -216,17 +216,3 @@ def _new_signer(issuer: Issuer, now: Instant) -> _Signer:
         .sign(issuer.key, hash_for(issuer.key))
     )
     return _Signer(key, certificate, now)
-
-
-def _signing_only() -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=False,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
-    )

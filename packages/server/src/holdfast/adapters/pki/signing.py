@@ -1,7 +1,8 @@
-"""What every signature of ours needs: the hash that goes with a key."""
+"""What is signed here has in common: the hash that goes with a key, and what a leaf's key may be used for."""
 
 from __future__ import annotations
 
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
@@ -16,3 +17,18 @@ def hash_for(key: CertificateIssuerPrivateKeyTypes) -> hashes.SHA256 | hashes.SH
     if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.key_size >= _LARGE_CURVE_BITS:
         return hashes.SHA384()
     return hashes.SHA256()
+
+
+def signing_only() -> x509.KeyUsage:
+    """The key usage of a leaf: it signs, and neither certifies nor encrypts."""
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=False,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
