@@ -1,4 +1,4 @@
-"""Issuers as the authority makes them, for tests of what is signed with them."""
+"""IssuerSource as the authority makes them, for tests of what is signed with them."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def pem_file(path: Path, *certificates: x509.Certificate) -> Path:
 
 
 class FixedIssuers:
-    """Implements `holdfast.ports.validity.Issuers` with what it was given; `held` may change."""
+    """Implements `holdfast.ports.validity.IssuerSource` with what it was given; `held` may change."""
 
     def __init__(self, *held: Issuer) -> None:
         self.held = list(held)

@@ -22,6 +22,7 @@ from holdfast.identity.canaries import SPREAD, Canaries
 from holdfast.identity.lists import RevocationLists
 from holdfast.identity.relying_parties import RelyingParties
 from holdfast.response.service import IncidentListener
+from holdfast_core.identity.model import Revocation
 from holdfast_core.identity.published import LAPSE_WARNING, read_lists
 from holdfast_core.identity.validity import ANSWER_LIFE, LIST_LIFE, issuer_name
 from holdfast_core.kernel.errors import HoldfastError, WorldError
@@ -93,7 +94,7 @@ class Site:
         return certificate, credential
 
     async def revoke(self, credential):
-        ended = msgspec.structs.replace(credential, revoked_at=self.clock.now(), revoked_code="keyCompromise")
+        ended = msgspec.structs.replace(credential, revoked_at=self.clock.now(), revoked_code=Revocation.KEY_COMPROMISE)
         await self.store.commit([ended])
 
     def incident(self):

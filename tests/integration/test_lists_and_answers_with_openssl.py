@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from builders import START
 from holdfast.adapters.pki.crl import CrlMaker
 from holdfast.adapters.pki.ocsp import OcspResponder
+from holdfast_core.identity.model import Revocation
 from holdfast_core.identity.validity import (
-    Revocation,
-    RevocationReason,
+    Ended,
     addresses,
     revocation_of,
     shard_address,
@@ -41,7 +41,7 @@ def openssl(*words, folder):
     return done.returncode, done.stdout + done.stderr
 
 
-def revoked(credential, reason="keyCompromise", at=START):
+def revoked(credential, reason=Revocation.KEY_COMPROMISE, at=START):
     return msgspec.structs.replace(credential, revoked_at=Instant(at), revoked_why="stolen", revoked_code=reason)
 
 
@@ -119,7 +119,7 @@ def test_openssl_ocsp_agrees_on_good_revoked_and_unknown(tmp_path, kind, algorit
     leaves = {name: a_leaf(issuer, name, now=now) for name in ("good", "revoked", "unknown")}
     statuses = {
         "good": status_of(leaves["good"][2], issuer.id),
-        "revoked": status_of(revoked(leaves["revoked"][2], "cessationOfOperation", now - DAY), issuer.id),
+        "revoked": status_of(revoked(leaves["revoked"][2], Revocation.CESSATION, now - DAY), issuer.id),
         "unknown": status_of(None, issuer.id),
     }
     for name, (certificate, _, _) in leaves.items():
@@ -162,8 +162,8 @@ def test_openssl_takes_answers_for_an_issuer_that_is_constrained_and_under_a_roo
 
 def test_a_list_without_a_reason_leaves_it_out_and_one_of_nobody_is_a_list_too():
     issuer, maker = an_issuer(), CrlMaker()
-    plain = Revocation(5, START, RevocationReason.UNSPECIFIED, Instant(START + DAY))
-    with_reason = msgspec.structs.replace(plain, reason=RevocationReason.SUPERSEDED)
+    plain = Ended(5, START, Revocation.UNSPECIFIED, Instant(START + DAY))
+    with_reason = msgspec.structs.replace(plain, reason=Revocation.SUPERSEDED)
     sizes = [len(maker.make(issuer, held, stamp(1, START))) for held in ([], [plain], [with_reason])]
     assert sizes == sorted(sizes)
     assert sizes[2] - sizes[1] >= 12

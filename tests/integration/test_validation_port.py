@@ -29,6 +29,7 @@ from holdfast.web.device.protocol import bounded
 from holdfast.web.listeners import Listener, bind
 from holdfast.web.validation.app import validation_app
 from holdfast.web.validation.protocol import ValidationProtocol
+from holdfast_core.identity.model import Revocation
 from holdfast_core.identity.validity import SHARDS, issuer_name, shard_of
 from holdfast_core.kernel.limits import LIMITS
 from issuer_builders import FixedIssuers, a_leaf, an_issuer, pem_file
@@ -82,7 +83,7 @@ class Port:
         pem_file(folder / f"{device}.pem", certificate)
         return certificate, credential
 
-    def revoke(self, credential, code="keyCompromise"):
+    def revoke(self, credential, code=Revocation.KEY_COMPROMISE):
         ended = msgspec.structs.replace(credential, revoked_at=self.clock.now(), revoked_code=code)
         self.do(self.store.commit([ended]))
 

@@ -14,6 +14,7 @@ from holdfast.adapters.pki.crl import CrlMaker
 from holdfast.adapters.store import EmbeddedStore, open_engine
 from holdfast.bootstrap import DATABASE
 from holdfast.identity.lists import WHOLE, RevocationLists, pem
+from holdfast_core.identity.model import Revocation
 from holdfast_core.identity.validity import LIST_REFRESH, SHARDS, Canary, shard_of
 from holdfast_core.kernel.errors import HostileData, WorldError
 from holdfast_core.kernel.instants import DAY, Instant
@@ -47,7 +48,7 @@ class Ground:
 
     async def revoked(self, device="cam-1"):
         _, _, credential = a_leaf(self.issuer, device)
-        ended = msgspec.structs.replace(credential, revoked_at=self.clock.now(), revoked_code="keyCompromise")
+        ended = msgspec.structs.replace(credential, revoked_at=self.clock.now(), revoked_code=Revocation.KEY_COMPROMISE)
         await self.store.commit([credential])
         await self.store.commit([ended])
         return int(credential.serial, 16)

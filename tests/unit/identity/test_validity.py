@@ -7,15 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast_core.identity.model import Credential
+from holdfast_core.identity.model import Credential, Revocation
 from holdfast_core.identity.validity import (
     KEPT_PAST_EXPIRY,
     LIST_BACKDATE,
     LIST_LIFE,
     LIST_REFRESH,
     SERIAL_BYTES,
-    Revocation,
-    RevocationReason,
+    Ended,
     Unrevoked,
     addresses,
     is_due,
@@ -42,7 +41,9 @@ CREDENTIAL = Credential(
     not_after=Instant(NOW + DAY),
     issuer=ISSUER,
 )
-REVOKED = msgspec.structs.replace(CREDENTIAL, revoked_at=NOW, revoked_why="stolen", revoked_code="keyCompromise")
+REVOKED = msgspec.structs.replace(
+    CREDENTIAL, revoked_at=NOW, revoked_why="stolen", revoked_code=Revocation.KEY_COMPROMISE
+)
 serials = st.integers(1, (1 << (8 * SERIAL_BYTES)) - 1)
 instants = st.integers(0, 4_000_000_000_000).map(Instant)
 
@@ -53,7 +54,7 @@ def test_status_of_a_credential_in_force_is_good():
 
 
 def test_status_of_a_revoked_one_has_time_and_reason():
-    assert status_of(REVOKED, ISSUER) == Revocation(0x1F, NOW, RevocationReason.KEY_COMPROMISE, CREDENTIAL.not_after)
+    assert status_of(REVOKED, ISSUER) == Ended(0x1F, NOW, Revocation.KEY_COMPROMISE, CREDENTIAL.not_after)
 
 
 def test_status_of_a_serial_nobody_was_given_is_unknown():
@@ -66,15 +67,15 @@ def test_status_of_another_issuers_serial_is_unknown():
 
 
 def test_a_revocation_without_a_code_is_unspecified():
-    one = revocation_of(msgspec.structs.replace(REVOKED, revoked_code=""))
+    one = revocation_of(msgspec.structs.replace(CREDENTIAL, revoked_at=NOW))
     assert one is not None
-    assert one.reason is RevocationReason.UNSPECIFIED
+    assert one.reason is Revocation.UNSPECIFIED
 
 
 @pytest.mark.parametrize("serial", [0, -1, 1 << (8 * SERIAL_BYTES)])
 def test_no_revocation_of_a_number_that_is_no_serial(serial):
     with pytest.raises(ValueError, match="serial number"):
-        Revocation(serial, NOW, RevocationReason.UNSPECIFIED, NOW)
+        Ended(serial, NOW, Revocation.UNSPECIFIED, NOW)
 
 
 @given(serials, st.integers(1, 4096))
@@ -134,9 +135,9 @@ def test_a_list_is_always_due_long_before_it_lapses(now):
 
 
 def test_a_list_holds_what_ended_until_long_past_its_expiry():
-    fresh = Revocation(3, NOW, RevocationReason.SUPERSEDED, Instant(NOW + DAY))
-    expired = Revocation(2, NOW, RevocationReason.SUPERSEDED, Instant(NOW - KEPT_PAST_EXPIRY + 1))
-    gone = Revocation(1, NOW, RevocationReason.SUPERSEDED, Instant(NOW - KEPT_PAST_EXPIRY))
+    fresh = Ended(3, NOW, Revocation.SUPERSEDED, Instant(NOW + DAY))
+    expired = Ended(2, NOW, Revocation.SUPERSEDED, Instant(NOW - KEPT_PAST_EXPIRY + 1))
+    gone = Ended(1, NOW, Revocation.SUPERSEDED, Instant(NOW - KEPT_PAST_EXPIRY))
     assert listed([fresh, expired, gone], NOW) == [expired, fresh]
 
 

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from enum import Enum, StrEnum
+from enum import Enum
 
 import msgspec
 
-from holdfast_core.identity.model import Credential
+from holdfast_core.identity.model import Credential, Revocation
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.ids import Scope
 from holdfast_core.kernel.instants import DAY, MINUTE, SECOND, Instant
@@ -46,18 +46,6 @@ ISSUER_CHARACTERS = 16
 """How much of an issuer's digest names it in addresses: certificates carry these, and radios carry certificates."""
 
 
-class RevocationReason(StrEnum):
-    """Why a certificate ended, in the words of RFC 5280, section 5.3.1. Holds are not used: what ended stays ended."""
-
-    UNSPECIFIED = "unspecified"
-    KEY_COMPROMISE = "keyCompromise"
-    CA_COMPROMISE = "cACompromise"
-    AFFILIATION_CHANGED = "affiliationChanged"
-    SUPERSEDED = "superseded"
-    CESSATION_OF_OPERATION = "cessationOfOperation"
-    PRIVILEGE_WITHDRAWN = "privilegeWithdrawn"
-
-
 class Unrevoked(Enum):
     """The status of a serial number that is not revoked."""
 
@@ -65,12 +53,12 @@ class Unrevoked(Enum):
     UNKNOWN = "unknown"
 
 
-class Revocation(msgspec.Struct, frozen=True):
+class Ended(msgspec.Struct, frozen=True):
     """The end of one certificate; what a list says of it. `not_after` is the certificate's own."""
 
     serial: int
     at: Instant
-    reason: RevocationReason
+    reason: Revocation
     not_after: Instant
 
     def __post_init__(self) -> None:
@@ -78,7 +66,7 @@ class Revocation(msgspec.Struct, frozen=True):
         check_serial(self.serial)
 
 
-Status = Unrevoked | Revocation
+Status = Unrevoked | Ended
 """What there is to say of a serial number."""
 
 
@@ -118,17 +106,16 @@ class Addresses(msgspec.Struct, frozen=True):
     issuer: str
 
 
-def revocation_of(credential: Credential) -> Revocation | None:
+def revocation_of(credential: Credential) -> Ended | None:
     """What a list says of a credential; `None` while it is in force."""
     if credential.revoked_at is None:
         return None
-    code = credential.revoked_code or RevocationReason.UNSPECIFIED
-    return Revocation(int(credential.serial, 16), credential.revoked_at, RevocationReason(code), credential.not_after)
+    return Ended(int(credential.serial, 16), credential.revoked_at, credential.revoked_code, credential.not_after)
 
 
-def revocation_of_canary(canary: Canary) -> Revocation:
+def revocation_of_canary(canary: Canary) -> Ended:
     """What a list says of a canary."""
-    return Revocation(int(canary.id, 16), canary.revoked_at, RevocationReason.CESSATION_OF_OPERATION, canary.not_after)
+    return Ended(int(canary.id, 16), canary.revoked_at, Revocation.CESSATION, canary.not_after)
 
 
 def canary_name(scope: Scope) -> str:
@@ -181,12 +168,12 @@ def is_due(made: ListStamp | None, now: Instant, *, changed: bool) -> bool:
     return not made.this_update <= now < made.this_update + LIST_BACKDATE + LIST_REFRESH
 
 
-def listed(revocations: Iterable[Revocation], now: Instant) -> list[Revocation]:
+def listed(revocations: Iterable[Ended], now: Instant) -> list[Ended]:
     """What a list made at `now` holds, in the order of serial numbers: all that ended and is not long expired."""
     return sorted((one for one in revocations if is_listed(one, now)), key=lambda one: one.serial)
 
 
-def is_listed(revocation: Revocation, now: Instant) -> bool:
+def is_listed(revocation: Ended, now: Instant) -> bool:
     """Whether a list made at `now` still holds it."""
     return now < revocation.not_after + KEPT_PAST_EXPIRY
 

@@ -19,15 +19,15 @@ import msgspec
 
 from holdfast.ports.clock import Clock
 from holdfast.ports.store import Change, Store
-from holdfast.ports.validity import Issuer, Issuers, ListMaker
+from holdfast.ports.validity import Issuer, IssuerSource, ListMaker
 from holdfast_core.identity.model import Credential
 from holdfast_core.identity.validity import (
     SHARDS,
     Addresses,
     Canary,
+    Ended,
     IssuerLists,
     ListStamp,
-    Revocation,
     addresses,
     is_due,
     is_listed,
@@ -79,11 +79,13 @@ class RevocationLists:
         base_url: where the validation port answers; empty: none does, and there are only whole lists, for brokers.
     """
 
-    def __init__(self, *, store: Store, clock: Clock, issuers: Issuers, maker: ListMaker, base_url: str = "") -> None:
+    def __init__(
+        self, *, store: Store, clock: Clock, issuers: IssuerSource, maker: ListMaker, base_url: str = ""
+    ) -> None:
         self._store, self._clock, self._issuers, self._maker = store, clock, issuers, maker
         self._base_url = base_url
         self._shard_counts: dict[Digest, int] = {}
-        self._ended: defaultdict[tuple[Digest, int], dict[int, Revocation]] = defaultdict(dict)
+        self._ended: defaultdict[tuple[Digest, int], dict[int, Ended]] = defaultdict(dict)
         self._changes: Counter[tuple[Digest, int]] = Counter()
         """How often what a list says has changed, and how often it had when the list was last made."""
         self._told: Counter[tuple[Digest, int]] = Counter()
@@ -200,14 +202,12 @@ class RevocationLists:
             for watcher in self._watchers if one.shard == WHOLE else ():
                 watcher(one)
 
-    def _entries(self, issuer: Digest, shard: int) -> list[Revocation]:
+    def _entries(self, issuer: Digest, shard: int) -> list[Ended]:
         shards = range(self.shards(issuer)) if shard == WHOLE else (shard,)
         return [one for each in shards for one in self._ended[issuer, each].values()]
 
-    def _signed(
-        self, issuer: Issuer, held: dict[int, list[Revocation]], made: ListStamp, now: Instant
-    ) -> list[MadeList]:
-        def one(shard: int, revocations: list[Revocation]) -> MadeList:
+    def _signed(self, issuer: Issuer, held: dict[int, list[Ended]], made: ListStamp, now: Instant) -> list[MadeList]:
+        def one(shard: int, revocations: list[Ended]) -> MadeList:
             address = "" if shard == WHOLE else shard_address(self._base_url, issuer.id, shard)
             held_now = listed(revocations, now)
             der = self._maker.make(issuer, held_now, made, address=address)

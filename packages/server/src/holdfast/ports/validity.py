@@ -10,7 +10,7 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
-from holdfast_core.identity.validity import Addresses, ListStamp, Revocation, Status
+from holdfast_core.identity.validity import Addresses, Ended, ListStamp, Status
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.ids import Scope
 from holdfast_core.kernel.instants import Instant
@@ -30,7 +30,7 @@ class Issuer:
     key: CertificateIssuerPrivateKeyTypes
 
 
-class Issuers(Protocol):
+class IssuerSource(Protocol):
     """The authority's issuers."""
 
     def issuers(self) -> Sequence[Issuer]:
@@ -41,7 +41,7 @@ class Issuers(Protocol):
 class ListMaker(Protocol):
     """Signs certificate revocation lists (RFC 5280, section 5)."""
 
-    def make(self, issuer: Issuer, revocations: Sequence[Revocation], made: ListStamp, *, address: str = "") -> bytes:
+    def make(self, issuer: Issuer, revocations: Sequence[Ended], made: ListStamp, *, address: str = "") -> bytes:
         """The DER of a list.
 
         Args:

@@ -17,15 +17,16 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from holdfast.adapters.pki.signing import hash_for
 from holdfast.ports.validity import Issuer
-from holdfast_core.identity.validity import ListStamp, Revocation, RevocationReason
+from holdfast_core.identity.model import Revocation
+from holdfast_core.identity.validity import Ended, ListStamp
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.instants import to_datetime
 
-_REASONS: dict[RevocationReason, list[x509.Extension[x509.ExtensionType]]] = {
+_REASONS: dict[Revocation, list[x509.Extension[x509.ExtensionType]]] = {
     reason: [x509.Extension(x509.CRLReason.oid, critical=False, value=x509.CRLReason(x509.ReasonFlags(reason.value)))]
-    for reason in RevocationReason
+    for reason in Revocation
     # An entry without a reason says the same in fewer bytes, and RFC 5280, section 5.3.1, asks for that.
-    if reason is not RevocationReason.UNSPECIFIED
+    if reason is not Revocation.UNSPECIFIED
 }
 
 
@@ -33,9 +34,9 @@ class CrlMaker:
     """Implements `holdfast.ports.validity.ListMaker`."""
 
     def __init__(self) -> None:
-        self._entries: defaultdict[Digest, dict[int, tuple[Revocation, x509.RevokedCertificate]]] = defaultdict(dict)
+        self._entries: defaultdict[Digest, dict[int, tuple[Ended, x509.RevokedCertificate]]] = defaultdict(dict)
 
-    def make(self, issuer: Issuer, revocations: Sequence[Revocation], made: ListStamp, *, address: str = "") -> bytes:
+    def make(self, issuer: Issuer, revocations: Sequence[Ended], made: ListStamp, *, address: str = "") -> bytes:
         """See the port."""
         authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(
             issuer.certificate.public_key()  # type: ignore[arg-type]  # a certificate's key that signs is one of these
@@ -56,7 +57,7 @@ class CrlMaker:
         )
         return builder.sign(issuer.key, hash_for(issuer.key)).public_bytes(Encoding.DER)
 
-    def _made(self, issuer: Digest, revocations: Iterable[Revocation]) -> list[x509.RevokedCertificate]:
+    def _made(self, issuer: Digest, revocations: Iterable[Ended]) -> list[x509.RevokedCertificate]:
         kept = self._entries[issuer]
         found = []
         for revocation in revocations:
@@ -72,7 +73,7 @@ class CrlMaker:
             self._entries[issuer].pop(serial, None)
 
 
-def _entry(revocation: Revocation) -> x509.RevokedCertificate:
+def _entry(revocation: Ended) -> x509.RevokedCertificate:
     reason = _REASONS.get(revocation.reason, [])
     return x509.RevokedCertificateBuilder(revocation.serial, to_datetime(revocation.at), reason).build()
 

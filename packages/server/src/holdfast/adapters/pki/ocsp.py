@@ -27,7 +27,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from holdfast.adapters.pki.signing import hash_for, signing_only
 from holdfast.ports.validity import Issuer, Question
-from holdfast_core.identity.validity import ANSWER_LIFE, Revocation, RevocationReason, Status, Unrevoked, check_serial
+from holdfast_core.identity.model import Revocation
+from holdfast_core.identity.validity import ANSWER_LIFE, Ended, Status, Unrevoked, check_serial
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.errors import HostileData, LimitExceeded
 from holdfast_core.kernel.instants import DAY, MINUTE, SECOND, Instant, to_datetime
@@ -137,13 +138,13 @@ class OcspResponder:
     def _signed(self, issuer: Issuer, question: Question, status: Status, now: Instant) -> bytes:
         signer = self._signer(issuer, now)
         second = now - now % SECOND
-        revoked = status if isinstance(status, Revocation) else None
+        revoked = status if isinstance(status, Ended) else None
         builder = ocsp.OCSPResponseBuilder().add_response_by_hash(
             question.name_hash,
             question.key_hash,
             question.serial,
             _HASHES[question.algorithm](),
-            ocsp.OCSPCertStatus.REVOKED if isinstance(status, Revocation) else _STATUS[status],
+            ocsp.OCSPCertStatus.REVOKED if isinstance(status, Ended) else _STATUS[status],
             to_datetime(Instant(second)),
             to_datetime(Instant(second + ANSWER_LIFE)),
             to_datetime(revoked.at) if revoked else None,
@@ -184,8 +185,8 @@ def _nonce(extensions: x509.Extensions) -> bytes | None:
     return nonce
 
 
-def _reason(revoked: Revocation) -> x509.ReasonFlags | None:
-    return None if revoked.reason is RevocationReason.UNSPECIFIED else x509.ReasonFlags(revoked.reason.value)
+def _reason(revoked: Ended) -> x509.ReasonFlags | None:
+    return None if revoked.reason is Revocation.UNSPECIFIED else x509.ReasonFlags(revoked.reason.value)
 
 
 def _refusal(status: ocsp.OCSPResponseStatus) -> bytes:
