@@ -62,7 +62,7 @@ class CrlMaker:
         found = []
         for revocation in revocations:
             known = kept.get(revocation.serial)
-            if known is None or known[0] != revocation:
+            if known is None or (known[0] is not revocation and known[0] != revocation):
                 known = kept[revocation.serial] = (revocation, _entry(revocation))
             found.append(known[1])
         return found
