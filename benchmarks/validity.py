@@ -33,11 +33,11 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import NameOID
 
 from benchmarks.ground import CLIENT_CORE, SERVER_CORE
+from holdfast.adapters.pki import FileLogSigner, make_passphrase
 from holdfast.adapters.pki.crl import CrlMaker
-from holdfast.adapters.pki.logkey import FileLogSigner
 from holdfast.adapters.pki.ocsp import OcspResponder
 from holdfast.adapters.store import EmbeddedStore, open_engine, upgrade
-from holdfast.adapters.system import SystemClock
+from holdfast.adapters.system import SystemClock, SystemRandomness
 from holdfast.identity.answers import StatusAnswers
 from holdfast.identity.lists import WHOLE, RevocationLists
 from holdfast.ports.validity import Issuer
@@ -67,7 +67,7 @@ def _issuer(now: Instant) -> Issuer:
     certificate = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True).sign(
         key, hashes.SHA256()
     )
-    return Issuer(digest_of(certificate.public_bytes(Encoding.DER)), SCOPE, certificate, key)
+    return Issuer(digest_of(certificate.public_bytes(Encoding.DER)), SCOPE, certificate, lambda: key)
 
 
 class One:
@@ -79,6 +79,9 @@ class One:
     def issuers(self) -> list[Issuer]:
         """See the port."""
         return [self._issuer]
+
+    def look_again(self) -> None:
+        """See the port."""
 
 
 def _credentials(issuer: Issuer, now: Instant) -> Iterator[Credential]:
@@ -92,6 +95,7 @@ def _credentials(issuer: Issuer, now: Instant) -> Iterator[Credential]:
             not_before=Instant(now - DAY),
             not_after=Instant(now + 14 * DAY),
             issuer=issuer.id,
+            issued_at=now,
         )
 
 
@@ -104,7 +108,12 @@ class Ground:
         engine = open_engine(folder / "bench.db")
         upgrade(engine)
         (folder / "keys").mkdir()
-        self.store = EmbeddedStore(engine, FileLogSigner.create(folder / "keys", "bench/log"))
+        self.store = EmbeddedStore(
+            engine,
+            FileLogSigner.create(
+                folder / "keys", "bench/log", make_passphrase(folder / "keys", {}, SystemRandomness())
+            ),
+        )
 
     async def fill(self) -> list[Credential]:
         """Put the credentials in, and build on them."""

@@ -46,7 +46,7 @@ def an_issuer(number=1, *, scope=SCOPE, key=None, now=START, root=None):
         builder = builder.add_extension(x509.NameConstraints([own], None), critical=True)
     signing = root.key if root else key
     certificate = builder.sign(signing, hash_for(signing))
-    return Issuer(digest_of(certificate.public_bytes(Encoding.DER)), scope, certificate, key)
+    return Issuer(digest_of(certificate.public_bytes(Encoding.DER)), scope, certificate, lambda: key)
 
 
 def a_leaf(issuer, device="cam-1", *, addresses: Addresses | None = None, serial=0, now=START, days=14):
@@ -83,6 +83,7 @@ def credential_of(certificate, issuer, device="cam-1"):
         not_before=from_datetime(certificate.not_valid_before_utc),
         not_after=from_datetime(certificate.not_valid_after_utc),
         issuer=issuer.id,
+        issued_at=START,
     )
 
 
@@ -100,6 +101,9 @@ class FixedIssuers:
 
     def issuers(self) -> list[Issuer]:
         return self.held
+
+    def look_again(self) -> None:
+        pass
 
 
 def _usage(*, sign: bool) -> x509.KeyUsage:

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
 from builders import FakeClock, data_folder
-from holdfast.adapters.pki import FileLogSigner
+from holdfast.adapters.pki import FileLogSigner, find_passphrase
 from holdfast.adapters.pki.canary import X509CanaryMaker
 from holdfast.adapters.pki.crl import CrlMaker
 from holdfast.adapters.pki.ocsp import OcspResponder
@@ -51,7 +51,9 @@ class Site:
         data = data_folder(folder / "data")
         self.clock = FakeClock()
         self.issuer = an_issuer()
-        self.store = EmbeddedStore(open_engine(data / DATABASE), FileLogSigner(data / "keys"))
+        self.store = EmbeddedStore(
+            open_engine(data / DATABASE), FileLogSigner(data / "keys", find_passphrase(data / "keys", {}))
+        )
         self.lists = RevocationLists(
             store=self.store, clock=self.clock, issuers=FixedIssuers(self.issuer), maker=CrlMaker()
         )

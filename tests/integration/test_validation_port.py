@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
 from builders import FakeClock, data_folder
-from holdfast.adapters.pki import FileLogSigner
+from holdfast.adapters.pki import FileLogSigner, find_passphrase
 from holdfast.adapters.pki.crl import CrlMaker
 from holdfast.adapters.pki.ocsp import OcspResponder
 from holdfast.adapters.store import EmbeddedStore, open_engine
@@ -49,7 +49,10 @@ class Port:
         self.thread = threading.Thread(target=self.loop.run_until_complete, args=(self.serve(),))
 
     async def serve(self):
-        self.store = EmbeddedStore(open_engine(self.folder / DATABASE), FileLogSigner(self.folder / "keys"))
+        self.store = EmbeddedStore(
+            open_engine(self.folder / DATABASE),
+            FileLogSigner(self.folder / "keys", find_passphrase(self.folder / "keys", {})),
+        )
         sock = bind("127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{sock.getsockname()[1]}"
         issuers = FixedIssuers(self.issuer)

@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 
 from builders import START, FakeClock, data_folder
-from holdfast.adapters.pki import FileLogSigner
+from holdfast.adapters.pki import FileLogSigner, find_passphrase
 from holdfast.adapters.pki.crl import CrlMaker
 from holdfast.adapters.store import EmbeddedStore, open_engine
 from holdfast.bootstrap import DATABASE
@@ -36,7 +36,10 @@ class Ground:
         self.open()
 
     def open(self):
-        self.store = EmbeddedStore(open_engine(self.folder / DATABASE), FileLogSigner(self.folder / "keys"))
+        self.store = EmbeddedStore(
+            open_engine(self.folder / DATABASE),
+            FileLogSigner(self.folder / "keys", find_passphrase(self.folder / "keys", {})),
+        )
         self.lists = RevocationLists(
             store=self.store, clock=self.clock, issuers=self.issuers, maker=self.maker, base_url=BASE
         )

@@ -40,6 +40,7 @@ CREDENTIAL = Credential(
     not_before=Instant(NOW - DAY),
     not_after=Instant(NOW + DAY),
     issuer=ISSUER,
+    issued_at=NOW,
 )
 REVOKED = msgspec.structs.replace(
     CREDENTIAL, revoked_at=NOW, revoked_why="stolen", revoked_code=Revocation.KEY_COMPROMISE

@@ -113,6 +113,11 @@ def revocation_of(credential: Credential) -> Ended | None:
     return Ended(int(credential.serial, 16), credential.revoked_at, credential.revoked_code, credential.not_after)
 
 
+def ended_with_issuer(credential: Credential, at: Instant) -> Ended:
+    """What is said of a credential that ended because its issuer did."""
+    return Ended(int(credential.serial, 16), at, Revocation.CESSATION, credential.not_after)
+
+
 def revocation_of_canary(canary: Canary) -> Ended:
     """What a list says of a canary."""
     return Ended(int(canary.id, 16), canary.revoked_at, Revocation.CESSATION, canary.not_after)
@@ -186,6 +191,11 @@ def issuer_name(issuer: Digest) -> str:
 def shard_address(base_url: str, issuer: Digest, shard: int) -> str:
     """Where one shard of an issuer's list is; the same text stands in the certificates and in the list itself."""
     return f"{base_url.rstrip('/')}/crl/{issuer_name(issuer)}/{shard}.crl"
+
+
+def whole_address(base_url: str, issuer: Digest) -> str:
+    """Where the whole list of an issuer is."""
+    return f"{base_url.rstrip('/')}/crl/{issuer_name(issuer)}/all.crl"
 
 
 def addresses(base_url: str, issuer: Digest, serial: int, shards: int) -> Addresses:

@@ -6,6 +6,8 @@
 3. A clone opens a ``clone`` incident; only a release by a person closes it.
 4. A log that is not what a device has seen, shorter or rewritten, opens a ``log`` incident; only a person closes it.
 5. A credential that was ended and is used all the same opens a ``credential`` incident; only a person closes it.
+6. A relying party that lets revoked certificates in, or soon cannot tell them, opens a ``relying-party`` incident; the
+   next look that finds it sound closes it. It is of no device: its key names the party.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ VERDICT = "verdict"
 CLONE = "clone"
 LOG = "log"
 CREDENTIAL = "credential"
+RELYING_PARTY = "relying-party"
 
 _SEVERITY = {Level.QUARANTINED: Severity.CRITICAL, Level.RESTRICTED: Severity.MEDIUM}
 
@@ -58,13 +61,12 @@ def relying_party(scope: Scope, party: str) -> DeviceKey:
 
 
 def after_look(
-    key: DeviceKey, party: str, reasons: tuple[Reason, ...], current: Incident | None, *, fresh_id: str, now: Instant
+    key: DeviceKey, reasons: tuple[Reason, ...], current: Incident | None, *, fresh_id: str, now: Instant
 ) -> Incident | None:
     """The ``relying-party`` incident after a look at a party, or `None` when there is nothing to open, change or close.
 
     Args:
         key: see `relying_party`.
-        party: its name.
         reasons: what the look found; empty when all is well.
         current: its open incident, if any.
         fresh_id: the id for a new incident.
@@ -73,7 +75,7 @@ def after_look(
     if not reasons:
         return close(current, "the relying party refuses revoked certificates", now) if current else None
     if current is None:
-        title = f"{party} may let revoked devices in"
+        title = f"{key.device} may let revoked devices in"
         return Incident(fresh_id, key, RELYING_PARTY, Severity.CRITICAL, title, reasons, now, now)
     if [reason.code for reason in reasons] == [reason.code for reason in current.reasons]:
         return None

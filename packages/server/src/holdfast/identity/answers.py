@@ -10,7 +10,15 @@ from holdfast.identity.lists import RevocationLists
 from holdfast.ports.clock import Clock
 from holdfast.ports.store import Store
 from holdfast.ports.validity import Issuer, Responder
-from holdfast_core.identity.validity import Canary, Status, Unrevoked, issuer_name, revocation_of_canary, status_of
+from holdfast_core.identity.validity import (
+    Canary,
+    Status,
+    Unrevoked,
+    ended_with_issuer,
+    issuer_name,
+    revocation_of_canary,
+    status_of,
+)
 from holdfast_core.kernel.errors import HostileData
 
 
@@ -23,7 +31,10 @@ class StatusAnswers:
     def status(self, issuer: Issuer, serial: int) -> Status:
         """What there is to say now of a serial number of `issuer`."""
         name = f"{serial:x}"
-        status = status_of(self._store.credential_by_serial(name), issuer.id)
+        credential = self._store.credential_by_serial(name)
+        status = status_of(credential, issuer.id)
+        if credential is not None and status is Unrevoked.GOOD and issuer.ended_at is not None:
+            return ended_with_issuer(credential, issuer.ended_at)
         if status is Unrevoked.UNKNOWN:
             canary = self._store.kept(Canary, issuer.scope, name)
             if canary is not None and canary.issuer == issuer.id:

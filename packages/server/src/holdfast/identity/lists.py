@@ -3,7 +3,8 @@
 1. What a list holds is read off the store's change feed: a revocation is in the index the moment it is durable.
 2. One more revocation makes one shard and the whole list anew; the other shards stand as they are until their time.
 3. A number is committed before the list that has it is signed: no two lists ever have the same one.
-4. Making is for one issuer at a time and in a thread. A revocation that comes meanwhile makes its lists due again.
+4. Of an issuer that was ended, every certificate is listed: who still trusts its root must find them all revoked.
+5. Making is for one issuer at a time and in a thread. A revocation that comes meanwhile makes its lists due again.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from holdfast_core.identity.validity import (
     IssuerLists,
     ListStamp,
     addresses,
+    ended_with_issuer,
     is_due,
     is_listed,
     issuer_name,
@@ -39,6 +41,7 @@ from holdfast_core.identity.validity import (
     shard_address,
     shard_of,
     stamp,
+    whole_address,
 )
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.errors import HostileData, WorldError
@@ -89,8 +92,10 @@ class RevocationLists:
         self._changes: Counter[tuple[Digest, int]] = Counter()
         """How often what a list says has changed, and how often it had when the list was last made."""
         self._told: Counter[tuple[Digest, int]] = Counter()
+        self._told_ended: set[tuple[Digest, int]] = set()
         self._made: dict[tuple[Digest, int], MadeList] = {}
         self._making: defaultdict[Digest, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._troubles: dict[Digest, str] = {}
         self._watchers: list[ListWatcher] = []
         self._take([*store.credentials(), *store.all_kept(Canary)])
         store.watch_changes(self._take)
@@ -123,6 +128,10 @@ class RevocationLists:
     def addresses(self, issuer: Digest, serial: int) -> Addresses | None:
         """What a new certificate says of where to ask; `None` where no validation port answers."""
         return addresses(self._base_url, issuer, serial, self.shards(issuer)) if self._base_url else None
+
+    def address(self, issuer: Digest) -> str:
+        """Where the whole list of an issuer is served; empty where none is."""
+        return whole_address(self._base_url, issuer) if self._base_url else ""
 
     def watch(self, watcher: ListWatcher) -> None:
         """Tell `watcher` of every whole list that is made from now on."""
@@ -158,7 +167,7 @@ class RevocationLists:
         shards = len(self._places(issuer)) - 1
         if not WHOLE <= shard < shards:
             raise _no_shard(shard, shards)
-        if self._is_due((issuer.id, shard), self._clock.now()):
+        if self._is_due(issuer, (issuer.id, shard), self._clock.now()):
             await self._make(issuer)
         return self._made[issuer.id, shard]
 
@@ -176,15 +185,16 @@ class RevocationLists:
         shards = range(self.shards(issuer.id)) if self._base_url else ()
         return [(issuer.id, shard) for shard in (WHOLE, *shards)]
 
-    def _is_due(self, place: tuple[Digest, int], now: Instant) -> bool:
+    def _is_due(self, issuer: Issuer, place: tuple[Digest, int], now: Instant) -> bool:
         made = self._made.get(place)
-        return is_due(made.stamp if made else None, now, changed=self._changes[place] != self._told[place])
+        ended = issuer.ended_at is not None and place not in self._told_ended
+        return is_due(made.stamp if made else None, now, changed=ended or self._changes[place] != self._told[place])
 
     async def _make(self, issuer: Issuer) -> None:
         """Make every list of `issuer` that is due."""
         async with self._making[issuer.id]:
             now = self._clock.now()
-            due = [place for place in self._places(issuer) if self._is_due(place, now)]
+            due = [place for place in self._places(issuer) if self._is_due(issuer, place, now)]
             if not due:
                 return  # whoever held the lock made them
             kept = self._store.kept(IssuerLists, issuer.scope, issuer.id) or IssuerLists(issuer.scope, issuer.id)
@@ -193,10 +203,12 @@ class RevocationLists:
             # Read before the entries: what comes while they are signed makes the lists due again. Until then they are
             # due, so that whoever asks after a revocation waits for the list that holds it.
             told = {place: self._changes[place] for place in due}
-            held = {shard: self._entries(issuer.id, shard) for _, shard in due}
+            ended = self._ended_with(issuer)
+            held = {shard: self._entries(issuer.id, shard) + ended.get(shard, []) for _, shard in due}
             made = await asyncio.to_thread(self._signed, issuer, held, stamp(numbered.number, now), now)
             self._made.update({(one.issuer, one.shard): one for one in made})
             self._told |= told  # the greater of both: counts only rise
+            self._told_ended.update(due if issuer.ended_at is not None else ())
         self._forget_expired(issuer.id, now)
         for one in made:
             for watcher in self._watchers if one.shard == WHOLE else ():
@@ -205,6 +217,18 @@ class RevocationLists:
     def _entries(self, issuer: Digest, shard: int) -> list[Ended]:
         shards = range(self.shards(issuer)) if shard == WHOLE else (shard,)
         return [one for each in shards for one in self._ended[issuer, each].values()]
+
+    def _ended_with(self, issuer: Issuer) -> dict[int, list[Ended]]:
+        """What ended only because its issuer was, by shard; nothing while the issuer is good."""
+        found: defaultdict[int, list[Ended]] = defaultdict(list)
+        if issuer.ended_at is None:
+            return found
+        for credential in self._store.credentials():
+            if credential.issuer == issuer.id and credential.revoked_at is None:
+                one = ended_with_issuer(credential, issuer.ended_at)
+                found[WHOLE].append(one)
+                found[shard_of(one.serial, self.shards(issuer.id))].append(one)
+        return found
 
     def _signed(self, issuer: Issuer, held: dict[int, list[Ended]], made: ListStamp, now: Instant) -> list[MadeList]:
         def one(shard: int, revocations: list[Ended]) -> MadeList:
@@ -226,20 +250,29 @@ class RevocationLists:
 
     async def refresh(self) -> None:
         """Make every list that is due. One issuer whose key does not sign must not hold up the others."""
+        self._issuers.look_again()
         for issuer in self._issuers.issuers():
             now = self._clock.now()
-            if any(self._is_due(place, now) for place in self._places(issuer)):
-                try:
-                    await self._make(issuer)
-                except WorldError:
-                    raise
-                except Exception:  # noqa: BLE001  (whatever is wrong with one key, the other lists must not lapse)
-                    _log.exception("the lists of issuer %s could not be made", issuer.id)
+            if any(self._is_due(issuer, place, now) for place in self._places(issuer)):
+                await self._try_make(issuer)
+
+    async def _try_make(self, issuer: Issuer) -> None:
+        trouble = ""
+        try:
+            await self._make(issuer)
+        except WorldError as error:
+            trouble = error.code
+        except Exception:  # noqa: BLE001  (whatever is wrong with one key, the other lists must not lapse)
+            _log.exception("the lists of issuer %s could not be made", issuer.id)
+        # Tried again every second, told once.
+        if trouble and trouble != self._troubles.get(issuer.id):
+            _log.error("the lists of issuer %s could not be made: %s", issuer.id, trouble)
+        self._troubles[issuer.id] = trouble
 
     async def run(self) -> None:
-        """Keep the lists current until cancelled; while the store cannot write, they are tried again."""
+        """Keep the lists current until cancelled."""
         while True:
-            with contextlib.suppress(WorldError):
+            with contextlib.suppress(WorldError):  # keys or certificates that cannot be read now
                 await self.refresh()
             await asyncio.sleep(WATCH_SECONDS)
 

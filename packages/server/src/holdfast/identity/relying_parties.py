@@ -114,7 +114,7 @@ class RelyingParties:
 
     async def sweep(self) -> dict[str, tuple[Reason, ...]]:
         """Look at all of them once; what was found, by name."""
-        for issuer in self._lists.issuers(self._scope) if self._published else ():
+        for issuer in self._lists.issuers(self._scope):
             await self._canaries.of(issuer)  # one must be there to be missed
         looked: dict[str, tuple[Reason, ...]] = {}
         for address in self._published:

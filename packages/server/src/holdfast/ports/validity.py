@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
+from holdfast.ports.issuers import IssuerBook
+from holdfast.ports.signer import Authority
 from holdfast_core.identity.validity import Addresses, Ended, ListStamp, Status
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.ids import Scope
@@ -21,21 +24,72 @@ from holdfast_core.kernel.reasons import Reason
 class Issuer:
     """One issuing authority of a scope, as long as certificates of it may be in use.
 
-    `id` is the SHA-256 of its certificate's DER. `key` signs: a file's key, or what stands for one in a chip.
+    Args:
+        id: the SHA-256 of its certificate's DER.
+        scope: whose devices it certifies.
+        certificate: as the root signed it.
+        signer: gives the key, which may lie in a chip that is away just now.
+        ended_at: since when nothing that it certified is good.
     """
 
     id: Digest
     scope: Scope
     certificate: x509.Certificate
-    key: CertificateIssuerPrivateKeyTypes
+    signer: Callable[[], CertificateIssuerPrivateKeyTypes]
+    ended_at: Instant | None = None
+
+    @property
+    def key(self) -> CertificateIssuerPrivateKeyTypes:
+        """What signs for it.
+
+        Raises:
+            WorldError: ``keystore.*``.
+        """
+        return self.signer()
 
 
 class IssuerSource(Protocol):
-    """The authority's issuers."""
+    """The issuers whose lists and answers are signed here."""
 
     def issuers(self) -> Sequence[Issuer]:
         """Every issuer of every scope whose certificates may still be in use, also one that signs no new ones."""
         ...
+
+    def look_again(self) -> None:
+        """Read anew which there are, and how they stand."""
+        ...
+
+
+class AuthorityIssuers:
+    """Implements `IssuerSource` on the authority and the issuers' states; asked for every answer, so it remembers."""
+
+    def __init__(self, authority: Authority, book: IssuerBook) -> None:
+        self._authority, self._book = authority, book
+        self._known: tuple[Issuer, ...] | None = None
+
+    def issuers(self) -> Sequence[Issuer]:
+        """See the port."""
+        if self._known is None:
+            self._known = self._read()
+        return self._known
+
+    def look_again(self) -> None:
+        """See the port."""
+        self._known = self._read()
+
+    def _read(self) -> tuple[Issuer, ...]:
+        return tuple(self._issuer(scope, number) for scope, number in self._authority.issuers())
+
+    def _issuer(self, scope: Scope, number: int) -> Issuer:
+        states = self._book.of(scope).states
+        ended = (one.since for one in states if one.number == number and not one.standing.is_trusted)
+        return Issuer(
+            id=self._authority.issuer_fingerprint(scope, number),
+            scope=scope,
+            certificate=self._authority.issuer(scope, number),
+            signer=partial(self._authority.signer, scope, number),
+            ended_at=next(ended, None),
+        )
 
 
 class ListMaker(Protocol):

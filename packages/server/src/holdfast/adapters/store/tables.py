@@ -109,7 +109,7 @@ def of_key(key: DeviceKey) -> dict[str, Any]:
     return {"tenant": key.scope.tenant, "environment": key.scope.environment, "device": key.device}
 
 
-KEPT: dict[str, type[Kept]] = {"issuer": IssuerState}
+KEPT: dict[str, type[Kept]] = {"issuer": IssuerState, "issuer-lists": IssuerLists, "canary": Canary}
 """The types of small records by the name they are stored under; a name is for ever."""
 KEPT_NAMES = {kind: name for name, kind in KEPT.items()}
 

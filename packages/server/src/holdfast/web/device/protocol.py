@@ -80,8 +80,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Take the connection, unless there are too many."""
         super().connection_made(transport)
         tls = transport.get_extra_info("ssl_object")
-        der = tls.getpeercert(binary_form=True) if tls is not None else None
-        self._peer = digest_of(der) if der else None
+        self._peer = self._who(transport)
         self._tls = tls
         self._header_bytes = 0
         self._in_headers = True

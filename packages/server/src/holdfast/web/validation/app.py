@@ -17,22 +17,19 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import logging
-from collections.abc import Awaitable, Callable
 from email.utils import format_datetime
 
 from cryptography.hazmat.primitives.serialization import Encoding
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
-from starlette.types import Receive, Scope, Send
 
 from holdfast.identity.answers import StatusAnswers
 from holdfast.identity.lists import WHOLE, RevocationLists, pem
 from holdfast.ports.clock import Clock
-from holdfast.web.problems import rendered, unexpected
+from holdfast.web.device.guarded import Guarded, Handler, body_of
 from holdfast.web.validation.rate import Rate
-from holdfast_core.kernel.errors import Bug, HoldfastError, HostileData, LimitExceeded
+from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.instants import Instant, to_datetime
 from holdfast_core.kernel.limits import Limits
 
@@ -43,9 +40,6 @@ KEPT_SECONDS = 30
 """How long caches between us and who asks may keep lists and answers; a revocation waits no longer in them."""
 ISSUER_KEPT_SECONDS = 24 * 3600
 _SHARD_DIGITS = 6
-_log = logging.getLogger("holdfast.validation")
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 def validation_app(lists: RevocationLists, answers: StatusAnswers, clock: Clock, limits: Limits) -> Router:
@@ -61,7 +55,7 @@ def validation_app(lists: RevocationLists, answers: StatusAnswers, clock: Clock,
         return _kept(request, body, media, seconds=KEPT_SECONDS, since=made.stamp.this_update)
 
     async def post_ocsp(request: Request) -> Response:
-        answer, _ = answers.answer(request.path_params["issuer"], await _body(request, limits.ocsp_bytes))
+        answer, _ = answers.answer(request.path_params["issuer"], await body_of(request, limits.ocsp_bytes))
         return Response(answer, media_type=OCSP_TYPE, headers={"cache-control": "no-store"})
 
     async def get_ocsp(request: Request) -> Response:
@@ -80,8 +74,12 @@ def validation_app(lists: RevocationLists, answers: StatusAnswers, clock: Clock,
 
     rate = Rate(limits.validation_requests)
 
-    def guarded(handler: Handler) -> _Guarded:
-        return _Guarded(handler, rate, clock)
+    def guarded(handler: Handler) -> Guarded:
+        async def paced(request: Request) -> Response:
+            rate.admit(request.client.host if request.client else "", clock.now())
+            return await handler(request)
+
+        return Guarded(paced)
 
     return Router(
         routes=[
@@ -93,33 +91,6 @@ def validation_app(lists: RevocationLists, answers: StatusAnswers, clock: Clock,
         ],
         redirect_slashes=False,
     )
-
-
-class _Guarded:
-    """Answers with the handler's response while the caller asks at a bearable rate, and turns errors into problems."""
-
-    def __init__(self, handler: Handler, rate: Rate, clock: Clock) -> None:
-        self._handler, self._rate, self._clock = handler, rate, clock
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        response = await self._response(Request(scope, receive))
-        await response(scope, receive, send)
-
-    async def _response(self, request: Request) -> Response:
-        try:
-            self._rate.admit(request.client.host if request.client else "", self._clock.now())
-            return await self._handler(request)
-        except Bug as error:
-            _log.exception("our fault: %s", error.code)
-            return rendered(error)
-        except HoldfastError as error:
-            return rendered(error)
-        except ClientDisconnect:
-            return Response(status_code=400)  # nobody is there to read it
-        except Exception:  # noqa: BLE001  (the outermost edge: who asks must get a problem, not a bare EOF)
-            _log.exception("unforeseen")
-            return rendered(unexpected())
 
 
 def _kept(request: Request, body: bytes, media: str, *, seconds: int, since: Instant | None) -> Response:
@@ -146,22 +117,6 @@ def _decoded(text: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         return b""
-
-
-async def _body(request: Request, limit: int) -> bytes:
-    """The request's body, at most `limit` bytes of it."""
-    parts: list[bytes] = []
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise LimitExceeded(
-                "http.body_too_large",
-                f"The request's body is over {limit} bytes.",
-                remedy="Ask for one certificate in one request (RFC 5019, section 2.1.1).",
-            )
-        parts.append(part)
-    return b"".join(parts)
 
 
 def _nowhere() -> HostileData:
