@@ -151,6 +151,7 @@ def test_openssl_takes_answers_for_an_issuer_that_is_constrained_and_under_a_roo
     openssl("ocsp", *asked, "-reqout", "request.der", folder=tmp_path)
     question = responder.read((tmp_path / "request.der").read_bytes())
     assert question.nonce is None
+    assert responder.is_about(question, issuer)
     answer = responder.answer(issuer, question, status_of(credential, issuer.id), now)
     (tmp_path / "answer.der").write_bytes(answer)
     read = ("-respin", "answer.der", "-CAfile", "ca.pem", "-verify_other", "issuer.pem")

@@ -112,10 +112,12 @@ class OcspResponder:
         """The hashes of the issuer's name and key, as a CertID holds them."""
         known = self._ids.get((issuer.id, algorithm))
         if known is None:
-            # The library makes these only as part of a request; whose certificate it is about does not matter.
+            # The library hashes a key only as part of a request, whichever certificate that is about.
             builder = ocsp.OCSPRequestBuilder()
             one = builder.add_certificate(issuer.certificate, issuer.certificate, _HASHES[algorithm]()).build()
-            known = self._ids[issuer.id, algorithm] = (one.issuer_name_hash, one.issuer_key_hash)
+            name = hashes.Hash(_HASHES[algorithm]())
+            name.update(issuer.certificate.subject.public_bytes())
+            known = self._ids[issuer.id, algorithm] = (name.finalize(), one.issuer_key_hash)
         return known
 
     def answer(self, issuer: Issuer, question: Question, status: Status, now: Instant) -> bytes:
