@@ -19,7 +19,8 @@ from holdfast.bootstrap import DATABASE, Plane
 from holdfast.config import Config
 from holdfast.inventory.model_file import example_bytes
 from holdfast.web.device.app import device_app, est_app
-from holdfast.web.device.protocol import BoundedProtocol, bounded
+from holdfast.web.device.endings import end_with_credentials
+from holdfast.web.device.protocol import bounded
 from holdfast.web.listeners import Listener, bind
 from holdfast.web.trust import DeviceTrust
 from holdfast_core.inventory.rows import Row
@@ -35,8 +36,10 @@ STARTING_SECONDS = 0.01
 class ServedPlane:
     """A control plane whose device port is open. Its services are called on its own loop with `do`."""
 
-    def __init__(self, plane: Plane, listener: Listener, est: Listener, loop: asyncio.AbstractEventLoop) -> None:
-        self.plane, self.listeners, self._loop = plane, (listener, est), loop
+    def __init__(
+        self, plane: Plane, listener: Listener, est: Listener, loop: asyncio.AbstractEventLoop, clock: FakeClock
+    ) -> None:
+        self.plane, self.listeners, self._loop, self.clock = plane, (listener, est), loop, clock
         self.url, self.est_url = f"https://127.0.0.1:{listener.port}", f"https://127.0.0.1:{est.port}"
 
     def do(self, work: Coroutine[Any, Any, _T]) -> _T:
@@ -92,16 +95,18 @@ def served(folder: Path, *, ahead: int = 0, config: Config = Config()) -> Iterat
 
     async def serve() -> None:
         plane = Plane.open(config, _folder(folder, clock.now()), clock=clock, randomness=FakeRandomness())
-        app = device_app(plane.check_ins, plane.enrollment, LIMITS)
+        app = device_app(plane.check_ins, plane.enrollment, LIMITS, plane.secret_delivery)
+        for_devices, for_est = bounded(LIMITS), bounded(LIMITS)
+        end_with_credentials(plane.store, for_devices, for_est)
         trust = DeviceTrust(folder / "keys", plane.passphrase.reveal(), plane.store, plane.authority)
-        listener = Listener(app, bind("127.0.0.1", 0), tls=trust.device, limits=LIMITS, protocol=BoundedProtocol)
+        listener = Listener(app, bind("127.0.0.1", 0), tls=trust.device, limits=LIMITS, protocol=for_devices)
         old = est_app(plane.enrollment, LIMITS)
-        est = Listener(old, bind("127.0.0.1", 0), tls=trust.est, limits=LIMITS, protocol=bounded(LIMITS))
+        est = Listener(old, bind("127.0.0.1", 0), tls=trust.est, limits=LIMITS, protocol=for_est)
         listening = asyncio.gather(listener.listen(), est.listen())
         try:
             while not (listener.started and est.started) and not listening.done():  # noqa: ASYNC110  (flags, no event)
                 await asyncio.sleep(STARTING_SECONDS)
-            ready.append(ServedPlane(plane, listener, est, asyncio.get_running_loop()))
+            ready.append(ServedPlane(plane, listener, est, asyncio.get_running_loop(), clock))
             started.set()
             await listening
         finally:

@@ -142,6 +142,9 @@ def test_revoked_certificate_on_a_connection_that_was_already_open(server):
     with Caller(server, server.folder / "stolen.pem") as caller:
         assert caller.post(check_in(1))[0] == 200
         operator(server, "POST", "/api/v1/devices/stolen/revoke", {"why": "stolen"})
+        with pytest.raises((http.client.HTTPException, ConnectionError, ssl.SSLError)):
+            caller.post(check_in(2))
+    with Caller(server, server.folder / "stolen.pem") as caller:
         assert problem(caller.post(check_in(2))) == (403, "identity.revoked")
     assert_others_are_served(server)
 

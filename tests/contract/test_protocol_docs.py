@@ -17,6 +17,7 @@ from holdfast_core.baseline.model import BuildManifest, Findings, Plan
 from holdfast_core.kernel.limits import LIMITS
 from holdfast_core.wire.codec import decode_check_in, decode_reply
 from holdfast_core.wire.frame import Health, InstalledRelease, LogNews, Metrics
+from holdfast_core.wire.secrets import SecretTold
 from holdfast_core.wire.sequence import Standing
 
 PAGE = ROOT / "docs" / "reference" / "protocol.md"
@@ -25,12 +26,14 @@ SOURCES = (
     "core/src/holdfast_core/wire/codec.py",
     "core/src/holdfast_core/identity/rules.py",
     "core/src/holdfast_core/identity/requests.py",
+    "core/src/holdfast_core/identity/secrets.py",
     "core/src/holdfast_core/baseline/rules.py",
     "server/src/holdfast/checkin/pace.py",
     "server/src/holdfast/checkin/service.py",
     "server/src/holdfast/identity/certifying.py",
     "server/src/holdfast/identity/enrollment.py",
     "server/src/holdfast/identity/renewal.py",
+    "server/src/holdfast/identity/secret_delivery.py",
     "server/src/holdfast/identity/service.py",
     "server/src/holdfast/ports/sections.py",
     "server/src/holdfast/adapters/store/failures.py",
@@ -38,6 +41,7 @@ SOURCES = (
     "server/src/holdfast/web/device/est.py",
     "server/src/holdfast/web/device/guarded.py",
     "server/src/holdfast/web/device/protocol.py",
+    "server/src/holdfast/web/device/secrets.py",
     "server/src/holdfast/web/problems.py",
 )
 """Every module that can refuse something on the device port."""
@@ -56,6 +60,7 @@ _KINDS = {
     "delta": lambda data: msgspec.json.decode(data, type=FindingsDelta),
     "manifest": lambda data: msgspec.json.decode(data, type=BuildManifest),
     "plan": lambda data: msgspec.json.decode(data, type=Plan),
+    "secret": lambda data: msgspec.json.decode(data, type=SecretTold),
 }
 
 

@@ -210,6 +210,34 @@ def test_inspecting_a_device(reader: Reader, checkout: Path, tmp_path: Path) -> 
             assert told.count("inspected") == 2
 
 
+def test_keeping_keys(reader: Reader, checkout: Path) -> None:
+    """The folder that `install` would make is there; nothing but the passphrase is moved."""
+    reader.own |= {**ports(), "/etc/holdfast": str(reader.folder / "etc")}
+    (reader.folder / "etc").mkdir()
+    reader.run("holdfast init --data /var/lib/holdfast")
+    for command in commands(checkout / "docs/how-to/keep-keys.md"):
+        told, said = reader.run(command)
+        assert "passphrase_beside" not in told + said, command
+
+
+def test_local_secrets(reader: Reader, checkout: Path) -> None:
+    page = checkout / "docs/how-to/local-secrets.md"
+    reader.own |= ports()
+    reader.run("holdfast init --data /var/lib/holdfast")
+    reader.run("holdfast model example door-camera > camera.yaml")
+    (written,) = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+    camera = reader.folder / "camera.yaml"
+    camera.write_text(camera.read_text().replace("1.0.0", "1.0.1", 1) + written)
+    reader.run("holdfast model add camera.yaml")
+    reader.run("holdfast device add cam-1 --model door-camera@1.0.1")
+    (reader.folder / "sticker.txt").write_text("as delivered\n")
+    reader.run("holdfast secret import cam-1 service --from sticker.txt --why 'so that there is one to show'")
+    for command in commands(checkout / "docs/how-to/local-secrets.md"):
+        told, _ = reader.run(command)
+        if command.startswith("holdfast secret show cam-1 ADMIN"):
+            assert len(told.strip()) == 16
+
+
 @pytest.mark.usefixtures("site")
 def test_running_the_agent(reader: Reader, checkout: Path) -> None:
     for command in commands(checkout / "docs/how-to/run-the-agent.md"):

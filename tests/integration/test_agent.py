@@ -298,7 +298,7 @@ def test_audit_now_is_carried_out_and_reported(device: Bench) -> None:
     ("kind", "args", "code"),
     [
         ("network-profile", b'{"profile":"quarantine"}', "agent.no_enforcer"),
-        ("renew", b"{}", "directive.unknown"),
+        ("sing", b"{}", "directive.unknown"),
         ("plan", b'{"controls":7}', "directive.malformed"),
         ("harden", b'{"control":"FS-08","confirm_s":1}', "directive.malformed"),
         ("harden", b'{"control":"FS-08","confirm_s":300}', "harden.no_probe"),

@@ -175,10 +175,17 @@ def test_a_backup_is_restored_and_everything_is_there(data: Path, tmp_path: Path
     restored = run(other, "restore", str(backup))
     assert restored.exit_code == 0, restored.output
     assert "door-1" in run(other, "device", "list").stdout
-    assert (other / "keys" / "root.pem").read_bytes() == (data / "keys" / "root.pem").read_bytes()
+    assert _keys(other) == _keys(data)
+    assert any(name.startswith("issuers/") for name in _keys(other))
+    assert {path.stat().st_mode & 0o777 for path in (other / "keys").rglob("*") if path.is_dir()} == {0o700}
     kinds = [each["entry"]["kind"] for each in json.loads(run(other, "log", "show", "--json").stdout)["items"]]
     assert kinds[-1] == "backup.restored"
     assert "restore.not_empty" in run(other, "restore", str(backup)).stderr
+
+
+def _keys(folder: Path) -> dict[str, bytes]:
+    files = [path for path in (folder / "keys").rglob("*") if path.is_file()]
+    return {path.relative_to(folder / "keys").as_posix(): path.read_bytes() for path in files}
 
 
 def _rewritten(source: Path, target: Path, change: Callable[[tarfile.TarInfo, bytes], tuple[str, bytes]]) -> None:

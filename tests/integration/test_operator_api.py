@@ -275,7 +275,9 @@ async def _started(listener):
 async def test_health_tells_a_store_that_cannot_write_and_one_that_can_again(tmp_path, monkeypatch):
     async with new_plane(tmp_path) as plane:
         await enrolled(plane, "cam-1")
-        health, _ = health_app(services_of(plane, 8444), device_app(plane.check_ins, plane.enrollment, plane.limits))
+        health, _ = health_app(
+            services_of(plane, 8444), device_app(plane.check_ins, plane.enrollment, plane.limits, plane.secret_delivery)
+        )
         async with httpx.AsyncClient(transport=httpx.ASGITransport(health), base_url="http://test") as probe:
             assert (await probe.get("/livez")).status_code == 200
             assert (await probe.get("/readyz")).json() == {"ready": True, "reasons": []}
@@ -300,7 +302,7 @@ async def test_health_tells_a_store_that_cannot_write_and_one_that_can_again(tmp
 async def test_metrics_count_without_naming_anybody(tmp_path):
     async with new_plane(tmp_path) as plane:
         device = await enrolled(plane, "cam-secret")
-        inner = device_app(plane.check_ins, plane.enrollment, plane.limits)
+        inner = device_app(plane.check_ins, plane.enrollment, plane.limits, plane.secret_delivery)
         health, counted = health_app(services_of(plane, 8444), inner)
         await device.check_in()
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import shutil
+import subprocess
+import sys
 
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from typer.testing import CliRunner
 
-from holdfast.adapters.pki.keystores import find_pin, open_key_store
-from holdfast.adapters.pki.passphrase import Passphrase
-from holdfast.config import Config
+from builders import enrolled
+from holdfast.adapters.pki.keystores import find_pin
+from holdfast.bootstrap import Plane
+from holdfast.cli.app import build
+from holdfast.config import Config, load
 from holdfast.ports.keystore import KeyAlgorithm
 from holdfast_core.kernel.errors import HostileData, WorldError
 from token_builders import PIN, new_token, tokens
 
 _LABELS = itertools.count(1)
-WORDS = Passphrase("correct horse battery staple")
 
 
 @pytest.fixture
@@ -31,8 +36,9 @@ def module(label):
 
 
 def opened(module, label, pin=PIN):
-    config = Config(keys="pkcs11", pkcs11_module=module, pkcs11_token=label)
-    return open_key_store(config, None, WORDS, {"HOLDFAST_PKCS11_PIN": pin})
+    from holdfast.adapters.pki.pkcs11 import Pkcs11KeyStore  # noqa: PLC0415  (an extra)
+
+    return Pkcs11KeyStore(module, label, lambda: pin)
 
 
 def signs(key):
@@ -142,3 +148,44 @@ def test_a_configuration_that_names_no_token_is_refused():
     with pytest.raises(HostileData) as refused:
         Config(keys="pkcs11", pkcs11_module="/usr/lib/softhsm/libsofthsm2.so")
     assert refused.value.code == "config.invalid"
+
+
+def test_a_control_plane_whose_authorities_lie_in_a_token(module, label, tmp_path, monkeypatch):
+    """Made by the command, it certifies a device; what is in the folder can sign for nobody."""
+    monkeypatch.setenv("HOLDFAST_PKCS11_PIN", PIN)
+    runner, data = CliRunner(env={"NO_COLOR": "1"}), str(tmp_path / "data")
+    where = ("--keys", "pkcs11", "--pkcs11-module", module, "--pkcs11-token", label)
+    for expected in ("first", "again"):
+        result = runner.invoke(build(), ["init", "--name", "localhost", *where, "--data", data])
+        assert result.exit_code == 0, (expected, result.output)
+    keys = tmp_path / "data" / "keys"
+    assert sorted(path.name for path in keys.rglob("*.key")) == [
+        "device-port.key",
+        "log.key",
+        "operator-port.key",
+        "root.key",
+    ]
+
+    async def certified():
+        async with Plane.open(load(tmp_path / "data", {}), tmp_path / "data") as plane:
+            device = await enrolled(plane)
+            credential = plane.store.credential(device.fingerprint)
+            assert credential is not None
+            assert plane.authority.root.subject != plane.authority.services.subject
+            return credential.serial
+
+    assert asyncio.run(certified())
+    store = opened(module, label)
+    assert store.holds("services")
+    assert PIN not in (tmp_path / "data" / "holdfast.toml").read_text()
+    doctor = ["doctor", "--json", "--data", data]
+    assert "keystore." not in runner.invoke(build(), doctor).stdout
+    store.delete("services")
+    assert "keystore.missing" in runner.invoke(build(), doctor).stdout
+    monkeypatch.delenv("HOLDFAST_PKCS11_PIN")
+    assert "keystore.pin_missing" in runner.invoke(build(), doctor).stdout
+
+
+def test_a_server_whose_keys_are_files_never_loads_what_talks_to_tokens():
+    code = "import holdfast.serving, holdfast.cli.app, sys; sys.exit('pkcs11' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

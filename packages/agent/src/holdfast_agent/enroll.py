@@ -5,7 +5,7 @@
 2. The claim is a secret: it goes into no argument, no file and no message.
 3. The private key is made here and never leaves; key and certificate become the identity in one rename.
 4. The count of check-ins goes on after a new enrollment; it never starts again.
-5. The only module that imports `cryptography`; a check-in never imports this one.
+5. Beside `renewal` the only module that imports `cryptography`; a check-in that renews nothing imports neither.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def enroll(folder: Folder, config: Config, *, ca: Digest, claim: str) -> None:
     server = parse_server(config.server)
     root, others = _authority(server, ca)
     key = ec.generate_private_key(ec.SECP256R1())
-    chain = _ordered(_certificates(_ask(root, server, device, claim, key)), others, key, device, root)
+    chain = chain_for(certificates_in(_ask(root, server, device, claim, key)), others, key, device, root)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     identity = pem + b"".join(certificate.public_bytes(Encoding.PEM) for certificate in chain)
     stored = _state_after(folder, same_root=_same_root(folder, root))
@@ -81,7 +81,7 @@ def _authority(server: Server, ca: Digest) -> tuple[x509.Certificate, list[x509.
     """The root that has the pinned digest, and the other certificates that came with it."""
     client = Client(server, unverified_context(), limit=ANSWER_BYTES)
     try:
-        certificates = _certificates(client.call("GET", f"{EST}/cacerts"))
+        certificates = certificates_in(client.call("GET", f"{EST}/cacerts"))
     finally:
         client.close()
     for certificate in certificates:
@@ -121,7 +121,7 @@ def _ask(root: x509.Certificate, server: Server, device: str, claim: str, key: e
         client.close()
 
 
-def _certificates(body: bytes) -> list[x509.Certificate]:
+def certificates_in(body: bytes) -> list[x509.Certificate]:
     """The certificates in a base64 certs-only PKCS#7 (RFC 7030, section 4.1.3)."""
     try:
         certificates = pkcs7.load_der_pkcs7_certificates(base64.b64decode(body))
@@ -134,7 +134,7 @@ def _certificates(body: bytes) -> list[x509.Certificate]:
     return certificates[: 2 * MAX_CHAIN]
 
 
-def _ordered(
+def chain_for(
     answer: Sequence[x509.Certificate],
     others: Sequence[x509.Certificate],
     key: ec.EllipticCurvePrivateKey,

@@ -13,7 +13,8 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import NoReturn, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
@@ -48,23 +49,16 @@ from holdfast_core.wire.device import (
 from holdfast_core.wire.frame import MEDIA_TYPE, DirectiveReport, Pin, Reply
 from holdfast_core.wire.orders import Order
 
+if TYPE_CHECKING:
+    from holdfast_agent.secrets import Setter
+
 MAX_ROUNDS = 4
 """Check-ins of one contact."""
 SLICE_S = 30
 """The longest sleep at a stretch: a suspended device notices soon after that its time has come."""
 CHECK_IN_PATH = "/v1/check-in"
-
-
-class Channel(Protocol):
-    """What a contact needs of a connection; `transport.Client` is one."""
-
-    def call(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> bytes:
-        """The body of a 200 answer, or `transport.Failed`."""
-        ...
-
-    def close(self) -> None:
-        """Close it."""
-        ...
+RENEW_FIRST = frozenset({"identity.expired", "identity.issuer_ended"})
+"""Refusals that a renewal answers: the certificate is genuine, and its time is over."""
 
 
 def say(words: str) -> None:
@@ -73,7 +67,7 @@ def say(words: str) -> None:
     sys.stderr.flush()
 
 
-def dial(folder: Folder, config: Config) -> Channel:
+def dial(folder: Folder, config: Config) -> transport.Channel:
     """The device's connection to its server. Raises WorldError ``agent.identity_unusable``."""
     try:
         context = transport.pinned_context((folder.path / ROOT).read_text("ascii"), folder.path / IDENTITY)
@@ -94,19 +88,26 @@ class Agent:
         config: what was decided at enrollment.
         clock: its sense of time.
         connect: makes the connection of one contact.
+        setter: sets local secrets; by itself, with ``chpasswd``.
 
     Raises:
         WorldError: ``agent.state_damaged``.
     """
 
     def __init__(
-        self, folder: Folder, config: Config, clock: Clock, connect: Callable[[Folder, Config], Channel] = dial
+        self,
+        folder: Folder,
+        config: Config,
+        clock: Clock,
+        connect: Callable[[Folder, Config], transport.Channel] = dial,
+        setter: Setter | None = None,
     ) -> None:
         self._folder = folder
         self._config = config
         self._clock = clock
         self._connect = connect
-        self._channel: Channel | None = None
+        self._setter = setter
+        self._channel: transport.Channel | None = None
         self._rounds_left = 0
         self._recheck = False
         """Whether to look at the light controls in any case: something was just changed, or a person asked."""
@@ -217,15 +218,37 @@ class Agent:
 
     def _send(self, data: bytes) -> Event:
         try:
-            if self._channel is None:
-                self._channel = self._connect(self._folder, self._config)
-            answer = self._channel.call("POST", CHECK_IN_PATH, data, {"Content-Type": MEDIA_TYPE})
-            reply = decode_reply(answer, LIMITS)
+            reply = decode_reply(self._answer(data), LIMITS)
         except transport.Failed as error:
             return Refused(self._clock.now(), error.refusal, _jitter())
         except HostileData as error:
             return _refused(self._clock, "agent.bad_reply", error.sentence, error.remedy)
         return Replied(self._clock.now(), reply, _pin_in(reply))
+
+    def _answer(self, data: bytes) -> bytes:
+        """The server's answer; a certificate that has to be renewed first is renewed, once."""
+        headers = {"Content-Type": MEDIA_TYPE}
+        try:
+            return self._line().call("POST", CHECK_IN_PATH, data, headers)
+        except transport.Failed as error:
+            if error.refusal.code not in RENEW_FIRST:
+                raise
+        self._renew(b"{}")
+        return self._line().call("POST", CHECK_IN_PATH, data, headers)
+
+    def _line(self) -> transport.Channel:
+        if self._channel is None:
+            self._channel = self._connect(self._folder, self._config)
+        return self._channel
+
+    def _renew(self, args: bytes) -> bool:
+        """Renew the certificate, whatever key and certificate the next connection then shows."""
+        from holdfast_agent import renewal  # noqa: PLC0415  (it costs memory that a check-in must not)
+
+        wanted = msgspec.json.decode(args, type=renewal.RenewArgs)
+        done = renewal.renew(self._folder, self._config, self._line(), wanted)
+        self._hang_up()
+        return done
 
     def _apply(self) -> Event:
         trial = self._state.trial
@@ -244,6 +267,10 @@ class Agent:
                 pass  # it stays open, which makes an audit due; see `_gather`
             case "harden":
                 self._harden(order)
+            case "renew":
+                self._take_renewal(order)
+            case "rotate-secrets":
+                self._rotate_secrets(order)
             case _:
                 self._feed(Carried(directives.unsupported(order)))
 
@@ -254,6 +281,28 @@ class Agent:
         self._folder.write_if_changed(PLAN, canonical(plan))
         self._plan = plan
         return directives.done(order)
+
+    def _take_renewal(self, order: Order) -> None:
+        """Renew; what only has to be tried again stays open, and is, at the next contact."""
+        try:
+            done = self._renew(order.args.encode())
+        except transport.Failed as error:
+            if not error.refusal.passing:
+                self._feed(Carried(directives.refused(order, error.code, error.sentence)))
+        except (HostileData, msgspec.MsgspecError) as error:
+            code = error.code if isinstance(error, HostileData) else "directive.malformed"
+            self._feed(Carried(directives.refused(order, code, str(error))))
+        else:
+            said = "" if done else "The certificate that was meant is not in use any more."
+            self._feed(Carried(directives.done(order, said)))
+
+    def _rotate_secrets(self, order: Order) -> None:
+        from holdfast_agent.secrets import Chpasswd, carry_out  # noqa: PLC0415  (few contacts need what it imports)
+
+        setter = self._setter or Chpasswd(Path(self._config.root))
+        report = carry_out(order, self._line(), setter)
+        if report is not None:
+            self._feed(Carried(report))
 
     def _harden(self, order: Order) -> None:
         if self._state.trial is not None or not self._rounds_left:

@@ -5,6 +5,7 @@
     config.json    which server, which device, which root; written at enrollment
     root.pem       the authority that the operator pinned
     identity.pem   private key and certificate chain; one file, so that both change in one rename
+    renewal.pem    the key of the next certificate, while it is asked for
     state.json     the protocol's state and the marks of the last audit: at most two writes a check-in
     plan.json      what the server asks to be audited; written when it changes
     findings.json  what the last audit found; written when it changes
@@ -40,6 +41,7 @@ MAX_FILE_BYTES = 4 * 1024 * 1024
 """More than any of these files ever holds."""
 
 CONFIG, ROOT, IDENTITY = "config.json", "root.pem", "identity.pem"
+RENEWAL = "renewal.pem"
 ENROLLMENT = "enrollment.json"
 """There only while an enrollment is being put in force."""
 STATE, PLAN, FINDINGS, SENT, LOCK = "state.json", "plan.json", "findings.json", "sent.json", "lock"
@@ -226,6 +228,7 @@ class Folder:
         self.write(CONFIG, msgspec.json.encode(enrollment.config))
         self.save(enrollment.state)
         self.write(IDENTITY, enrollment.identity.encode())
+        self.remove(RENEWAL)  # of the identity before
         self.remove(ENROLLMENT)
 
     def save(self, stored: Stored) -> None:

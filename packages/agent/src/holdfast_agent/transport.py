@@ -15,7 +15,7 @@ import ssl
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
@@ -85,6 +85,18 @@ def _context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     return context
+
+
+class Channel(Protocol):
+    """What a contact needs of a connection; `Client` is one."""
+
+    def call(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> bytes:
+        """The body of a 200 answer, or `Failed`."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
 
 
 class Client:

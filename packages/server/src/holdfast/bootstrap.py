@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from holdfast.adapters.pki import FileAuthority, FileKeyStore, FileLogSigner, Passphrase, find_passphrase
+from holdfast.adapters.pki import FileAuthority, FileLogSigner, Passphrase, find_passphrase
 from holdfast.adapters.pki.canary import X509CanaryMaker, validity_extensions
 from holdfast.adapters.pki.crl import CrlMaker
+from holdfast.adapters.pki.keystores import open_key_store
 from holdfast.adapters.pki.ocsp import OcspResponder
 from holdfast.adapters.published import ListFetcher
 from holdfast.adapters.store import EmbeddedStore, open_engine
@@ -37,6 +38,8 @@ from holdfast.identity.lists import RevocationLists
 from holdfast.identity.relying_parties import RelyingParties
 from holdfast.identity.renewal import RenewalContributor, RenewalService
 from holdfast.identity.rollover import RolloverService
+from holdfast.identity.secret_delivery import SecretContributor, SecretDelivery
+from holdfast.identity.secrets import SecretService
 from holdfast.identity.service import IdentityService
 from holdfast.identity.tokens import TokenService
 from holdfast.identity.vaulting import VaultService
@@ -130,8 +133,17 @@ class Plane:
             emit=emit,
             limits=limits,
         )
+        self.secrets = SecretService(store=store, vault=self.vault, clock=clock, randomness=randomness, emit=emit)
+        self.secret_delivery = SecretDelivery(
+            store=store,
+            credentials=credentials,
+            vault=self.vault,
+            clock=clock,
+            randomness=randomness,
+            emit=emit,
+        )
         self.vault_keys = VaultService(
-            vault=self.vault, sealings=(self.webhook_secret,), store=store, clock=clock, emit=emit
+            vault=self.vault, sealings=(self.webhook_secret, self.secrets), store=store, clock=clock, emit=emit
         )
         self.identity = IdentityService(
             store=store,
@@ -199,7 +211,8 @@ class Plane:
             contributors=(
                 PlanContributor(compiler),
                 NetworkProfileContributor(),
-                RenewalContributor(store, self.issuers),
+                RenewalContributor(self.issuers),
+                SecretContributor(store),
             ),
             limits=limits,
         )
@@ -224,7 +237,8 @@ class Plane:
         try:
             keys = folder / "keys"
             passphrase = passphrase or find_passphrase(keys, os.environ)
-            signer, authority = FileLogSigner(keys, passphrase), FileAuthority(keys, FileKeyStore(keys, passphrase))
+            signer = FileLogSigner(keys, passphrase)
+            authority = FileAuthority(keys, open_key_store(config, keys, passphrase, os.environ))
             engine = open_engine(folder / DATABASE)
             check_version(engine)
             store = EmbeddedStore(engine, signer)

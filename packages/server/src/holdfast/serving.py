@@ -28,6 +28,7 @@ from holdfast.response.dispatch import Dispatcher
 from holdfast.web.api.app import operator_app
 from holdfast.web.api.services import Services
 from holdfast.web.device.app import device_app, est_app
+from holdfast.web.device.endings import end_with_credentials
 from holdfast.web.device.protocol import LocalProtocol, bounded
 from holdfast.web.health import health_app
 from holdfast.web.listeners import Listener, bind, bind_local
@@ -54,6 +55,7 @@ def services_of(plane: Plane, device_port: int) -> Services:
         renewal=plane.renewal,
         rollover=plane.rollover,
         tokens=plane.tokens,
+        secrets=plane.secrets,
         vault=plane.vault_keys,
         baseline=plane.baseline,
         inspections=plane.inspections,
@@ -77,11 +79,13 @@ class Serving:
         device_socket = bind(config.device_host, config.device_port)
         services = services_of(plane, device_socket.getsockname()[1])
         certificate, key = config.operator_files(keys)
-        devices = device_app(plane.check_ins, plane.enrollment, limits)
+        devices = device_app(plane.check_ins, plane.enrollment, limits, plane.secret_delivery)
         health, counted = health_app(services, devices)
         self.plane = plane
+        for_devices, for_est = bounded(limits), bounded(limits)
+        end_with_credentials(plane.store, for_devices, for_est)
         trust = DeviceTrust(keys, plane.passphrase.reveal(), plane.store, plane.authority)
-        self.device = Listener(counted, device_socket, tls=trust.device, limits=limits, protocol=bounded(limits))
+        self.device = Listener(counted, device_socket, tls=trust.device, limits=limits, protocol=for_devices)
         self.operator = Listener(
             operator_app(services, local=False),
             bind(config.operator_host, config.operator_port),
@@ -104,7 +108,7 @@ class Serving:
             bind(config.device_host, config.est_port),
             tls=trust.est,
             limits=limits,
-            protocol=bounded(limits),
+            protocol=for_est,
         )
         self._listeners = [self.device, self.est, self.operator, self.local, self.health]
         if config.validation_url:

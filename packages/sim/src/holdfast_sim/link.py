@@ -17,16 +17,17 @@ from holdfast_core.kernel.errors import WorldError
 from holdfast_core.kernel.limits import LIMITS
 from holdfast_core.wire.frame import MEDIA_TYPE
 
+ENDED_SECONDS = 5.0
+"""How long the end of a connection may take to arrive."""
 CHECK_IN_PATH = "/v1/check-in"
 OK = 200
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What came back, and from which local port it was asked for."""
+    """What came back."""
 
     status: int
     body: bytes
-    port: int
 
 
 class Link:
@@ -54,7 +55,6 @@ class Link:
         # Rule 1: http.client would quietly open another connection.
         self._connection.auto_open = 0
         self._url = url
-        self._port = int(self._connection.sock.getsockname()[1])
 
     def check_in(self, data: bytes) -> Answer:
         """Send the bytes of a check-in. Raises WorldError ``link.failed``."""
@@ -64,7 +64,22 @@ class Link:
             body = response.read(LIMITS.check_in_bytes)
         except (OSError, http.client.HTTPException) as error:
             raise _failed(self._url, error) from error
-        return Answer(response.status, body, self._port)
+        return Answer(response.status, body)
+
+    def was_ended(self) -> bool:
+        """Whether the server has ended the connection; asked between two exchanges, when it has nothing to say."""
+        sock = self._connection.sock
+        if sock is None:
+            return True
+        sock.settimeout(ENDED_SECONDS)
+        try:
+            return sock.recv(1) == b""
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
+        finally:
+            sock.settimeout(EXCHANGE_S)
 
     def close(self) -> None:
         """Close it."""

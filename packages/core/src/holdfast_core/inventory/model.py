@@ -272,6 +272,41 @@ class SharedService(_Declared, frozen=True):
     dependants: tuple[DeviceClass, ...]
 
 
+class AccountKind(StrEnum):
+    """What a local account is for."""
+
+    SERVICE = "service"
+    BMC = "bmc"
+    CAMERA = "camera"
+    CONSOLE = "console"
+
+
+class SetBy(StrEnum):
+    """How a new secret gets onto the device: its agent runs ``chpasswd``, or a person types it in."""
+
+    AGENT = "agent"
+    HAND = "hand"
+
+
+class Alphabet(StrEnum):
+    """What a secret is made of. None has characters that look alike or that a shell or a form treats in its own way."""
+
+    LETTERS_DIGITS = "letters-digits"
+    LETTERS_DIGITS_SIGNS = "letters-digits-signs"
+    DIGITS = "digits"
+
+
+class LocalAccount(_Declared, frozen=True):
+    """An account on the device itself that needs a secret: Holdfast makes one for each device, keeps and rotates it."""
+
+    name: str
+    kind: AccountKind
+    set_by: SetBy = SetBy.AGENT
+    rotate_days: int = 90
+    length: int = 24
+    alphabet: Alphabet = Alphabet.LETTERS_DIGITS
+
+
 class Need(_Declared, frozen=True):
     """An appraisal that a verdict of this model requires, and how old it may be."""
 
@@ -301,6 +336,7 @@ class DeviceModel(_Declared, frozen=True):
     shared_services: tuple[SharedService, ...] = ()
     needs: tuple[Need, ...] = (Need("baseline", 172_800), Need("health", 86_400))
     identity: Identity = Identity()
+    local_accounts: tuple[LocalAccount, ...] = ()
     forbidden: tuple[str, ...] = ()
     """Controls that must never be applied to this model, beyond those that tailoring forbids by itself."""
 

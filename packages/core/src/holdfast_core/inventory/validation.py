@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from holdfast_core.inventory.accounts import faults as account_faults
 from holdfast_core.inventory.model import DeviceModel, HealthProbe
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.ids import parse_name
@@ -403,6 +404,11 @@ def _expected(model: DeviceModel) -> Iterator[Problem]:
             )
 
 
+def _accounts(model: DeviceModel) -> Iterator[Problem]:
+    for fault in account_faults(model):
+        yield Problem(*fault)
+
+
 _CHECKS: tuple[Callable[[DeviceModel], Iterator[Problem]], ...] = (
     _texts,
     _format,
@@ -416,4 +422,5 @@ _CHECKS: tuple[Callable[[DeviceModel], Iterator[Problem]], ...] = (
     _compensations,
     _needs,
     _expected,
+    _accounts,
 )

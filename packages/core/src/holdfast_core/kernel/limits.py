@@ -28,6 +28,8 @@ class Limits(msgspec.Struct, frozen=True):
     """One certificate revocation list of others, or ours as others hold it: about a million entries."""
     crl_lists: int = 64
     """Lists in one file: one for each issuer of an environment."""
+    secret_request_bytes: int = 1024
+    """A device's request for a local secret: a version's number."""
     model_bytes: int = 256 * 1024
     model_depth: int = 16
     """How deep a model file may nest."""

@@ -51,6 +51,11 @@ class Kind(StrEnum):
     DIRECTIVE_SETTLED = "directive.settled"
     SERVER_INITIALISED = "server.initialised"
     SERVER_UPGRADED = "server.upgraded"
+    SECRET_DELIVERED = "secret.delivered"  # noqa: S105 - the name of an event, no secret
+    SECRET_CONFIRMED = "secret.confirmed"  # noqa: S105 - the name of an event, no secret
+    SECRET_SHOWN = "secret.shown"  # noqa: S105 - the name of an event, no secret
+    SECRET_ROTATION_ORDERED = "secret.rotation_ordered"  # noqa: S105 - the name of an event, no secret
+    SECRET_IMPORTED = "secret.imported"  # noqa: S105 - the name of an event, no secret
     VAULT_ROTATED = "vault.rotated"
     PASSPHRASE_CHANGED = "vault.passphrase_changed"  # noqa: S105 - the name of an event, no secret
     BACKUP_MADE = "backup.made"

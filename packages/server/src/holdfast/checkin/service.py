@@ -106,7 +106,7 @@ class CheckInService:
             # Judged again: the credential may have been revoked while this request waited for its turn.
             now = self._clock.now()
             credential = self._credentials.speaking(fingerprint, now)
-            context = self._context(credential.key, now)
+            context = self._context(credential, now)
             digest = digest_of(data)
             sequence = context.posture.sequence
             standing = sequence.standing(message.boot, message.seq, digest)
@@ -118,7 +118,7 @@ class CheckInService:
                 raise _out_of_order(message.seq, sequence.last)
             if standing.is_clone:
                 raise await self._hold_clone(context, standing)
-            return await self._take(context, message, digest, credential)
+            return await self._take(context, message, digest)
 
     async def _speaking(self, fingerprint: Digest) -> Credential:
         """The credential, if it may speak; the use of one that was ended is told to whoever must know."""
@@ -136,7 +136,8 @@ class CheckInService:
         if model is not None:
             self._pace.admit(key, model.model.constraints.contact_interval_s * SECOND, self._clock.now())
 
-    def _context(self, key: DeviceKey, now: Instant) -> Context:
+    def _context(self, credential: Credential, now: Instant) -> Context:
+        key = credential.key
         device, posture = self._store.device(key), self._store.posture(key)
         model = self._store.model(key.scope, device.model) if device else None
         if device is None or posture is None or model is None:
@@ -146,7 +147,7 @@ class CheckInService:
                 f"{key} has a credential but no complete record.",
                 remedy="Run holdfast doctor on the server.",
             )
-        return Context(device, model, policy_of(model.model), posture, now)
+        return Context(device, model, policy_of(model.model), posture, now, credential)
 
     async def _hold_clone(self, context: Context, standing: Standing) -> IdentityRefused:
         """Quarantine the device until a person releases it; return what to tell the caller, be it the clone or not."""
@@ -161,10 +162,12 @@ class CheckInService:
             await self._store.commit(changes)
         return refusal
 
-    async def _take(self, context: Context, message: CheckIn, digest: Digest, credential: Credential) -> bytes:
+    async def _take(self, context: Context, message: CheckIn, digest: Digest) -> bytes:
         """Everything that a new check-in sets off, in one commit."""
         now = context.now
-        changes: list[Change] = self._credentials.first_used(context.device, credential, now)
+        changes: list[Change] = []
+        if context.credential is not None:
+            changes.extend(self._credentials.first_used(context.device, context.credential, now))
         context = msgspec.structs.replace(context, posture=self._heard(context, message, digest, changes))
         bases = await self._bases(context, message)
         context, wants = self._appraise(context, message, bases, changes)

@@ -24,6 +24,7 @@ from holdfast.cli import (
     init,
     log,
     model,
+    secret,
     serve,
     token,
     vault,
@@ -71,6 +72,7 @@ def build() -> typer.Typer:
         ("crl", "Revocation lists: export them, check what relying parties have.", (crl.register,)),
         ("token", "Tokens: a program's right to call the API.", (token.register,)),
         ("incident", "Incidents: what needs looking at.", (incident.register,)),
+        ("secret", "Local secrets: passwords that must be on a device itself.", (secret.register,)),
         ("vault", "Keys and secrets at rest: rotate, encrypt, change the passphrase.", (vault.register,)),
         ("log", "The record: show, export and verify it.", (log.register,)),
     ):

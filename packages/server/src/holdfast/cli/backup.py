@@ -59,6 +59,8 @@ def backup(session: Session, *, file: BackupArgument) -> None:
         return
     words(("✓ ", "green"), f"{file}: {len(manifest.files)} files, {manifest.log_size} leaves of the record.")
     words("It holds every private key. Keep it safe, off this machine, and try a restore now and then.")
+    if not any(packed.name == "keys/passphrase" for packed in manifest.files):
+        words("The passphrase that opens them is not in it: keep that too, elsewhere.")
     if config.operator_certificate:
         words(f"Your own certificate is not in it: {config.operator_certificate}")
 

@@ -16,15 +16,17 @@ from pathlib import Path
 
 from cryptography import x509
 
-from holdfast.adapters.pki.authority import ISSUERS
+from holdfast.adapters.pki.authority import ISSUERS, SERVICES
+from holdfast.adapters.pki.keystores import open_key_store
 from holdfast.adapters.pki.passphrase import BESIDE, Source, find_passphrase
 from holdfast.adapters.store import open_engine
 from holdfast.adapters.store.backup import examine
 from holdfast.adapters.store.schema import check_version
 from holdfast.bootstrap import DATABASE
 from holdfast.cli.connection import connected, server_runs
-from holdfast.cli.founding import KEYS, NEEDED_KEYS
+from holdfast.cli.founding import KEYS, needed_keys
 from holdfast.config import FILE, Config, load
+from holdfast.ports.keystore import missing
 from holdfast_core.kernel.errors import HoldfastError
 from holdfast_core.kernel.instants import DAY, MINUTE, Instant, from_datetime, in_words, rfc3339
 from holdfast_core.kernel.reasons import Reason
@@ -81,7 +83,7 @@ def configuration(patient: Patient) -> Iterator[Reason]:
 def keys_present(patient: Patient) -> Iterator[Reason]:
     """Every key that serving needs is there, and the root's own is not."""
     keys = patient.folder / KEYS
-    if missing := [name for name in NEEDED_KEYS if not (keys / name).is_file()]:
+    if missing := [name for name in needed_keys(patient.config) if not (keys / name).is_file()]:
         yield Reason(
             "doctor.keys_missing",
             f"{keys} lacks {', '.join(missing)}.",
@@ -93,6 +95,19 @@ def keys_present(patient: Patient) -> Iterator[Reason]:
             "The root authority's key is still on this machine: whoever takes it over can found another authority.",
             f"Copy {keys / 'root.key'} to two safe places off this machine, check the copies, then delete it here.",
         )
+
+
+def token(patient: Patient) -> Iterator[Reason]:
+    """The token answers and has its keys, where keys lie in one."""
+    config, keys = patient.config, patient.folder / KEYS
+    if config is None or config.keys != "pkcs11":
+        return
+    try:
+        store = open_key_store(config, keys, find_passphrase(keys, os.environ), os.environ)
+        if not store.holds(SERVICES):
+            raise missing(SERVICES, f"the token {config.pkcs11_token!r}")
+    except HoldfastError as error:
+        yield Reason(error.code, error.sentence, error.remedy)
 
 
 def certificates_hold(patient: Patient) -> Iterator[Reason]:
@@ -277,6 +292,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("configuration", configuration),
     ("keys", keys_present),
     ("passphrase", passphrase),
+    ("token", token),
     ("certificates", certificates_hold),
     ("names", names_certified),
     ("database", database),

@@ -16,6 +16,7 @@ import msgspec
 
 from holdfast.adapters.pki import FileAuthority, FileKeyStore, FileLogSigner, find_passphrase, make_passphrase
 from holdfast.adapters.pki.files import certificate_fingerprint
+from holdfast.adapters.pki.keystores import open_key_store
 from holdfast.adapters.store import open_engine, upgrade
 from holdfast.adapters.system import SystemClock, SystemRandomness
 from holdfast.adapters.vault import FILE as VAULT
@@ -40,9 +41,17 @@ NEEDED_KEYS = (
     "log.origin",
     "vault.json",
 )
+IN_TOKEN = ("services.key",)
+"""What lies in the token where keys do."""
 FIRST_TOKEN = "first"  # noqa: S105  (its name)
 
 _OWN = {FILE, KEYS, f"{KEYS}.new", DATABASE, LOCK, f"{FILE}.new"}
+
+
+def needed_keys(config: Config | None) -> tuple[str, ...]:
+    """The files without which nothing can be served."""
+    in_token = IN_TOKEN if config is not None and config.keys == "pkcs11" else ()
+    return tuple(name for name in NEEDED_KEYS if name not in in_token)
 
 
 class Founded(msgspec.Struct, frozen=True):
@@ -124,7 +133,7 @@ def _make_keys(folder: Path, config: Config, environ: dict[str, str], step: Call
     """The authority and the log's key: all of them, or none."""
     keys, fresh = folder / KEYS, folder / f"{KEYS}.new"
     if keys.exists():
-        missing = [name for name in NEEDED_KEYS if not (keys / name).exists()]
+        missing = [name for name in needed_keys(config) if not (keys / name).exists()]
         if missing:
             raise WorldError(
                 "init.keys_incomplete",
@@ -137,7 +146,7 @@ def _make_keys(folder: Path, config: Config, environ: dict[str, str], step: Call
     fresh.mkdir(mode=0o700)
     now = SystemClock().now()
     passphrase = make_passphrase(fresh, environ, SystemRandomness())
-    store = FileKeyStore(fresh, passphrase)
+    store = open_key_store(config, fresh, passphrase, environ)
     FileAuthority.create(fresh, store, organization=config.tenant, scope=config.scope, now=now)
     FileLogSigner.create(fresh, f"{config.names[0]}/holdfast", passphrase)
     FileVault.create(fresh / VAULT, passphrase)
@@ -153,13 +162,13 @@ def _make_extras(keys: Path, config: Config, environ: dict[str, str], step: Call
         else {"device-port": "devices", "operator-port": "people"}
     )
     passphrase = find_passphrase(keys, environ)
-    store = FileKeyStore(keys, passphrase)
+    files = FileKeyStore(keys, passphrase)
     for stem, whom in stems.items():
         if not (keys / f"{stem}.pem").exists():
             # A key without its certificate is a half-made pair that nothing has used.
-            store.delete(stem)
-            authority = FileAuthority(keys, store)
-            authority.certify_server(list(config.names), store, stem=stem, now=SystemClock().now())
+            files.delete(stem)
+            authority = FileAuthority(keys, open_key_store(config, keys, passphrase, environ))
+            authority.certify_server(list(config.names), files, stem=stem, now=SystemClock().now())
             step(f"made the certificate of the port for {whom}")
     WebhookSecret(keys, FileVault(keys / VAULT, passphrase)).make()
 

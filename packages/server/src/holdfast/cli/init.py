@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -37,6 +37,15 @@ CertificateOption = Annotated[
         show_default=False,
     ),
 ]
+KeysOption = Annotated[
+    str, typer.Option("--keys", metavar="WHERE", help="Where the authorities' keys lie: files, or pkcs11 for a token.")
+]
+ModuleOption = Annotated[
+    str, typer.Option("--pkcs11-module", metavar="FILE", help="The token's shared library.", show_default=False)
+]
+LabelOption = Annotated[
+    str, typer.Option("--pkcs11-token", metavar="LABEL", help="The token's label.", show_default=False)
+]
 KeyOption = Annotated[str, typer.Option("--operator-key", metavar="PEM", help="Its key.", show_default=False)]
 
 
@@ -57,6 +66,9 @@ def run(
     metrics_port: MetricsPort = 9464,
     certificate: CertificateOption = "",
     key: KeyOption = "",
+    keys: KeysOption = "files",
+    pkcs11_module: ModuleOption = "",
+    pkcs11_token: LabelOption = "",
 ) -> None:
     """Make the data folder: keys, configuration, database, the first API token.
 
@@ -82,6 +94,9 @@ def run(
         metrics_port=metrics_port,
         operator_certificate=certificate,
         operator_key=key,
+        keys=_where(keys),
+        pkcs11_module=pkcs11_module,
+        pkcs11_token=pkcs11_token,
     )
     _ = wanted.scope  # refuses what is no name, before anything is made
     prepare_folder(session.folder)
@@ -90,6 +105,16 @@ def run(
         emit(founded)
     else:
         _show(founded)
+
+
+def _where(keys: str) -> Literal["files", "pkcs11"]:
+    from holdfast.cli.session import usage  # noqa: PLC0415  (rule 3 of the package)
+
+    if keys == "files":
+        return "files"
+    if keys != "pkcs11":
+        usage("--keys is files or pkcs11.")
+    return "pkcs11"
 
 
 def _own_names() -> list[str]:

@@ -172,23 +172,20 @@ class RenewalService:
 class RenewalContributor:
     """Wishes that a device renews its certificate once that is due, or at once when its issuer goes."""
 
-    def __init__(self, store: Store, book: IssuerBook) -> None:
-        self._store = store
+    def __init__(self, book: IssuerBook) -> None:
         self._book = book
 
     def wishes(self, context: Context, _verdict: Verdict) -> Sequence[Wish]:
         """One wish for each certificate: it names the one to be renewed."""
         if context.posture.hold is not None:
             return ()
-        for credential in reversed(self._store.credentials_of(context.device.key)):
-            if credential.revoked_at is not None or credential.successor is not None:
-                continue
-            if self._is_due(credential, context):
-                same = context.model.model.identity.renewal_key is RenewalKey.SAME
-                args = {"credential": credential.fingerprint, **({"key": "same"} if same else {})}
-                return (wish(RENEW, canonical(args)),)
+        credential = context.credential
+        # One that still speaks though it has a successor: the successor never arrived.
+        if credential is None or not (credential.successor is not None or self._is_due(credential, context)):
             return ()
-        return ()
+        same = context.model.model.identity.renewal_key is RenewalKey.SAME
+        args = {"credential": credential.fingerprint, **({"key": "same"} if same else {})}
+        return (wish(RENEW, canonical(args)),)
 
     def _is_due(self, credential: Credential, context: Context) -> bool:
         if self._book.standing(credential) in (Standing.RETIRING, Standing.DISTRUSTED):

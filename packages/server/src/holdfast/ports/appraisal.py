@@ -10,6 +10,7 @@ import msgspec
 
 from holdfast.ports.events import Event
 from holdfast.ports.store import StoredModel
+from holdfast_core.identity.model import Credential
 from holdfast_core.inventory.lifecycle import Device
 from holdfast_core.kernel.appraisals import Appraisal
 from holdfast_core.kernel.digests import Digest
@@ -19,13 +20,14 @@ from holdfast_core.trust.posture import Posture, Wish
 
 
 class Context(msgspec.Struct, frozen=True):
-    """One device at one check-in."""
+    """One device at one check-in; `credential` is the one that it speaks with."""
 
     device: Device
     model: StoredModel
     policy: Policy
     posture: Posture
     now: Instant
+    credential: Credential | None = None
 
 
 class SectionEvidence(msgspec.Struct, frozen=True):

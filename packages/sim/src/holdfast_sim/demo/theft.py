@@ -34,11 +34,12 @@ def theft(scene: Scene) -> None:
     first = _attempt(scene, thief, 1)
     stage.tell(Mark.ATTACK, "intruder", f"checks in as the camera, from {_place(scene)}.")
     _require(scene, first, _CONFLICT, "identity.clone")
-    stage.tell(Mark.SEEN, "intruder", f"refused with {first.status} {first.code}. {first.sentence}", port=first.port)
+    words = f"refused with {first.status} {first.code}. {first.sentence}"
+    stage.tell(Mark.SEEN, "intruder", words, status=first.status)
     incident = scene.wait_for_incident(camera, "clone", is_open=True)
     page = scene.wait_for_level(camera, QUARANTINED)
     scene.verdict(camera, page, f"until a person decides; incident {incident['id']}: {incident['title']}.")
-    _revoke(scene, thief, first)
+    _revoke(scene, thief)
     _enroll_again(scene, incident["id"])
     _silence(scene, stopped)
 
@@ -47,15 +48,15 @@ def _place(scene: Scene) -> str:
     return "a process and a network of its own" if scene.fleet.world.isolated else "a process of its own"
 
 
-def _revoke(scene: Scene, thief: subprocess.Popen[bytes], first: Outcome) -> None:
+def _revoke(scene: Scene, thief: subprocess.Popen[bytes]) -> None:
     ended = scene.api.post(f"/devices/{HARDENED.device}/revoke", {"why": "stolen; seen in use twice"})["ended"]
     scene.stage.tell(Mark.DO, HARDENED.device, f"the operator revokes its certificate ({ended} ended).")
     second = _attempt(scene, thief, 2)
     _require(scene, second, _REFUSED, "identity.revoked")
-    if second.port != first.port:
-        raise NotObserved("a refusal on the open connection", "another connection", str(scene.fleet.thief_log()), 0)
-    words = f"refused with {second.status} {second.code}, on the connection it had open (port {second.port})."
-    scene.stage.tell(Mark.SEEN, "intruder", words, port=second.port)
+    if not second.cut_off:
+        raise NotObserved("the thief's open connection to be ended", "it stayed", str(scene.fleet.thief_log()), 0)
+    words = f"its open connection is ended; on a new one it is refused with {second.status} {second.code}."
+    scene.stage.tell(Mark.SEEN, "intruder", words, status=second.status)
     scene.fleet.end_thief()
 
 

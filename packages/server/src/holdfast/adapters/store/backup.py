@@ -38,7 +38,8 @@ DATABASE = "holdfast.db"
 CONFIGURATION = "holdfast.toml"
 KEYS = "keys"
 
-_NAME = re.compile(r"holdfast\.toml|holdfast\.db|keys/[a-z0-9][a-z0-9.-]{0,62}")
+_NAME = re.compile(r"holdfast\.toml|holdfast\.db|keys(/[a-z0-9][a-z0-9._-]{0,62}){1,6}")
+"""No name begins with a dot, so none climbs."""
 
 
 Told = Callable[[int, int], object]
@@ -95,7 +96,8 @@ def make_backup(folder: Path, target: BinaryIO, *, now: Instant, told: Told = la
         copy = Path(aside) / DATABASE
         schema, checkpoint = _copy_database(folder / DATABASE, copy)
         sources = {CONFIGURATION: folder / CONFIGURATION, DATABASE: copy}
-        sources |= {f"{KEYS}/{each.name}": each for each in sorted((folder / KEYS).glob("*")) if each.is_file()}
+        found = sorted(each for each in (folder / KEYS).rglob("*") if each.is_file())
+        sources |= {each.relative_to(folder).as_posix(): each for each in found}
         try:
             files = tuple(Packed(name, path.stat().st_size, _digest_of(path)) for name, path in sources.items())
             manifest = Manifest(FORMAT, VERSION, now, schema, checkpoint, files)
@@ -259,6 +261,8 @@ def _manifest(archive: tarfile.TarFile) -> Manifest:
 
 def _write(content: Readable, path: Path, packed: Packed) -> None:
     seen = hashlib.sha256()
+    for above in reversed([each for each in path.parents if not each.exists()]):
+        above.mkdir(mode=0o700)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         while chunk := content.read(CHUNK):
             seen.update(chunk)

@@ -17,6 +17,7 @@ from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, String, Ta
 from holdfast.ports.store import Body, Delivery, StoredModel
 from holdfast_core.identity.issuers import IssuerState
 from holdfast_core.identity.model import Claim, Credential, Token
+from holdfast_core.identity.secrets import LocalSecret
 from holdfast_core.identity.validity import Canary, IssuerLists
 from holdfast_core.inventory.lifecycle import Device
 from holdfast_core.kernel.ids import DeviceKey, Scope
@@ -109,7 +110,12 @@ def of_key(key: DeviceKey) -> dict[str, Any]:
     return {"tenant": key.scope.tenant, "environment": key.scope.environment, "device": key.device}
 
 
-KEPT: dict[str, type[Kept]] = {"issuer": IssuerState, "issuer-lists": IssuerLists, "canary": Canary}
+KEPT: dict[str, type[Kept]] = {
+    "issuer": IssuerState,
+    "issuer-lists": IssuerLists,
+    "canary": Canary,
+    "local-secret": LocalSecret,
+}
 """The types of small records by the name they are stored under; a name is for ever."""
 KEPT_NAMES = {kind: name for name, kind in KEPT.items()}
 

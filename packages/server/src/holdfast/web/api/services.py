@@ -10,6 +10,7 @@ from holdfast.identity.lists import RevocationLists
 from holdfast.identity.relying_parties import RelyingParties
 from holdfast.identity.renewal import RenewalService
 from holdfast.identity.rollover import RolloverService
+from holdfast.identity.secrets import SecretService
 from holdfast.identity.service import IdentityService
 from holdfast.identity.tokens import TokenService
 from holdfast.identity.vaulting import VaultService
@@ -34,6 +35,7 @@ class Services:
     renewal: RenewalService
     rollover: RolloverService
     tokens: TokenService
+    secrets: SecretService
     vault: VaultService
     baseline: BaselineService
     inspections: InspectionService

@@ -6,6 +6,7 @@ every error itself.
 ======================================  =============================================================
 ``POST /v1/check-in``                   mutual TLS: one check-in, one reply
 ``/.well-known/est/...``                enrollment and renewal
+``POST /v1/secrets/{account}``          mutual TLS: a local secret that waits (`secrets`)
 ======================================  =============================================================
 """
 
@@ -17,15 +18,19 @@ from starlette.routing import Route, Router
 
 from holdfast.checkin.service import CheckInService
 from holdfast.identity.enrollment import EnrollmentService
+from holdfast.identity.secret_delivery import SecretDelivery
 from holdfast.web.device.est import est_routes
 from holdfast.web.device.guarded import Guarded, body_of, nowhere
 from holdfast.web.device.protocol import peer_fingerprint
+from holdfast.web.device.secrets import secret_routes
 from holdfast_core.identity.rules import IdentityRefused
 from holdfast_core.kernel.limits import Limits
 from holdfast_core.wire.frame import MEDIA_TYPE
 
 
-def device_app(check_ins: CheckInService, enrollment: EnrollmentService, limits: Limits) -> Router:
+def device_app(
+    check_ins: CheckInService, enrollment: EnrollmentService, limits: Limits, secrets: SecretDelivery
+) -> Router:
     """The ASGI application of the device port."""
 
     async def check_in(request: Request) -> Response:
@@ -39,6 +44,7 @@ def device_app(check_ins: CheckInService, enrollment: EnrollmentService, limits:
         routes=[
             Route("/v1/check-in", Guarded(check_in), methods=["POST"]),
             *est_routes(enrollment, limits),
+            *secret_routes(secrets, limits),
             Route("/{path:path}", Guarded(nowhere)),
         ]
     )

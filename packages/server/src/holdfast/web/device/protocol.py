@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import Any, ClassVar
 
 import msgspec
@@ -21,6 +21,8 @@ from holdfast_core.kernel.digests import Digest, digest_of
 from holdfast_core.kernel.errors import HostileData, LimitExceeded, WorldError
 from holdfast_core.kernel.limits import LIMITS, Limits
 
+ENDING_SECONDS = 2.0
+"""How long the answer under way may still take on a connection whose certificate has just ended."""
 ALARM_SECONDS = 2.0
 """How much later than its limit a slow peer may be cut off."""
 _ANSWER = "answer"
@@ -75,6 +77,23 @@ class BoundedProtocol(HttpToolsProtocol):
     limits: ClassVar[Limits] = LIMITS
     open_by: ClassVar[Counter[Digest | None]] = Counter()
     """Connections by certificate; one class for each port (`bounded`), so that ports do not share it."""
+    shown: ClassVar[defaultdict[Digest, set[BoundedProtocol]]] = defaultdict(set)
+    """The connections that showed a certificate, by its fingerprint."""
+
+    @classmethod
+    def end(cls, fingerprint: Digest) -> int:
+        """End every connection of a certificate, after the answer that is under way; return how many there were."""
+        connections = tuple(cls.shown.get(fingerprint, ()))
+        for connection in connections:
+            connection._end()  # noqa: SLF001  (of this class)
+        return len(connections)
+
+    def _end(self) -> None:
+        self._ending = True
+        if self._answering:
+            self.loop.call_later(ENDING_SECONDS, self.transport.abort)
+        else:
+            self.transport.close()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
         """Take the connection, unless there are too many."""
@@ -86,7 +105,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_headers = True
         self._alarm: asyncio.TimerHandle | None = None
         self._due: tuple[float, float, str] | None = None
+        self._ending = self._answering = False
         self.open_by[self._peer] += 1
+        if self._peer is not None:
+            self.shown[self._peer].add(self)
         if self._peer is None and tls is not None:
             self.timeout_keep_alive = self.limits.anonymous_seconds
         if len(self.connections) > self.limits.connections or self.open_by[self._peer] > self._share(tls):
@@ -114,6 +136,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self.open_by[self._peer] -= 1
         if not self.open_by[self._peer]:
             del self.open_by[self._peer]
+            if self._peer is not None:
+                del self.shown[self._peer]
+        elif self._peer is not None:
+            self.shown[self._peer].discard(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -131,6 +157,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.pipeline:
             self._cut_off(_pipelined())
         super().on_message_begin()
+        self._answering = True
         self.scope["extensions"] = {_EXTENSION: self._peer, _TLS_EXTENSION: self._tls}  # type: ignore[dict-item]  # an extension of our own
         self._seen = 0
         self._start_timer(self.limits.header_seconds, "headers")
@@ -173,9 +200,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """The answer was handed over; a request that waited comes next."""
         self._stop_timer()
+        self._answering = bool(self.pipeline)
         if self.pipeline:
             self._start_timer(self.limits.answer_seconds, _ANSWER)
         super().on_response_complete()
+        if self._ending:
+            self.transport.close()
 
     def _start_timer(self, seconds: float, what: str) -> None:
         """Expect `what` within `seconds`."""
@@ -213,7 +243,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 def bounded(limits: Limits, kind: type[BoundedProtocol] = BoundedProtocol) -> type[BoundedProtocol]:
     """The protocol of one port under `limits`, with a count of its own."""
-    return type(kind.__name__, (kind,), {"limits": limits, "open_by": Counter()})
+    return type(kind.__name__, (kind,), {"limits": limits, "open_by": Counter(), "shown": defaultdict(set)})
 
 
 class LocalProtocol(BoundedProtocol):
@@ -229,6 +259,7 @@ class LocalProtocol(BoundedProtocol):
     def on_message_begin(self) -> None:
         """A request starts."""
         super().on_message_begin()
+        self._answering = True
         self.scope["extensions"][_USER_EXTENSION] = self._user
 
 
