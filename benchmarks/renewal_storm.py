@@ -6,7 +6,7 @@ key, so a new lot. A device that contacts hourly is met at a hashed moment of it
 that vary by a tenth each its minute is anybody's guess; the daily contacts are followed one by one (core/wire/
 schedule.py) from birth on. The authority certifies `CAPACITY` a second; beyond that
 it says Retry-After, 20 to 59 s. Rates are counted by the hour, from the first renewal on; the mean is that of the same
-span. An outage of 24 h is tried at eight moments of the first life's end; during it a device tries at its contacts
+span. An outage of 24 h is tried at four moments of the first life's end; during it a device tries at its contacts
 and no sooner. A lapse is a certificate that ended before it was renewed.
 
 The peer is the plain schedule of the same run: equal lives, each renewed at a hashed moment of its third quarter. Its
@@ -30,7 +30,7 @@ from holdfast_core.wire.schedule import next_contact
 FLEET, BIRTH, LIVES = 100_000, 10 * MINUTE, 6
 CAPACITY = 150
 """Certificates a second: the target of one core over EST with new connections."""
-OUTAGE, OUTAGES = 24 * HOUR, 8
+OUTAGE, OUTAGES = 24 * HOUR, 4
 START = Instant(0)
 
 
@@ -44,7 +44,7 @@ class Fleet(msgspec.Struct, frozen=True):
         return f"{self.leaf_days} days, contact every {self.contact_s // 3600} h"
 
 
-FLEETS = (Fleet(7, 3_600), Fleet(14, 3_600), Fleet(14, 86_400), Fleet(30, 86_400))
+FLEETS = (Fleet(7, 3_600), Fleet(14, 86_400), Fleet(30, 86_400))
 Schedule = Callable[[Digest, Instant, int], tuple[Instant, Instant]]
 """Of key, moment of issue and days: when the certificate is due, and when it ends."""
 
