@@ -27,7 +27,13 @@ LAPSE_WARNING = LIST_LIFE - 2 * LIST_REFRESH
 _BEGIN, _END = b"-----BEGIN X509 CRL-----", b"-----END X509 CRL-----"
 _BLOCK = re.compile(_BEGIN + rb"[A-Za-z0-9+/=\s]*" + _END)
 _SHARD = re.compile(r"/crl/[0-9a-f]+/([0-9]{1,6})\.crl")
-_UNREADABLE = (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+_UNREADABLE = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 """What the parser raises for bytes that are no list; they share no base class."""
 
 PUBLISH = "Find out why the newest list was not brought there: holdfast crl export FILE writes it by hand."
@@ -73,7 +79,7 @@ def read_lists(data: bytes, limits: Limits) -> list[x509.CertificateRevocationLi
         lists = [x509.load_pem_x509_crl(block) for block in blocks] if blocks else [x509.load_der_x509_crl(data)]
         for one in lists:
             # Read here, so that what is wrong with them is told here.
-            _ = (one.extensions, one.next_update_utc, len(one))
+            _ = (one.issuer, one.extensions, one.last_update_utc, one.next_update_utc, len(one))
     except _UNREADABLE as error:
         raise HostileData(
             "crl.unreadable", "The bytes are no revocation list, or one that was cut short.", remedy=PUBLISH

@@ -46,7 +46,14 @@ LONGEST_NONCE = 128
 _HASHES: dict[str, type[hashes.HashAlgorithm]] = {"sha1": hashes.SHA1, "sha256": hashes.SHA256}
 """What an issuer may be named by. SHA-1 signs nothing here, and is what most clients send (RFC 5019, section 2.1.1)."""
 _STATUS = {Unrevoked.GOOD: ocsp.OCSPCertStatus.GOOD, Unrevoked.UNKNOWN: ocsp.OCSPCertStatus.UNKNOWN}
-_UNREADABLE = (ValueError, UnsupportedAlgorithm, NotImplementedError, x509.DuplicateExtension)
+_UNREADABLE = (
+    ValueError,
+    UnsupportedAlgorithm,
+    NotImplementedError,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 """What the parser raises for bytes that are no request; they share no base class."""
 
 
