@@ -14,7 +14,11 @@ from pathlib import Path
 from typing import Self
 
 from holdfast.adapters.pki import FileAuthority, FileLogSigner, Passphrase, find_passphrase
+from holdfast.adapters.pki.canary import X509CanaryMaker, validity_extensions
+from holdfast.adapters.pki.crl import CrlMaker
 from holdfast.adapters.pki.keystores import open_key_store
+from holdfast.adapters.pki.ocsp import OcspResponder
+from holdfast.adapters.published import ListFetcher
 from holdfast.adapters.store import EmbeddedStore, open_engine
 from holdfast.adapters.store.schema import check_version
 from holdfast.adapters.system import SystemClock, SystemRandomness
@@ -26,8 +30,12 @@ from holdfast.baseline.inspections import InspectionService
 from holdfast.baseline.service import BaselineAppraiser, BaselineService, Compiler, PlanContributor
 from holdfast.checkin.service import CheckInService
 from holdfast.config import Config
+from holdfast.identity.answers import StatusAnswers
+from holdfast.identity.canaries import Canaries
 from holdfast.identity.certifying import Certifier
 from holdfast.identity.enrollment import EnrollmentService
+from holdfast.identity.lists import RevocationLists
+from holdfast.identity.relying_parties import RelyingParties
 from holdfast.identity.renewal import RenewalContributor, RenewalService
 from holdfast.identity.rollover import RolloverService
 from holdfast.identity.secret_delivery import SecretContributor, SecretDelivery
@@ -44,6 +52,7 @@ from holdfast.ports.credentials import Credentials
 from holdfast.ports.events import Event
 from holdfast.ports.issuers import IssuerBook
 from holdfast.ports.store import Change
+from holdfast.ports.validity import AuthorityIssuers
 from holdfast.record.evidence import LogAppraiser
 from holdfast.record.service import RecordService, leaves_of
 from holdfast.response.service import IncidentListener, NetworkProfileContributor, ResponseService
@@ -181,6 +190,27 @@ class Plane:
         )
         self.baseline = BaselineService(store=store, clock=clock, emit=emit, compiler=compiler)
         self.inspections = InspectionService(store=store, clock=clock, emit=emit, catalogue=compiler.catalogue)
+        self.lists = RevocationLists(
+            store=store,
+            clock=clock,
+            issuers=AuthorityIssuers(authority, self.issuers),
+            maker=CrlMaker(),
+            base_url=config.validation_url,
+        )
+        authority.extensions = lambda issuer, serial: validity_extensions(self.lists.addresses(issuer, serial))
+        self.answers = StatusAnswers(store=store, clock=clock, lists=self.lists, responder=OcspResponder(limits))
+        self.canaries = Canaries(store=store, clock=clock, lists=self.lists, maker=X509CanaryMaker())
+        self.relying_parties = RelyingParties(
+            store=store,
+            clock=clock,
+            lists=self.lists,
+            canaries=self.canaries,
+            fetcher=ListFetcher(limits),
+            emit=emit,
+            limits=limits,
+            scope=config.scope,
+            published=config.watched_lists,
+        )
         self.response = ResponseService(
             store=store, clock=clock, verdicts=self.verdicts, emit=emit, incidents=incidents
         )

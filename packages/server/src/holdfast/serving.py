@@ -35,6 +35,8 @@ from holdfast.web.health import health_app
 from holdfast.web.listeners import Listener, bind, bind_local
 from holdfast.web.tls import operator_context
 from holdfast.web.trust import DeviceTrust
+from holdfast.web.validation.app import validation_app
+from holdfast.web.validation.protocol import ValidationProtocol
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.limits import Limits
 
@@ -59,6 +61,8 @@ def services_of(plane: Plane, device_port: int) -> Services:
         chips=plane.chips,
         baseline=plane.baseline,
         inspections=plane.inspections,
+        lists=plane.lists,
+        relying_parties=plane.relying_parties,
         response=plane.response,
         record=plane.record,
         scope=plane.config.scope,
@@ -110,8 +114,18 @@ class Serving:
             limits=limits,
             protocol=for_est,
         )
-        self._listeners = (self.device, self.est, self.operator, self.local, self.health)
+        self._listeners = [self.device, self.est, self.operator, self.local, self.health]
+        if config.validation_url:
+            self.validation = Listener(
+                validation_app(plane.lists, plane.answers, plane.clock, limits),
+                bind(config.validation_host, config.validation_port),
+                tls=None,
+                limits=limits,
+                protocol=bounded(limits, ValidationProtocol),
+            )
+            self._listeners.append(self.validation)
         self._work: list[Coroutine[Any, Any, None]] = [plane.verdicts.watch(), keep_trimmed()]
+        self._work.extend([plane.lists.run(), plane.relying_parties.run()])
         if config.webhook_url:
             notifier = WebhookNotifier(config.webhook_url, plane.webhook_secret.text())
             self._work.append(Dispatcher(store=plane.store, clock=plane.clock, notifier=notifier).run())

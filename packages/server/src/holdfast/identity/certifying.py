@@ -28,6 +28,7 @@ from holdfast.ports.lookup import require_device
 from holdfast.ports.signer import Authority, PublicKey
 from holdfast.ports.store import Change, Store
 from holdfast.ports.verdicts import Verdicts
+from holdfast_core.identity.lifetimes import ends_at
 from holdfast_core.identity.model import Credential, Method, Revocation
 from holdfast_core.identity.requests import read_request, spki_digest
 from holdfast_core.identity.rules import IdentityRefused, check_owned, supersede
@@ -36,7 +37,7 @@ from holdfast_core.inventory.model import Identity
 from holdfast_core.kernel.digests import Digest, digest_of
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.ids import DeviceKey
-from holdfast_core.kernel.instants import DAY, Instant, from_datetime
+from holdfast_core.kernel.instants import Instant, from_datetime
 from holdfast_core.kernel.limits import Limits
 from holdfast_core.record.model import Kind
 
@@ -169,7 +170,7 @@ class Certifier:
         if method is not Method.TPM and self._chips.has(device.key):
             raise tpm_required()
         key, number = device.key, self._book.active(device.key.scope)
-        not_after = Instant(now + self.life_of(device).leaf_days * DAY)
+        not_after = ends_at(spki, now, self.life_of(device).leaf_days)
         public = request.public_key()
         assert isinstance(public, PublicKey)  # noqa: S101  (`read_request` takes no other)
         certificate = self._authority.issue(public, key, number, now=now, not_after=not_after)

@@ -13,7 +13,16 @@ import msgspec
 
 from holdfast.ports.appraisal import Context
 from holdfast.ports.clock import Clock, Randomness
-from holdfast.ports.events import CloneSeen, CredentialMisused, Emit, Event, LogDoubted, Noted, VerdictChanged
+from holdfast.ports.events import (
+    CloneSeen,
+    CredentialMisused,
+    Emit,
+    Event,
+    LogDoubted,
+    Noted,
+    RelyingPartyLooked,
+    VerdictChanged,
+)
 from holdfast.ports.lookup import require_device, require_posture
 from holdfast.ports.store import Change, Delivery, Store, leaf
 from holdfast.ports.verdicts import Verdicts
@@ -24,7 +33,18 @@ from holdfast_core.kernel.instants import Instant
 from holdfast_core.kernel.reasons import Reason, require_why
 from holdfast_core.record.model import Kind, entry
 from holdfast_core.response.model import Incident
-from holdfast_core.response.rules import CLONE, CREDENTIAL, LOG, VERDICT, after_verdict, close, opened
+from holdfast_core.response.rules import (
+    CLONE,
+    CREDENTIAL,
+    LOG,
+    RELYING_PARTY,
+    VERDICT,
+    after_look,
+    after_verdict,
+    close,
+    opened,
+    relying_party,
+)
 from holdfast_core.trust.model import Hold, Verdict
 from holdfast_core.trust.posture import Posture, Wish, wish
 from holdfast_core.wire.frame import Level
@@ -57,8 +77,15 @@ class IncidentListener:
                 return self._open(device.key, CREDENTIAL, title, reason, at)
             case LogDoubted(device, reason=reason, at=at):
                 return self._open(device.key, LOG, "The log is not what a device has seen", reason, at)
+            case RelyingPartyLooked(scope, party, reasons, at):
+                return self._after_look(relying_party(scope, party), reasons, at)
             case Noted():
                 return ()
+
+    def _after_look(self, key: DeviceKey, reasons: tuple[Reason, ...], at: Instant) -> Sequence[Change]:
+        current = self._store.open_incident(key, RELYING_PARTY)
+        incident = after_look(key, reasons, current, fresh_id=self._fresh(), now=at)
+        return self.told(incident, is_new=current is None) if incident else ()
 
     def _open(self, key: DeviceKey, cause: str, title: str, reason: Reason, at: Instant) -> Sequence[Change]:
         if self._store.open_incident(key, cause) is not None:

@@ -19,6 +19,7 @@ from holdfast_core.identity.endorsement import EkRoot, TpmBinding
 from holdfast_core.identity.issuers import IssuerState
 from holdfast_core.identity.model import Claim, Credential, Token
 from holdfast_core.identity.secrets import LocalSecret
+from holdfast_core.identity.validity import Canary, IssuerLists
 from holdfast_core.inventory.lifecycle import Device
 from holdfast_core.kernel.ids import DeviceKey, Scope
 from holdfast_core.kernel.kept import Kept
@@ -112,6 +113,8 @@ def of_key(key: DeviceKey) -> dict[str, Any]:
 
 KEPT: dict[str, type[Kept]] = {
     "issuer": IssuerState,
+    "issuer-lists": IssuerLists,
+    "canary": Canary,
     "local-secret": LocalSecret,
     "ek-root": EkRoot,
     "tpm": TpmBinding,

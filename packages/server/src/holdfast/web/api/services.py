@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from holdfast.baseline.inspections import InspectionService
 from holdfast.baseline.service import BaselineService
+from holdfast.identity.lists import RevocationLists
+from holdfast.identity.relying_parties import RelyingParties
 from holdfast.identity.renewal import RenewalService
 from holdfast.identity.rollover import RolloverService
 from holdfast.identity.secrets import SecretService
@@ -39,6 +41,8 @@ class Services:
     chips: TpmRegistry
     baseline: BaselineService
     inspections: InspectionService
+    lists: RevocationLists
+    relying_parties: RelyingParties
     response: ResponseService
     record: RecordService
     scope: Scope
