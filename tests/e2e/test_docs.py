@@ -220,6 +220,24 @@ def test_keeping_keys(reader: Reader, checkout: Path) -> None:
         assert "passphrase_beside" not in told + said, command
 
 
+def test_running_the_authority(reader: Reader, checkout: Path) -> None:
+    reader.own |= ports()
+    reader.run("holdfast init --data /var/lib/holdfast")
+    for command in commands(checkout / "docs/how-to/run-the-authority.md"):
+        reader.run(command)
+    assert (reader.folder / "anchors.pem").read_text().count("BEGIN CERTIFICATE") == 2
+
+
+@pytest.mark.usefixtures("site")
+def test_using_an_est_client(reader: Reader, checkout: Path, tmp_path: Path) -> None:
+    (reader.folder / "root.pem").write_bytes((tmp_path / "plane" / "keys" / "root.pem").read_bytes())
+    for command in commands(checkout / "docs/how-to/use-an-est-client.md"):
+        reader.run(command)
+    first, second = ((reader.folder / name).read_text() for name in ("device.pem", "next.pem"))
+    assert first.count("BEGIN CERTIFICATE") == second.count("BEGIN CERTIFICATE") == 1
+    assert first != second
+
+
 def test_local_secrets(reader: Reader, checkout: Path) -> None:
     page = checkout / "docs/how-to/local-secrets.md"
     reader.own |= ports()

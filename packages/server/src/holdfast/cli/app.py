@@ -12,6 +12,7 @@ from holdfast.cli import (
     audit,
     backup,
     baseline,
+    ca,
     claim,
     control,
     crl,
@@ -73,6 +74,7 @@ def build() -> typer.Typer:
         ("token", "Tokens: a program's right to call the API.", (token.register,)),
         ("incident", "Incidents: what needs looking at.", (incident.register,)),
         ("secret", "Local secrets: passwords that must be on a device itself.", (secret.register,)),
+        ("ca", "The authorities that certify devices: show, roll over, export.", (ca.register,)),
         ("vault", "Keys and secrets at rest: rotate, encrypt, change the passphrase.", (vault.register,)),
         ("log", "The record: show, export and verify it.", (log.register,)),
     ):

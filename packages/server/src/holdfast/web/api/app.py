@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from holdfast.web.api import (
+    authority,
     backups,
     claims,
     controls,
@@ -79,8 +80,8 @@ def routed() -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
-    parts = (status, controls, models, devices, claims, tokens, incidents, crls, log, backups, secrets, vault)
-    for part in parts:
+    people = (status, tokens, incidents, log, backups, secrets, vault)
+    for part in (authority, crls, controls, models, devices, claims, *people):
         app.include_router(part.router, prefix=BASE)
     app.add_exception_handler(HoldfastError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
