@@ -24,6 +24,7 @@ import pytest
 
 from holdfast.adapters.pki.files import certificate_fingerprint
 from server_process import ServerProcess, configured
+from tpm_builders import maker, running_chip
 
 BIN = Path(sys.executable).parent
 RAN_FINE = {0, 3, 4}
@@ -266,6 +267,20 @@ def test_running_the_agent(reader: Reader, checkout: Path) -> None:
 def test_running_the_shell_client(reader: Reader, checkout: Path) -> None:
     for command in commands(checkout / "docs/how-to/shell-client.md"):
         reader.run(command)
+
+
+@pytest.mark.usefixtures("site")
+def test_enrolling_with_a_tpm(reader: Reader, checkout: Path, tmp_path: Path) -> None:
+    (reader.folder / "OptigaEccRootCA.pem").write_bytes(maker().issuer)
+    reader.own["gateway-1"] = "cam-1"
+    with running_chip() as tcti:
+        where = {"holdfast ": f" --data {tmp_path / 'plane'}", "holdfast-agent ": f" --tcti {tcti}"}
+        for command in commands(checkout / "docs/how-to/enroll-with-a-tpm.md"):
+            more = next(words for program, words in where.items() if command.startswith(program))
+            told, _ = reader.run(command + more + (" --root rootfs" if "enroll" in command else ""))
+            if command == "holdfast-agent tpm":
+                reader.own["sha256:5f0c..."] = told.strip()
+    assert (reader.agent / "identity.pem").read_text().startswith("-----BEGIN TSS2 PRIVATE KEY-----")
 
 
 def test_every_page_with_commands_is_read_here(checkout: Path) -> None:

@@ -42,6 +42,8 @@ from holdfast.identity.secret_delivery import SecretContributor, SecretDelivery
 from holdfast.identity.secrets import SecretService
 from holdfast.identity.service import IdentityService
 from holdfast.identity.tokens import TokenService
+from holdfast.identity.tpm_enrollment import TpmEnrollment
+from holdfast.identity.tpm_registry import TpmRegistry
 from holdfast.identity.vaulting import VaultService
 from holdfast.inventory.evidence import small_sections
 from holdfast.inventory.service import InventoryService
@@ -123,6 +125,7 @@ class Plane:
         credentials = Credentials(store, emit, self.issuers)
         self.verdicts = VerdictService(store=store, clock=clock, emit=emit)
         self.inventory = InventoryService(store=store, clock=clock, verdicts=self.verdicts, emit=emit)
+        self.chips = TpmRegistry(store=store, clock=clock, emit=emit)
         self.certifier = Certifier(
             store=store,
             clock=clock,
@@ -132,6 +135,7 @@ class Plane:
             verdicts=self.verdicts,
             emit=emit,
             limits=limits,
+            chips=self.chips,
         )
         self.secrets = SecretService(store=store, vault=self.vault, clock=clock, randomness=randomness, emit=emit)
         self.secret_delivery = SecretDelivery(
@@ -173,6 +177,17 @@ class Plane:
         )
         self.rollover = RolloverService(store=store, clock=clock, authority=authority, book=self.issuers, emit=emit)
         self.tokens = TokenService(store=store, clock=clock, randomness=randomness, emit=emit)
+        self.tpm = TpmEnrollment(
+            store=store,
+            clock=clock,
+            randomness=randomness,
+            certifier=self.certifier,
+            registry=self.chips,
+            verdicts=self.verdicts,
+            emit=emit,
+            scope=config.scope,
+            limits=limits,
+        )
         self.baseline = BaselineService(store=store, clock=clock, emit=emit, compiler=compiler)
         self.inspections = InspectionService(store=store, clock=clock, emit=emit, catalogue=compiler.catalogue)
         self.lists = RevocationLists(

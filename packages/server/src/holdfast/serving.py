@@ -30,6 +30,7 @@ from holdfast.web.api.services import Services
 from holdfast.web.device.app import device_app, est_app
 from holdfast.web.device.endings import end_with_credentials
 from holdfast.web.device.protocol import LocalProtocol, bounded
+from holdfast.web.device.tpm import tpm_routes
 from holdfast.web.health import health_app
 from holdfast.web.listeners import Listener, bind, bind_local
 from holdfast.web.tls import operator_context
@@ -57,6 +58,7 @@ def services_of(plane: Plane, device_port: int) -> Services:
         tokens=plane.tokens,
         secrets=plane.secrets,
         vault=plane.vault_keys,
+        chips=plane.chips,
         baseline=plane.baseline,
         inspections=plane.inspections,
         lists=plane.lists,
@@ -79,7 +81,9 @@ class Serving:
         device_socket = bind(config.device_host, config.device_port)
         services = services_of(plane, device_socket.getsockname()[1])
         certificate, key = config.operator_files(keys)
-        devices = device_app(plane.check_ins, plane.enrollment, limits, plane.secret_delivery)
+        devices = device_app(
+            plane.check_ins, plane.enrollment, limits, plane.secret_delivery, tpm_routes(plane.tpm, limits)
+        )
         health, counted = health_app(services, devices)
         self.plane = plane
         for_devices, for_est = bounded(limits), bounded(limits)

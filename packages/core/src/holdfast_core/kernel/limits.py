@@ -30,6 +30,10 @@ class Limits(msgspec.Struct, frozen=True):
     """Lists in one file: one for each issuer of an environment."""
     secret_request_bytes: int = 1024
     """A device's request for a local secret: a version's number."""
+    tpm_bytes: int = 64 * 1024
+    """One step of an enrollment with a TPM: its public keys, and the certificates that lead to its maker."""
+    tpm_finished: int = 65_536
+    """Exchanges of TPM enrollments that got as far as the secret and are remembered, so that none is used twice."""
     model_bytes: int = 256 * 1024
     model_depth: int = 16
     """How deep a model file may nest."""

@@ -28,6 +28,7 @@ from holdfast.cli import (
     secret,
     serve,
     token,
+    tpm,
     vault,
 )
 
@@ -72,6 +73,7 @@ def build() -> typer.Typer:
         ("claim", "Claims: the right of one device to enroll, once.", (claim.register,)),
         ("crl", "Revocation lists: export them, check what relying parties have.", (crl.register,)),
         ("token", "Tokens: a program's right to call the API.", (token.register,)),
+        ("tpm", "TPMs: which chip is in which device, and who vouches for chips.", (tpm.register,)),
         ("incident", "Incidents: what needs looking at.", (incident.register,)),
         ("secret", "Local secrets: passwords that must be on a device itself.", (secret.register,)),
         ("ca", "The authorities that certify devices: show, roll over, export.", (ca.register,)),

@@ -88,11 +88,12 @@ def end_credentials(
     actor: str,
     now: Instant,
     code: Revocation = Revocation.UNSPECIFIED,
+    but: Digest | None = None,
 ) -> list[Change]:
-    """The changes that revoke every credential of `device` that is in force."""
+    """The changes that revoke every credential of `device` that is in force; `but` that of one certificate."""
     changes: list[Change] = []
     for credential in store.credentials_of(device.key):
-        if credential.revoked_at is None:
+        if credential.revoked_at is None and credential.fingerprint != but:
             changes.extend(_ended(credential, emit, device, why=why, actor=actor, now=now, code=code))
     return changes
 

@@ -15,6 +15,7 @@ import msgspec
 from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, String, Table
 
 from holdfast.ports.store import Body, Delivery, StoredModel
+from holdfast_core.identity.endorsement import EkRoot, TpmBinding
 from holdfast_core.identity.issuers import IssuerState
 from holdfast_core.identity.model import Claim, Credential, Token
 from holdfast_core.identity.secrets import LocalSecret
@@ -115,6 +116,8 @@ KEPT: dict[str, type[Kept]] = {
     "issuer-lists": IssuerLists,
     "canary": Canary,
     "local-secret": LocalSecret,
+    "ek-root": EkRoot,
+    "tpm": TpmBinding,
 }
 """The types of small records by the name they are stored under; a name is for ever."""
 KEPT_NAMES = {kind: name for name, kind in KEPT.items()}

@@ -29,6 +29,7 @@ from holdfast.web.api import (
     secrets,
     status,
     tokens,
+    tpm,
     vault,
 )
 from holdfast.web.api.callers import by_local_user, by_token
@@ -80,8 +81,22 @@ def routed() -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
-    people = (status, tokens, incidents, log, backups, secrets, vault)
-    for part in (authority, crls, controls, models, devices, claims, *people):
+    for part in (
+        authority,
+        status,
+        controls,
+        crls,
+        models,
+        devices,
+        claims,
+        tokens,
+        tpm,
+        incidents,
+        log,
+        backups,
+        secrets,
+        vault,
+    ):
         app.include_router(part.router, prefix=BASE)
     app.add_exception_handler(HoldfastError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -13,6 +13,7 @@ from holdfast.identity.rollover import RolloverService
 from holdfast.identity.secrets import SecretService
 from holdfast.identity.service import IdentityService
 from holdfast.identity.tokens import TokenService
+from holdfast.identity.tpm_registry import TpmRegistry
 from holdfast.identity.vaulting import VaultService
 from holdfast.inventory.service import InventoryService
 from holdfast.ports.clock import Clock
@@ -37,6 +38,7 @@ class Services:
     tokens: TokenService
     secrets: SecretService
     vault: VaultService
+    chips: TpmRegistry
     baseline: BaselineService
     inspections: InspectionService
     lists: RevocationLists
