@@ -14,6 +14,8 @@ import msgspec
 from holdfast.ports.appraisal import Context
 from holdfast.ports.clock import Clock, Randomness
 from holdfast.ports.events import (
+    BrokerDoubted,
+    BrokerMended,
     CloneSeen,
     CredentialMisused,
     Emit,
@@ -34,6 +36,7 @@ from holdfast_core.kernel.reasons import Reason, require_why
 from holdfast_core.record.model import Kind, entry
 from holdfast_core.response.model import Incident
 from holdfast_core.response.rules import (
+    BROKER,
     CLONE,
     CREDENTIAL,
     LOG,
@@ -79,8 +82,16 @@ class IncidentListener:
                 return self._open(device.key, LOG, "The log is not what a device has seen", reason, at)
             case RelyingPartyLooked(scope, party, reasons, at):
                 return self._after_look(relying_party(scope, party), reasons, at)
+            case BrokerDoubted() | BrokerMended():
+                return self._of_broker(event)
             case Noted():
                 return ()
+
+    def _of_broker(self, event: BrokerDoubted | BrokerMended) -> Sequence[Change]:
+        if isinstance(event, BrokerDoubted):
+            return self._open(event.key, BROKER, event.title, event.reason, event.at)
+        current = self._store.open_incident(event.key, BROKER)
+        return self.told(close(current, "the broker obeys again", event.at), is_new=False) if current else ()
 
     def _after_look(self, key: DeviceKey, reasons: tuple[Reason, ...], at: Instant) -> Sequence[Change]:
         current = self._store.open_incident(key, RELYING_PARTY)
