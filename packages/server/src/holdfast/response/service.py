@@ -80,14 +80,15 @@ class IncidentListener:
                 return self._open(device.key, CREDENTIAL, title, reason, at)
             case LogDoubted(device, reason=reason, at=at):
                 return self._open(device.key, LOG, "The log is not what a device has seen", reason, at)
-            case RelyingPartyLooked(scope, party, reasons, at):
-                return self._after_look(relying_party(scope, party), reasons, at)
-            case BrokerDoubted() | BrokerMended():
-                return self._of_broker(event)
+            case RelyingPartyLooked() | BrokerDoubted() | BrokerMended():
+                return self._of_party(event)
             case Noted():
                 return ()
 
-    def _of_broker(self, event: BrokerDoubted | BrokerMended) -> Sequence[Change]:
+    def _of_party(self, event: RelyingPartyLooked | BrokerDoubted | BrokerMended) -> Sequence[Change]:
+        """What is of no device: a relying party, a broker."""
+        if isinstance(event, RelyingPartyLooked):
+            return self._after_look(relying_party(event.scope, event.party), event.reasons, event.at)
         if isinstance(event, BrokerDoubted):
             return self._open(event.key, BROKER, event.title, event.reason, event.at)
         current = self._store.open_incident(event.key, BROKER)
