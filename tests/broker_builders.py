@@ -28,7 +28,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from paho.mqtt.enums import CallbackAPIVersion
 
 from holdfast.adapters.broker import adapter_for
-from holdfast.adapters.broker.process import _handles
+from holdfast.adapters.broker.process import _handles, broker_pid
 from holdfast.ports.broker import (
     Admission,
     Broker,
@@ -332,6 +332,15 @@ class BrokerWorld:
         for client in self._clients:
             client.close()
         self.stop()
+
+
+def has_started(folder: Path) -> bool:
+    """Whether the broker of this folder would not be ended by a signal any more."""
+    for program in PROGRAMS.values():
+        pid = broker_pid(folder / "state" / f"{program.removesuffix('-server')}.pid", program)
+        if pid is not None:
+            return _handles(pid, signal.SIGHUP)
+    return False
 
 
 def free_port() -> int:

@@ -116,6 +116,9 @@ class FakeBroker:
     def render(self, publication: Publication) -> dict[str, bytes]:
         return {"crl.pem": publication.revocations, "anchors.pem": publication.anchors}
 
+    def write(self, publication: Publication) -> None:
+        self.server.written = publication
+
     async def apply(self, publication: Publication) -> None:
         self.server.written = publication
         if not self.server.runs:

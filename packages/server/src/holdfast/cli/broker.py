@@ -84,8 +84,8 @@ def add(
     if session.json:
         emit(told)
         return
-    words(("✓ ", "green"), f"The broker {name} is added. Its files come with: holdfast broker render {name}")
-    words(f"Start it on them, then: holdfast broker apply {name}. docs/how-to/run-a-broker.md goes through it.")
+    words(("✓ ", "green"), f"The broker {name} is added. Its files are in {told['folder']}: start it on them.")
+    words(f"Then: holdfast broker apply {name}. A running server does so by itself.")
 
 
 def list_brokers(session: Session) -> None:

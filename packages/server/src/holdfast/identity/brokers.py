@@ -97,6 +97,7 @@ class BrokerService:
             names = tuple(dict.fromkeys((*broker.names, *LOCAL)))
             added = msgspec.structs.replace(broker, names=names, added_at=now)
             await asyncio.to_thread(self._prepare, added, now)
+            await asyncio.to_thread(self._adapters(added).write, await self._first(added))
             data = {"broker": added.id, "kind": added.kind.value, "folder": added.folder, "port": added.port}
             noted = Noted(Kind.BROKER_ADDED, actor, None, broker.scope, data, now)
             await self._store.commit([added, *self._emit(noted)])
@@ -155,11 +156,15 @@ class BrokerService:
         )
         return Publication(admitted, self._trust.anchors(broker.scope), lists, lapses, probe, canary)
 
-    async def rendered(self, broker: Broker) -> dict[str, bytes]:
-        """The files of `broker` as they would be published now, with identities of ours that are never used."""
+    async def _first(self, broker: Broker) -> Publication:
+        """A publication with identities of ours that are never used."""
         now = self._clock.now()
         probe, canary = (self._trust.probe(broker.scope, number, now) for number in ("new", "old"))
-        return self._adapters(broker).render(await self.publication(broker, probe, canary))
+        return await self.publication(broker, probe, canary)
+
+    async def rendered(self, broker: Broker) -> dict[str, bytes]:
+        """The files of `broker` as they would be published now, with identities of ours that are never used."""
+        return self._adapters(broker).render(await self._first(broker))
 
 
 def check_broker(broker: Broker) -> None:

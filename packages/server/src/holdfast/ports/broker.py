@@ -153,6 +153,14 @@ class BrokerAdapter(Protocol):
         """Every file of the broker for `publication`, by its name in the folder."""
         ...
 
+    def write(self, publication: Publication) -> None:
+        """Write the files of a broker that does not run yet; nobody is told.
+
+        Raises:
+            WorldError: ``broker.files``.
+        """
+        ...
+
     async def apply(self, publication: Publication) -> None:
         """Publish the files, have them read, and see with probe and canary that they were.
 

@@ -70,9 +70,13 @@ class MosquittoBroker:
             render.CONFIG: render.configuration(self.broker, plugin),
         }
 
+    def write(self, publication: Publication) -> None:
+        """See the port."""
+        publish(self._folder, self.render(publication))
+
     async def apply(self, publication: Publication) -> None:
         """See the port."""
-        await asyncio.to_thread(publish, self._folder, self.render(publication))
+        await asyncio.to_thread(self.write, publication)
         await self._reload()
         await self._confirmation.until_obeyed(publication)
 

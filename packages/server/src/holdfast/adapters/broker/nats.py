@@ -65,9 +65,13 @@ class NatsBroker:
             render.CONFIG: render.configuration(self.broker, publication),
         }
 
+    def write(self, publication: Publication) -> None:
+        """See the port."""
+        publish(self._folder, self.render(publication))
+
     async def apply(self, publication: Publication) -> None:
         """See the port."""
-        await asyncio.to_thread(publish, self._folder, self.render(publication))
+        await asyncio.to_thread(self.write, publication)
         await self._reload()
         await self._confirmation.until_obeyed(publication)
         self._published = publication
@@ -84,7 +88,7 @@ class NatsBroker:
         if without != publication.admitted:
             # Without our probe too: once it is let in again, the second reload is in force.
             passing = msgspec.structs.replace(publication, admitted=without, probe=_NOBODY)
-            await asyncio.to_thread(publish, self._folder, self.render(passing))
+            await asyncio.to_thread(self.write, passing)
             await self._reload()
         else:
             await self.apply(publication)
