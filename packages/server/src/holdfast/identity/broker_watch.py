@@ -22,7 +22,7 @@ from holdfast.ports.broker import Broker, BrokerAdapter, BrokerTrust, ClientIden
 from holdfast.ports.clock import Clock
 from holdfast.ports.events import BrokerDoubted, BrokerMended, Emit, Noted
 from holdfast.ports.store import Store
-from holdfast_core.kernel.errors import WorldError
+from holdfast_core.kernel.errors import HostileData, WorldError
 from holdfast_core.kernel.ids import DeviceId, DeviceKey
 from holdfast_core.kernel.instants import HOUR, SECOND, Instant
 from holdfast_core.kernel.reasons import Reason
@@ -86,7 +86,8 @@ class BrokerWatch:
             try:
                 await self.step()
                 retry = FIRST_RETRY_SECONDS
-            except WorldError as error:
+            except (WorldError, HostileData) as error:
+                # Also what cannot be rendered (a scope with a dot, say): one broker's trouble must not end the server.
                 _log.warning("%s: %s", self._key, error)
                 wait, retry = retry, min(2 * retry, LAST_RETRY_SECONDS)
             with contextlib.suppress(TimeoutError):

@@ -42,19 +42,30 @@ def tell(pid_file: Path, program: str, number: signal.Signals) -> None:
     """Send a signal to the broker.
 
     Raises:
-        WorldError: ``broker.not_running``.
+        WorldError: ``broker.not_running``, ``broker.other_account``.
     """
     pid = broker_pid(pid_file, program)
     if pid is not None:
         with contextlib.suppress(ProcessLookupError, FileNotFoundError):
             if _handles(pid, number):
-                os.kill(pid, number)
+                _send(pid, number, program)
                 return
     raise WorldError(
         "broker.not_running",
         f"No {program} that has started is named by {pid_file}.",
         remedy=f"Start it with the files in {pid_file.parent.parent}; it then has everything, and the rest follows.",
     )
+
+
+def _send(pid: int, number: signal.Signals, program: str) -> None:
+    try:
+        os.kill(pid, number)
+    except PermissionError as error:
+        raise WorldError(
+            "broker.other_account",
+            f"{program} runs under another account, which the control plane may not signal.",
+            remedy="Run it under the control plane's account, or add the broker with a --reload command.",
+        ) from error
 
 
 async def command(arguments: tuple[str, ...]) -> None:
