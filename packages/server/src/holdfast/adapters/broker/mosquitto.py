@@ -122,5 +122,5 @@ class MosquittoBroker:
 
     async def check(self, publication: Publication, now: Instant) -> tuple[Reason, ...]:
         """See the port."""
-        differs = await asyncio.to_thread(differing, self._folder, self.render(publication))
+        differs = await asyncio.to_thread(lambda: differing(self._folder, self.render(publication)))
         return await self._confirmation.faults(publication, now, differs)
