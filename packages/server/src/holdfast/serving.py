@@ -55,6 +55,8 @@ def services_of(plane: Plane, device_port: int) -> Services:
         identity=plane.identity,
         renewal=plane.renewal,
         rollover=plane.rollover,
+        brokers=plane.brokers,
+        broker_watches=plane.broker_watches,
         tokens=plane.tokens,
         secrets=plane.secrets,
         vault=plane.vault_keys,
@@ -125,7 +127,7 @@ class Serving:
             )
             self._listeners.append(self.validation)
         self._work: list[Coroutine[Any, Any, None]] = [plane.verdicts.watch(), keep_trimmed()]
-        self._work.extend([plane.lists.run(), plane.relying_parties.run()])
+        self._work.extend([plane.lists.run(), plane.relying_parties.run(), plane.broker_watches.run()])
         if config.webhook_url:
             notifier = WebhookNotifier(config.webhook_url, plane.webhook_secret.text())
             self._work.append(Dispatcher(store=plane.store, clock=plane.clock, notifier=notifier).run())

@@ -11,6 +11,8 @@ from typing import Any
 
 from holdfast.ports.clock import Clock
 from holdfast.ports.events import (
+    BrokerDoubted,
+    BrokerMended,
     CloneSeen,
     CredentialMisused,
     Event,
@@ -36,7 +38,7 @@ def leaves_of(event: Event) -> Sequence[Change]:
             return (_verdict_leaf(event),)
         case LogDoubted():
             return (_device_leaf(event.kind, event, event.data),)
-        case CloneSeen() | CredentialMisused() | RelyingPartyLooked():
+        case CloneSeen() | CredentialMisused() | RelyingPartyLooked() | BrokerDoubted() | BrokerMended():
             return ()  # the incident that response opens says it
 
 

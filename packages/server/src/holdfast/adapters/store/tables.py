@@ -14,11 +14,13 @@ from typing import Any
 import msgspec
 from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, String, Table
 
+from holdfast.ports.broker import Broker
 from holdfast.ports.store import Body, Delivery, StoredModel
 from holdfast_core.identity.endorsement import EkRoot, TpmBinding
 from holdfast_core.identity.issuers import IssuerState
 from holdfast_core.identity.model import Claim, Credential, Token
 from holdfast_core.identity.secrets import LocalSecret
+from holdfast_core.identity.usage import BrokerMark, TopicUse
 from holdfast_core.identity.validity import Canary, IssuerLists
 from holdfast_core.inventory.lifecycle import Device
 from holdfast_core.kernel.ids import DeviceKey, Scope
@@ -118,6 +120,9 @@ KEPT: dict[str, type[Kept]] = {
     "local-secret": LocalSecret,
     "ek-root": EkRoot,
     "tpm": TpmBinding,
+    "broker": Broker,
+    "broker-mark": BrokerMark,
+    "topic-use": TopicUse,
 }
 """The types of small records by the name they are stored under; a name is for ever."""
 KEPT_NAMES = {kind: name for name, kind in KEPT.items()}

@@ -19,6 +19,7 @@ from starlette.responses import Response
 from holdfast.web.api import (
     authority,
     backups,
+    brokers,
     claims,
     controls,
     crls,
@@ -89,6 +90,7 @@ def routed() -> FastAPI:
         models,
         devices,
         claims,
+        brokers,
         tokens,
         tpm,
         incidents,

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from holdfast.baseline.inspections import InspectionService
 from holdfast.baseline.service import BaselineService
+from holdfast.identity.broker_watches import BrokerWatches
+from holdfast.identity.brokers import BrokerService
 from holdfast.identity.lists import RevocationLists
 from holdfast.identity.relying_parties import RelyingParties
 from holdfast.identity.renewal import RenewalService
@@ -35,6 +37,8 @@ class Services:
     identity: IdentityService
     renewal: RenewalService
     rollover: RolloverService
+    brokers: BrokerService
+    broker_watches: BrokerWatches
     tokens: TokenService
     secrets: SecretService
     vault: VaultService
