@@ -23,6 +23,7 @@ from holdfast.adapters.published import ListFetcher
 from holdfast.adapters.store import EmbeddedStore, open_engine
 from holdfast.adapters.store.schema import check_version
 from holdfast.adapters.system import SystemClock, SystemRandomness
+from holdfast.adapters.tls_probe import TlsProbe
 from holdfast.adapters.vault import FILE as VAULT
 from holdfast.adapters.vault import FileVault
 from holdfast.adapters.webhook_secret import WebhookSecret
@@ -237,6 +238,7 @@ class Plane:
             limits=limits,
             scope=config.scope,
             published=config.watched_lists,
+            probes=tuple(TlsProbe(party, config.scope) for party in config.watched_parties),
         )
         self.response = ResponseService(
             store=store, clock=clock, verdicts=self.verdicts, emit=emit, incidents=incidents
