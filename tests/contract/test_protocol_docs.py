@@ -30,6 +30,7 @@ SOURCES = (
     "core/src/holdfast_core/baseline/rules.py",
     "server/src/holdfast/checkin/pace.py",
     "server/src/holdfast/checkin/service.py",
+    "server/src/holdfast/identity/approvals.py",
     "server/src/holdfast/identity/certifying.py",
     "server/src/holdfast/identity/enrollment.py",
     "server/src/holdfast/identity/renewal.py",
@@ -46,7 +47,7 @@ SOURCES = (
 )
 """Every module that can refuse something on the device port."""
 _STATUS = {"HostileData": 400, "LimitExceeded": 413, "IdentityRefused": 403, "WorldError": 503, "Bug": 500}
-_OF_OPERATORS = re.compile(r"token\.|claim\.lifetime$|baseline\.other_catalogue$")
+_OF_OPERATORS = re.compile(r"token\.|claim\.lifetime$|enrollment\.(unknown|decided)$|baseline\.other_catalogue$")
 _HELPERS = {"_claim_refused": ("", 401), "_hostile": ("baseline.findings_", 400)}
 _KINDS = {
     "check-in": lambda data: decode_check_in(data, LIMITS),

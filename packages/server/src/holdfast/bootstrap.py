@@ -26,6 +26,7 @@ from holdfast.baseline.inspections import InspectionService
 from holdfast.baseline.service import BaselineAppraiser, BaselineService, Compiler, PlanContributor
 from holdfast.checkin.service import CheckInService
 from holdfast.config import Config
+from holdfast.identity.approvals import ApprovalService
 from holdfast.identity.certifying import Certifier
 from holdfast.identity.enrollment import EnrollmentService
 from holdfast.identity.renewal import RenewalContributor, RenewalService
@@ -154,6 +155,9 @@ class Plane:
             emit=emit,
             limits=limits,
         )
+        self.approvals = ApprovalService(
+            store=store, clock=clock, certifier=self.certifier, emit=emit, limits=limits, scope=config.scope
+        )
         self.enrollment = EnrollmentService(
             store=store,
             authority=authority,
@@ -161,6 +165,7 @@ class Plane:
             book=self.issuers,
             identity=self.identity,
             renewal=self.renewal,
+            approvals=self.approvals,
         )
         self.rollover = RolloverService(store=store, clock=clock, authority=authority, book=self.issuers, emit=emit)
         self.tokens = TokenService(store=store, clock=clock, randomness=randomness, emit=emit)

@@ -51,6 +51,7 @@ def services_of(plane: Plane, device_port: int) -> Services:
         inventory=plane.inventory,
         identity=plane.identity,
         renewal=plane.renewal,
+        approvals=plane.approvals,
         rollover=plane.rollover,
         tokens=plane.tokens,
         secrets=plane.secrets,

@@ -22,6 +22,10 @@ class Limits(msgspec.Struct, frozen=True):
     """Certificates being made at once."""
     secret_request_bytes: int = 1024
     """A device's request for a local secret: a version's number."""
+    pending_requests: int = 256
+    """Of one scope that wait for a person."""
+    pending_per_device: int = 4
+    """Of them, keys under one name."""
     model_bytes: int = 256 * 1024
     model_depth: int = 16
     """How deep a model file may nest."""

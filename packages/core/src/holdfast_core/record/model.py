@@ -44,6 +44,8 @@ class Kind(StrEnum):
     CLAIM_CREATED = "claim.created"
     TOKEN_CREATED = "token.created"  # noqa: S105 - the name of an event, no secret
     TOKEN_REVOKED = "token.revoked"  # noqa: S105 - the name of an event, no secret
+    ENROLLMENT_APPROVED = "enrollment.approved"
+    ENROLLMENT_REFUSED = "enrollment.refused"
     CREDENTIAL_RENEWED = "credential.renewed"
     ISSUER_CHANGED = "issuer.changed"
     CREDENTIAL_REVOKED = "credential.revoked"

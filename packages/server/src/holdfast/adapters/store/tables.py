@@ -18,6 +18,7 @@ from holdfast.ports.store import Body, Delivery, StoredModel
 from holdfast_core.identity.issuers import IssuerState
 from holdfast_core.identity.model import Claim, Credential, Token
 from holdfast_core.identity.secrets import LocalSecret
+from holdfast_core.identity.pending import PendingRequest
 from holdfast_core.inventory.lifecycle import Device
 from holdfast_core.kernel.ids import DeviceKey, Scope
 from holdfast_core.kernel.kept import Kept
@@ -109,7 +110,11 @@ def of_key(key: DeviceKey) -> dict[str, Any]:
     return {"tenant": key.scope.tenant, "environment": key.scope.environment, "device": key.device}
 
 
-KEPT: dict[str, type[Kept]] = {"issuer": IssuerState, "local-secret": LocalSecret}
+KEPT: dict[str, type[Kept]] = {
+    "issuer": IssuerState,
+    "local-secret": LocalSecret,
+    "pending-request": PendingRequest,
+}
 """The types of small records by the name they are stored under; a name is for ever."""
 KEPT_NAMES = {kind: name for name, kind in KEPT.items()}
 

@@ -16,7 +16,20 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from holdfast.web.api import backups, claims, controls, devices, incidents, log, models, secrets, status, tokens, vault
+from holdfast.web.api import (
+    backups,
+    claims,
+    controls,
+    devices,
+    enrollments,
+    incidents,
+    log,
+    models,
+    secrets,
+    status,
+    tokens,
+    vault,
+)
 from holdfast.web.api.callers import by_local_user, by_token
 from holdfast.web.api.document import completed
 from holdfast.web.api.edge import CHALLENGE, Edge
@@ -66,7 +79,7 @@ def routed() -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
-    for part in (status, controls, models, devices, claims, tokens, incidents, log, backups, secrets, vault):
+    for part in (status, controls, models, devices, claims, enrollments, tokens, incidents, log, backups, secrets, vault):
         app.include_router(part.router, prefix=BASE)
     app.add_exception_handler(HoldfastError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)

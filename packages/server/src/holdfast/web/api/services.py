@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from holdfast.baseline.inspections import InspectionService
 from holdfast.baseline.service import BaselineService
+from holdfast.identity.approvals import ApprovalService
 from holdfast.identity.renewal import RenewalService
 from holdfast.identity.rollover import RolloverService
 from holdfast.identity.secrets import SecretService
@@ -31,6 +32,7 @@ class Services:
     inventory: InventoryService
     identity: IdentityService
     renewal: RenewalService
+    approvals: ApprovalService
     rollover: RolloverService
     tokens: TokenService
     secrets: SecretService
