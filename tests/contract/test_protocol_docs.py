@@ -24,6 +24,7 @@ PAGE = ROOT / "docs" / "reference" / "protocol.md"
 PACKAGES = ROOT / "packages"
 SOURCES = (
     "core/src/holdfast_core/wire/codec.py",
+    "core/src/holdfast_core/identity/manufacturers.py",
     "core/src/holdfast_core/identity/rules.py",
     "core/src/holdfast_core/identity/requests.py",
     "core/src/holdfast_core/identity/secrets.py",
@@ -33,6 +34,7 @@ SOURCES = (
     "server/src/holdfast/identity/approvals.py",
     "server/src/holdfast/identity/certifying.py",
     "server/src/holdfast/identity/enrollment.py",
+    "server/src/holdfast/identity/manufacturers.py",
     "server/src/holdfast/identity/renewal.py",
     "server/src/holdfast/identity/secret_delivery.py",
     "server/src/holdfast/identity/service.py",
@@ -47,7 +49,9 @@ SOURCES = (
 )
 """Every module that can refuse something on the device port."""
 _STATUS = {"HostileData": 400, "LimitExceeded": 413, "IdentityRefused": 403, "WorldError": 503, "Bug": 500}
-_OF_OPERATORS = re.compile(r"token\.|claim\.lifetime$|enrollment\.(unknown|decided)$|baseline\.other_catalogue$")
+_OF_OPERATORS = re.compile(
+    r"token\.|claim\.lifetime$|enrollment\.(unknown|decided)$|manufacturer\.|model\.|baseline\.other_catalogue$"
+)
 _HELPERS = {"_claim_refused": ("", 401), "_hostile": ("baseline.findings_", 400)}
 _KINDS = {
     "check-in": lambda data: decode_check_in(data, LIMITS),

@@ -29,6 +29,7 @@ from holdfast.config import Config
 from holdfast.identity.approvals import ApprovalService
 from holdfast.identity.certifying import Certifier
 from holdfast.identity.enrollment import EnrollmentService
+from holdfast.identity.manufacturers import ManufacturerService
 from holdfast.identity.renewal import RenewalContributor, RenewalService
 from holdfast.identity.rollover import RolloverService
 from holdfast.identity.secret_delivery import SecretContributor, SecretDelivery
@@ -158,6 +159,16 @@ class Plane:
         self.approvals = ApprovalService(
             store=store, clock=clock, certifier=self.certifier, emit=emit, limits=limits, scope=config.scope
         )
+        self.manufacturers = ManufacturerService(
+            store=store,
+            clock=clock,
+            certifier=self.certifier,
+            authority=authority,
+            book=self.issuers,
+            services=authority.services,
+            emit=emit,
+            limits=limits,
+        )
         self.enrollment = EnrollmentService(
             store=store,
             authority=authority,
@@ -165,6 +176,7 @@ class Plane:
             book=self.issuers,
             identity=self.identity,
             renewal=self.renewal,
+            ways=(self.manufacturers,),
             approvals=self.approvals,
         )
         self.rollover = RolloverService(store=store, clock=clock, authority=authority, book=self.issuers, emit=emit)

@@ -52,6 +52,7 @@ def services_of(plane: Plane, device_port: int) -> Services:
         identity=plane.identity,
         renewal=plane.renewal,
         approvals=plane.approvals,
+        manufacturers=plane.manufacturers,
         rollover=plane.rollover,
         tokens=plane.tokens,
         secrets=plane.secrets,

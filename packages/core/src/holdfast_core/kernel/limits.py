@@ -26,6 +26,11 @@ class Limits(msgspec.Struct, frozen=True):
     """Of one scope that wait for a person."""
     pending_per_device: int = 4
     """Of them, keys under one name."""
+    manufacturer_bytes: int = 48 * 1024
+    """A manufacturer's certificates as PEM."""
+    manufacturer_certificates: int = 16
+    manufacturers: int = 64
+    """Of one scope."""
     model_bytes: int = 256 * 1024
     model_depth: int = 16
     """How deep a model file may nest."""

@@ -46,6 +46,9 @@ class Kind(StrEnum):
     TOKEN_REVOKED = "token.revoked"  # noqa: S105 - the name of an event, no secret
     ENROLLMENT_APPROVED = "enrollment.approved"
     ENROLLMENT_REFUSED = "enrollment.refused"
+    ENROLLMENT_ALLOWED = "enrollment.allowed"
+    MANUFACTURER_ADDED = "manufacturer.added"
+    MANUFACTURER_REMOVED = "manufacturer.removed"
     CREDENTIAL_RENEWED = "credential.renewed"
     ISSUER_CHANGED = "issuer.changed"
     CREDENTIAL_REVOKED = "credential.revoked"

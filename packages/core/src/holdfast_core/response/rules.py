@@ -6,6 +6,8 @@
 3. A clone opens a ``clone`` incident; only a release by a person closes it.
 4. A log that is not what a device has seen, shorter or rewritten, opens a ``log`` incident; only a person closes it.
 5. A credential that was ended and is used all the same opens a ``credential`` incident; only a person closes it.
+6. Who tries to enroll as a device that was admitted for good, or is not what they say, opens an ``enrollment``
+   incident; only a person closes it.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ VERDICT = "verdict"
 CLONE = "clone"
 LOG = "log"
 CREDENTIAL = "credential"
+ENROLLMENT = "enrollment"
 
 _SEVERITY = {Level.QUARANTINED: Severity.CRITICAL, Level.RESTRICTED: Severity.MEDIUM}
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from holdfast.cli.device import DeviceArgument
 from holdfast.cli.device_actions import WhyOption
 from holdfast.cli.session import Session, command
 
@@ -19,6 +20,7 @@ def register(app: typer.Typer) -> None:
     command(app, "pending")(pending)
     command(app, "approve")(approve)
     command(app, "refuse")(refuse)
+    command(app, "allow")(allow)
 
 
 def pending(session: Session) -> None:
@@ -49,6 +51,19 @@ def approve(session: Session, *, fingerprint: FingerprintArgument) -> None:
 def refuse(session: Session, *, fingerprint: FingerprintArgument, why: WhyOption) -> None:
     """Turn the key with this fingerprint away."""
     _decide(session, fingerprint, "refuse", {"why": why}, "was turned away with this key.")
+
+
+def allow(session: Session, *, device: DeviceArgument, why: WhyOption) -> None:
+    """Let a device that was reset come once more with its manufacturer's certificate, within a day."""
+    from holdfast.cli.connection import connected, part  # noqa: PLC0415  (rule 3 of the package)
+    from holdfast.cli.terminal import emit, words  # noqa: PLC0415
+
+    with connected(session.folder) as api:
+        told = api.post(f"/enrollments/devices/{part(device)}/allow", {"why": why})
+    if session.json:
+        emit(told)
+    else:
+        words(("✓ ", "green"), f"{device} may come once more, until {told['expires_at']}.")
 
 
 def _decide(session: Session, fingerprint: str, act: str, body: dict[str, str], said: str) -> None:

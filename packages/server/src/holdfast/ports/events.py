@@ -56,6 +56,14 @@ class CredentialMisused(msgspec.Struct, frozen=True):
     at: Instant
 
 
+class EnrollmentDoubted(msgspec.Struct, frozen=True):
+    """Somebody proved something of a device that should not be able to enroll, or not again."""
+
+    device: Device
+    reason: Reason
+    at: Instant
+
+
 class Noted(msgspec.Struct, frozen=True):
     """Something that only has to stand in the record: an enrollment, a human action, a directive."""
 
@@ -67,7 +75,7 @@ class Noted(msgspec.Struct, frozen=True):
     at: Instant
 
 
-Event = VerdictChanged | CloneSeen | CredentialMisused | LogDoubted | Noted
+Event = VerdictChanged | CloneSeen | CredentialMisused | EnrollmentDoubted | LogDoubted | Noted
 Listener = Callable[[Event], Sequence[Change]]
 Emit = Callable[[Event], Sequence[Change]]
 """Tells every listener of an event, and gathers the changes that follow."""

@@ -131,6 +131,10 @@ class Store(Protocol):
         """Devices of a scope in id order."""
         ...
 
+    def devices_with_serial(self, scope: Scope, serial: str) -> list[Device]:
+        """The devices of a scope with this serial number of their maker; none for an empty one."""
+        ...
+
     def counts(self, scope: Scope) -> dict[str, int]:
         """How many devices have each verdict; ``none`` counts those without one."""
         ...

@@ -10,7 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from holdfast.ports.clock import Clock
-from holdfast.ports.events import CloneSeen, CredentialMisused, Event, LogDoubted, Noted, VerdictChanged
+from holdfast.ports.events import (
+    CloneSeen,
+    CredentialMisused,
+    EnrollmentDoubted,
+    Event,
+    LogDoubted,
+    Noted,
+    VerdictChanged,
+)
 from holdfast.ports.signer import LogSigner
 from holdfast.ports.store import Change, Leaf, Store, StoredLeaf, leaf
 from holdfast_core.kernel.ids import DeviceKey, Scope
@@ -28,7 +36,7 @@ def leaves_of(event: Event) -> Sequence[Change]:
             return (_verdict_leaf(event),)
         case LogDoubted():
             return (_device_leaf(event.kind, event, event.data),)
-        case CloneSeen() | CredentialMisused():
+        case CloneSeen() | CredentialMisused() | EnrollmentDoubted():
             return ()  # the incident that response opens says it
 
 

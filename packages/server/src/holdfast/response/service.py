@@ -13,7 +13,16 @@ import msgspec
 
 from holdfast.ports.appraisal import Context
 from holdfast.ports.clock import Clock, Randomness
-from holdfast.ports.events import CloneSeen, CredentialMisused, Emit, Event, LogDoubted, Noted, VerdictChanged
+from holdfast.ports.events import (
+    CloneSeen,
+    CredentialMisused,
+    Emit,
+    EnrollmentDoubted,
+    Event,
+    LogDoubted,
+    Noted,
+    VerdictChanged,
+)
 from holdfast.ports.lookup import require_device, require_posture
 from holdfast.ports.store import Change, Delivery, Store, leaf
 from holdfast.ports.verdicts import Verdicts
@@ -24,7 +33,7 @@ from holdfast_core.kernel.instants import Instant
 from holdfast_core.kernel.reasons import Reason, require_why
 from holdfast_core.record.model import Kind, entry
 from holdfast_core.response.model import Incident
-from holdfast_core.response.rules import CLONE, CREDENTIAL, LOG, VERDICT, after_verdict, close, opened
+from holdfast_core.response.rules import CLONE, CREDENTIAL, ENROLLMENT, LOG, VERDICT, after_verdict, close, opened
 from holdfast_core.trust.model import Hold, Verdict
 from holdfast_core.trust.posture import Posture, Wish, wish
 from holdfast_core.wire.frame import Level
@@ -55,6 +64,9 @@ class IncidentListener:
             case CredentialMisused(device, reason, at):
                 title = f"An ended certificate of {device.key.device} was used"
                 return self._open(device.key, CREDENTIAL, title, reason, at)
+            case EnrollmentDoubted(device, reason, at):
+                title = f"Somebody tried to enroll as {device.key.device}"
+                return self._open(device.key, ENROLLMENT, title, reason, at)
             case LogDoubted(device, reason=reason, at=at):
                 return self._open(device.key, LOG, "The log is not what a device has seen", reason, at)
             case Noted():

@@ -133,6 +133,10 @@ class EmbeddedStore:
         """See the port."""
         return list(self._memory.listed(scope, wanted))
 
+    def devices_with_serial(self, scope: Scope, serial: str) -> list[Device]:
+        """See the port."""
+        return self._memory.devices_with_serial(scope, serial)
+
     def counts(self, scope: Scope) -> dict[str, int]:
         """See the port."""
         return self._memory.counts(scope)

@@ -38,6 +38,7 @@ class Memory:
         self.models: dict[tuple[Scope, str], StoredModel] = {}
         self.devices: dict[DeviceKey, Device] = {}
         self._names: defaultdict[Scope, list[DeviceId]] = defaultdict(list)
+        self._of_serial: defaultdict[tuple[Scope, str], set[DeviceKey]] = defaultdict(set)
         self._postures: dict[DeviceKey, bytes] = {}
         self._verdicts: dict[DeviceKey, tuple[Level, Instant | None]] = {}
         self._fingerprints: defaultdict[DeviceKey, list[Digest]] = defaultdict(list)
@@ -72,7 +73,12 @@ class Memory:
         self._verdicts[posture.key] = (posture.verdict.level, posture.verdict.until)
 
     def _take_device(self, device: Device) -> None:
-        if device.key not in self.devices:
+        scope, before = device.key.scope, self.devices.get(device.key)
+        if before is not None and before.serial != device.serial:
+            self._of_serial[scope, before.serial].discard(device.key)
+        if device.serial:
+            self._of_serial[scope, device.serial].add(device.key)
+        if before is None:
             bisect.insort(self._names[device.key.scope], device.key.device)
         self.devices[device.key] = device
 
@@ -160,6 +166,10 @@ class Memory:
             and (not wanted.model or device.model == wanted.model)
             and (not wanted.site or device.site == wanted.site)
         )
+
+    def devices_with_serial(self, scope: Scope, serial: str) -> list[Device]:
+        """Devices of a scope by their maker's number."""
+        return [self.devices[key] for key in sorted(self._of_serial.get((scope, serial), ()))]
 
     def counts(self, scope: Scope) -> dict[str, int]:
         """How many devices of a scope have each verdict."""

@@ -16,6 +16,7 @@ from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, String, Ta
 
 from holdfast.ports.store import Body, Delivery, StoredModel
 from holdfast_core.identity.issuers import IssuerState
+from holdfast_core.identity.manufacturers import Allowance, Manufacturer
 from holdfast_core.identity.model import Claim, Credential, Token
 from holdfast_core.identity.secrets import LocalSecret
 from holdfast_core.identity.pending import PendingRequest
@@ -114,6 +115,8 @@ KEPT: dict[str, type[Kept]] = {
     "issuer": IssuerState,
     "local-secret": LocalSecret,
     "pending-request": PendingRequest,
+    "manufacturer": Manufacturer,
+    "allowance": Allowance,
 }
 """The types of small records by the name they are stored under; a name is for ever."""
 KEPT_NAMES = {kind: name for name, kind in KEPT.items()}

@@ -24,6 +24,7 @@ from holdfast.web.api import (
     enrollments,
     incidents,
     log,
+    manufacturers,
     models,
     secrets,
     status,
@@ -79,7 +80,21 @@ def routed() -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
-    for part in (status, controls, models, devices, claims, enrollments, tokens, incidents, log, backups, secrets, vault):
+    for part in (
+        status,
+        controls,
+        models,
+        devices,
+        claims,
+        enrollments,
+        manufacturers,
+        tokens,
+        incidents,
+        log,
+        backups,
+        secrets,
+        vault,
+    ):
         app.include_router(part.router, prefix=BASE)
     app.add_exception_handler(HoldfastError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)

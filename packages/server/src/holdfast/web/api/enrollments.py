@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from holdfast.web.api.callers import Operator, Reader, Served
-from holdfast.web.api.shapes import Shape, Text, Time, Why
+from holdfast.web.api.shapes import DeviceName, Shape, Text, Time, Why
 from holdfast_core.identity.pending import PendingRequest
 from holdfast_core.kernel.instants import rfc3339
 
@@ -34,6 +34,13 @@ class PendingList(Shape):
     items: list[PendingShape]
 
 
+class AllowanceShape(Shape):
+    """Until when a device may come once more with its manufacturer's certificate."""
+
+    device: str
+    expires_at: Time
+
+
 @router.get("")
 async def list_enrollments(caller: Reader, services: Served) -> PendingList:
     """List the requests that wait for a person, and those decided within the last day that were not fetched."""
@@ -50,6 +57,13 @@ async def approve_enrollment(fingerprint: Fingerprint, caller: Operator, service
 async def refuse_enrollment(fingerprint: Fingerprint, body: Why, caller: Operator, services: Served) -> PendingShape:
     """Turn the key with this fingerprint away."""
     return _shown(await services.approvals.refuse(caller.scope, fingerprint, why=body.why, actor=caller.actor))
+
+
+@router.post("/devices/{device}/allow")
+async def allow_enrollment(device: DeviceName, body: Why, caller: Operator, services: Served) -> AllowanceShape:
+    """Let a device come once more with its manufacturer's certificate, within a day."""
+    made = await services.manufacturers.allow(caller.key(device), why=body.why, actor=caller.actor)
+    return AllowanceShape(device=made.id, expires_at=rfc3339(made.expires_at))
 
 
 def _shown(request: PendingRequest) -> PendingShape:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from holdfast.baseline.inspections import InspectionService
 from holdfast.baseline.service import BaselineService
 from holdfast.identity.approvals import ApprovalService
+from holdfast.identity.manufacturers import ManufacturerService
 from holdfast.identity.renewal import RenewalService
 from holdfast.identity.rollover import RolloverService
 from holdfast.identity.secrets import SecretService
@@ -33,6 +34,7 @@ class Services:
     identity: IdentityService
     renewal: RenewalService
     approvals: ApprovalService
+    manufacturers: ManufacturerService
     rollover: RolloverService
     tokens: TokenService
     secrets: SecretService
