@@ -18,8 +18,8 @@ from holdfast.ports.store import Body, Delivery, StoredModel
 from holdfast_core.identity.issuers import IssuerState
 from holdfast_core.identity.manufacturers import Allowance, Manufacturer
 from holdfast_core.identity.model import Claim, Credential, Token
-from holdfast_core.identity.secrets import LocalSecret
 from holdfast_core.identity.pending import PendingRequest
+from holdfast_core.identity.secrets import LocalSecret
 from holdfast_core.inventory.lifecycle import Device
 from holdfast_core.kernel.ids import DeviceKey, Scope
 from holdfast_core.kernel.kept import Kept
