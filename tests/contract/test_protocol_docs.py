@@ -24,6 +24,7 @@ PAGE = ROOT / "docs" / "reference" / "protocol.md"
 PACKAGES = ROOT / "packages"
 SOURCES = (
     "core/src/holdfast_core/wire/codec.py",
+    "core/src/holdfast_core/identity/fleet.py",
     "core/src/holdfast_core/identity/manufacturers.py",
     "core/src/holdfast_core/identity/rules.py",
     "core/src/holdfast_core/identity/requests.py",
@@ -34,7 +35,8 @@ SOURCES = (
     "server/src/holdfast/identity/approvals.py",
     "server/src/holdfast/identity/certifying.py",
     "server/src/holdfast/identity/enrollment.py",
-    "server/src/holdfast/identity/manufacturers.py",
+    "server/src/holdfast/identity/fleet.py",
+    "server/src/holdfast/identity/idevid.py",
     "server/src/holdfast/identity/renewal.py",
     "server/src/holdfast/identity/secret_delivery.py",
     "server/src/holdfast/identity/service.py",

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+from holdfast.adapters.hook import ProgramHook
 from holdfast.adapters.pki import FileAuthority, FileLogSigner, Passphrase, find_passphrase
 from holdfast.adapters.pki.keystores import open_key_store
 from holdfast.adapters.store import EmbeddedStore, open_engine
@@ -29,6 +30,9 @@ from holdfast.config import Config
 from holdfast.identity.approvals import ApprovalService
 from holdfast.identity.certifying import Certifier
 from holdfast.identity.enrollment import EnrollmentService
+from holdfast.identity.fleet import FleetEnrollment
+from holdfast.identity.fleet_claims import FleetClaimService
+from holdfast.identity.idevid import IDevIDEnrollment
 from holdfast.identity.manufacturers import ManufacturerService
 from holdfast.identity.renewal import RenewalContributor, RenewalService
 from holdfast.identity.rollover import RolloverService
@@ -162,13 +166,14 @@ class Plane:
         self.manufacturers = ManufacturerService(
             store=store,
             clock=clock,
-            certifier=self.certifier,
             authority=authority,
             book=self.issuers,
             services=authority.services,
             emit=emit,
             limits=limits,
         )
+        hook = ProgramHook(config.provisioning_hook, limits) if config.provisioning_hook else None
+        self.fleet_claims = FleetClaimService(store=store, clock=clock, hook=hook, emit=emit, limits=limits)
         self.enrollment = EnrollmentService(
             store=store,
             authority=authority,
@@ -176,7 +181,17 @@ class Plane:
             book=self.issuers,
             identity=self.identity,
             renewal=self.renewal,
-            ways=(self.manufacturers,),
+            ways=(
+                IDevIDEnrollment(store=store, clock=clock, certifier=self.certifier, emit=emit, limits=limits),
+                FleetEnrollment(
+                    store=store,
+                    clock=clock,
+                    certifier=self.certifier,
+                    claims=self.fleet_claims,
+                    emit=emit,
+                    limits=limits,
+                ),
+            ),
             approvals=self.approvals,
         )
         self.rollover = RolloverService(store=store, clock=clock, authority=authority, book=self.issuers, emit=emit)

@@ -53,6 +53,7 @@ def services_of(plane: Plane, device_port: int) -> Services:
         renewal=plane.renewal,
         approvals=plane.approvals,
         manufacturers=plane.manufacturers,
+        fleet_claims=plane.fleet_claims,
         rollover=plane.rollover,
         tokens=plane.tokens,
         secrets=plane.secrets,

@@ -31,6 +31,12 @@ class Limits(msgspec.Struct, frozen=True):
     manufacturer_certificates: int = 16
     manufacturers: int = 64
     """Of one scope."""
+    fleet_claims: int = 64
+    """Of one scope, in force."""
+    hooks: int = 8
+    """Provisioning hooks running at once."""
+    hook_bytes: int = 16 * 1024
+    hook_seconds: float = 10.0
     model_bytes: int = 256 * 1024
     model_depth: int = 16
     """How deep a model file may nest."""

@@ -47,6 +47,8 @@ class Kind(StrEnum):
     ENROLLMENT_APPROVED = "enrollment.approved"
     ENROLLMENT_REFUSED = "enrollment.refused"
     ENROLLMENT_ALLOWED = "enrollment.allowed"
+    FLEET_CLAIM_CREATED = "fleet-claim.created"
+    FLEET_CLAIM_WITHDRAWN = "fleet-claim.withdrawn"
     MANUFACTURER_ADDED = "manufacturer.added"
     MANUFACTURER_REMOVED = "manufacturer.removed"
     CREDENTIAL_RENEWED = "credential.renewed"

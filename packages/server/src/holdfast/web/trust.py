@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from holdfast.ports.signer import Authority
 from holdfast.ports.store import Change, Store
 from holdfast.web.tls import device_context, est_context
+from holdfast_core.identity.fleet import FleetClaim
 from holdfast_core.identity.issuers import IssuerState
 from holdfast_core.identity.manufacturers import Manufacturer
 
@@ -27,13 +28,15 @@ class DeviceTrust:
         self._authority = authority
         for manufacturer in store.all_kept(Manufacturer):
             self._trust_all(manufacturer.anchors)
+        for claim in store.all_kept(FleetClaim):
+            self._trust_all(claim.anchors)
         store.watch_changes(self._changed)
 
     def _changed(self, changes: Sequence[Change]) -> None:
         for change in changes:
             if isinstance(change, IssuerState):
                 self._trust(self._authority.issuer(change.scope, change.number).public_bytes(Encoding.DER))
-            elif isinstance(change, Manufacturer):
+            elif isinstance(change, Manufacturer | FleetClaim):
                 self._trust_all(change.anchors)
 
     def _trust_all(self, anchors: Sequence[bytes]) -> None:

@@ -15,6 +15,7 @@ import msgspec
 from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, String, Table
 
 from holdfast.ports.store import Body, Delivery, StoredModel
+from holdfast_core.identity.fleet import FleetClaim
 from holdfast_core.identity.issuers import IssuerState
 from holdfast_core.identity.manufacturers import Allowance, Manufacturer
 from holdfast_core.identity.model import Claim, Credential, Token
@@ -117,6 +118,7 @@ KEPT: dict[str, type[Kept]] = {
     "pending-request": PendingRequest,
     "manufacturer": Manufacturer,
     "allowance": Allowance,
+    "fleet-claim": FleetClaim,
 }
 """The types of small records by the name they are stored under; a name is for ever."""
 KEPT_NAMES = {kind: name for name, kind in KEPT.items()}

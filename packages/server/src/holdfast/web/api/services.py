@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from holdfast.baseline.inspections import InspectionService
 from holdfast.baseline.service import BaselineService
 from holdfast.identity.approvals import ApprovalService
+from holdfast.identity.fleet_claims import FleetClaimService
 from holdfast.identity.manufacturers import ManufacturerService
 from holdfast.identity.renewal import RenewalService
 from holdfast.identity.rollover import RolloverService
@@ -35,6 +36,7 @@ class Services:
     renewal: RenewalService
     approvals: ApprovalService
     manufacturers: ManufacturerService
+    fleet_claims: FleetClaimService
     rollover: RolloverService
     tokens: TokenService
     secrets: SecretService
