@@ -69,6 +69,8 @@ class FleetEnrollment:
         if claim is None:
             raise _unknown_claim()
         request = load_request(request_der, self._limits)
+        if request.public_key() == x509.load_der_x509_certificate(shown.chain[0]).public_key():
+            raise _own_key()
         wanted = wanted_by(request)
         check_fleet_claim(claim, self._clock.now())
         chosen, labels = await self._asked(claim, wanted, shown, request)
@@ -166,6 +168,14 @@ def _unknown_claim() -> IdentityRefused:
         "fleet.withdrawn",
         "The production line's claim was withdrawn.",
         remedy="Ask an operator for another: holdfast fleet-claim create LINE.",
+    )
+
+
+def _own_key() -> IdentityRefused:
+    return IdentityRefused(
+        "fleet.own_key",
+        "The request is for the key of the production line's own claim.",
+        remedy="Let each device make its own key; the line's must never be a device's.",
     )
 
 
