@@ -54,7 +54,7 @@ SOURCES = (
 """Every module that can refuse something on the device port."""
 _STATUS = {"HostileData": 400, "LimitExceeded": 413, "IdentityRefused": 403, "WorldError": 503, "Bug": 500}
 _OF_OPERATORS = re.compile(
-    r"token\.|claim\.lifetime$|enrollment\.(unknown|decided)$|manufacturer\.|model\.|fleet\.(unknown|invalid)$|baseline\.other_catalogue$"
+    r"token\.|claim\.(lifetime|none)$|enrollment\.(unknown|decided)$|manufacturer\.|model\.|fleet\.(unknown|invalid)$|baseline\.other_catalogue$"
 )
 _HELPERS = {"_claim_refused": ("", 401), "_over": ("", 403), "_hostile": ("baseline.findings_", 400)}
 _KINDS = {

@@ -1,4 +1,4 @@
-"""A production line over real TLS: its claim is trusted from the moment it is made, and enrolls and does nothing else."""
+"""A production line over real TLS: its claim is trusted as soon as it is made, enrolls, and does nothing else."""
 
 from __future__ import annotations
 

@@ -34,6 +34,7 @@ from holdfast.identity.fleet import FleetEnrollment
 from holdfast.identity.fleet_claims import FleetClaimService
 from holdfast.identity.idevid import IDevIDEnrollment
 from holdfast.identity.manufacturers import ManufacturerService
+from holdfast.identity.ownership import OwnershipService
 from holdfast.identity.renewal import RenewalContributor, RenewalService
 from holdfast.identity.rollover import RolloverService
 from holdfast.identity.secret_delivery import SecretContributor, SecretDelivery
@@ -174,6 +175,9 @@ class Plane:
         )
         hook = ProgramHook(config.provisioning_hook, limits) if config.provisioning_hook else None
         self.fleet_claims = FleetClaimService(store=store, clock=clock, hook=hook, emit=emit, limits=limits)
+        self.ownership = OwnershipService(
+            store=store, clock=clock, randomness=randomness, verdicts=self.verdicts, emit=emit
+        )
         self.enrollment = EnrollmentService(
             store=store,
             authority=authority,

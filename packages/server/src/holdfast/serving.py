@@ -54,6 +54,7 @@ def services_of(plane: Plane, device_port: int) -> Services:
         approvals=plane.approvals,
         manufacturers=plane.manufacturers,
         fleet_claims=plane.fleet_claims,
+        ownership=plane.ownership,
         rollover=plane.rollover,
         tokens=plane.tokens,
         secrets=plane.secrets,
@@ -110,7 +111,7 @@ class Serving:
             protocol=for_est,
         )
         self._listeners = (self.device, self.est, self.operator, self.local, self.health)
-        self._work: list[Coroutine[Any, Any, None]] = [plane.verdicts.watch(), keep_trimmed()]
+        self._work: list[Coroutine[Any, Any, None]] = [plane.verdicts.watch(), plane.ownership.watch(), keep_trimmed()]
         if config.webhook_url:
             notifier = WebhookNotifier(config.webhook_url, plane.webhook_secret.text())
             self._work.append(Dispatcher(store=plane.store, clock=plane.clock, notifier=notifier).run())

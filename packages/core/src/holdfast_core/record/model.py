@@ -36,12 +36,15 @@ class Kind(StrEnum):
     DEVICE_INSPECTED = "device.inspected"
     DEVICE_QUARANTINED = "device.quarantined"
     DEVICE_RELEASED = "device.released"
+    DEVICE_TRANSFERRED = "device.transferred"
+    POSSESSION_CODE_CREATED = "device.code_created"
     DEVICE_RETIRED = "device.retired"
     MODEL_ADDED = "model.added"
     VERDICT_CHANGED = "verdict.changed"
     INCIDENT_OPENED = "incident.opened"
     INCIDENT_CLOSED = "incident.closed"
     CLAIM_CREATED = "claim.created"
+    CLAIM_WITHDRAWN = "claim.withdrawn"
     TOKEN_CREATED = "token.created"  # noqa: S105 - the name of an event, no secret
     TOKEN_REVOKED = "token.revoked"  # noqa: S105 - the name of an event, no secret
     ENROLLMENT_APPROVED = "enrollment.approved"

@@ -16,6 +16,7 @@ from holdfast.cli import (
     control,
     device,
     device_actions,
+    device_ownership,
     device_report,
     doctor,
     enrollment,
@@ -68,7 +69,7 @@ def build() -> typer.Typer:
         (
             "device",
             "Devices: add, find, look at, act on.",
-            (device.register, device_report.register, device_actions.register),
+            (device.register, device_report.register, device_actions.register, device_ownership.register),
         ),
         ("claim", "Claims: the right of one device to enroll, once.", (claim.register,)),
         ("enrollment", "Enrollments that wait for a person.", (enrollment.register,)),

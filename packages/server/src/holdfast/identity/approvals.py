@@ -100,9 +100,11 @@ class ApprovalService:
     async def _certified(self, key: DeviceKey, spki: Digest, request_der: bytes, shown: Shown) -> x509.Certificate:
         name = readable(spki)
 
-        def admit(_device: Device, now: Instant) -> Admission:
+        def admit(device: Device, now: Instant) -> Admission:
             request = self._store.kept(PendingRequest, key.scope, name)
-            if request is None or self._decision(key, spki, now) is not Decision.APPROVED:
+            # What was asked of one owner does not admit to the next one's device.
+            earlier = request is not None and request.asked_at < (device.owner_since or 0)
+            if request is None or earlier or self._decision(key, spki, now) is not Decision.APPROVED:
                 raise _refused()
             proof = {"key": name, "approved_by": request.decided_by}
             return Admission(Method.APPROVAL, proof, (Removed(PendingRequest, key.scope, name),))

@@ -179,6 +179,10 @@ class Store(Protocol):
         """The claim with this digest of its text."""
         ...
 
+    def claims(self, scope: Scope) -> list[Claim]:
+        """Every claim of a scope, used and ended ones included, the oldest first."""
+        ...
+
     def token(self, digest: Digest) -> Token | None:
         """The operator token with this digest of its text."""
         ...

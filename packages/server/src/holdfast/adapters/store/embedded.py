@@ -181,6 +181,11 @@ class EmbeddedStore:
         """See the port."""
         return self._memory.claims.get(digest)
 
+    def claims(self, scope: Scope) -> list[Claim]:
+        """See the port."""
+        mine = [claim for claim in self._memory.claims.values() if claim.key.scope == scope]
+        return sorted(mine, key=lambda claim: claim.created_at)
+
     def token(self, digest: Digest) -> Token | None:
         """See the port."""
         return self._memory.tokens.get(digest)

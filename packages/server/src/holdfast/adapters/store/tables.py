@@ -19,6 +19,7 @@ from holdfast_core.identity.fleet import FleetClaim
 from holdfast_core.identity.issuers import IssuerState
 from holdfast_core.identity.manufacturers import Allowance, Manufacturer
 from holdfast_core.identity.model import Claim, Credential, Token
+from holdfast_core.identity.ownership import PossessionCode, Transfer
 from holdfast_core.identity.pending import PendingRequest
 from holdfast_core.identity.secrets import LocalSecret
 from holdfast_core.inventory.lifecycle import Device
@@ -118,6 +119,8 @@ KEPT: dict[str, type[Kept]] = {
     "pending-request": PendingRequest,
     "manufacturer": Manufacturer,
     "allowance": Allowance,
+    "possession-code": PossessionCode,
+    "transfer": Transfer,
     "fleet-claim": FleetClaim,
 }
 """The types of small records by the name they are stored under; a name is for ever."""

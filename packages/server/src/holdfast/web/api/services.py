@@ -9,6 +9,7 @@ from holdfast.baseline.service import BaselineService
 from holdfast.identity.approvals import ApprovalService
 from holdfast.identity.fleet_claims import FleetClaimService
 from holdfast.identity.manufacturers import ManufacturerService
+from holdfast.identity.ownership import OwnershipService
 from holdfast.identity.renewal import RenewalService
 from holdfast.identity.rollover import RolloverService
 from holdfast.identity.secrets import SecretService
@@ -37,6 +38,7 @@ class Services:
     approvals: ApprovalService
     manufacturers: ManufacturerService
     fleet_claims: FleetClaimService
+    ownership: OwnershipService
     rollover: RolloverService
     tokens: TokenService
     secrets: SecretService
