@@ -21,6 +21,7 @@ from holdfast.inventory.model_file import example_bytes
 from holdfast.web.device.app import device_app, est_app
 from holdfast.web.device.endings import end_with_credentials
 from holdfast.web.device.protocol import bounded
+from holdfast.web.device.tpm import tpm_routes
 from holdfast.web.listeners import Listener, bind
 from holdfast.web.trust import DeviceTrust
 from holdfast_core.inventory.rows import Row
@@ -95,7 +96,9 @@ def served(folder: Path, *, ahead: int = 0, config: Config = Config()) -> Iterat
 
     async def serve() -> None:
         plane = Plane.open(config, _folder(folder, clock.now()), clock=clock, randomness=FakeRandomness())
-        app = device_app(plane.check_ins, plane.enrollment, LIMITS, plane.secret_delivery)
+        app = device_app(
+            plane.check_ins, plane.enrollment, LIMITS, plane.secret_delivery, tpm_routes(plane.tpm, LIMITS)
+        )
         for_devices, for_est = bounded(LIMITS), bounded(LIMITS)
         end_with_credentials(plane.store, for_devices, for_est)
         trust = DeviceTrust(folder / "keys", plane.passphrase.reveal(), plane.store, plane.authority)

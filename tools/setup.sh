@@ -87,8 +87,19 @@ debian_packages() {
         need dosfstools command -v mkfs.fat
         need mtools command -v mcopy
         need mtd-utils command -v ubinize
-        # Tokens that keys are kept in.
+        # Tokens that keys are kept in, and what reaches them from a device.
         need softhsm2 command -v softhsm2-util
+        need opensc command -v pkcs11-tool
+        need libengine-pkcs11-openssl sh -c 'ls /usr/lib/*/engines-3/pkcs11.so'
+        # TPMs in software, what speaks to them, and a resource manager as the kernel has one for real chips.
+        need swtpm command -v swtpm
+        need swtpm-tools command -v swtpm_localca
+        need gnutls-bin command -v certtool
+        need tpm2-tools command -v tpm2_createek
+        need tpm2-openssl sh -c 'ls /usr/lib/*/ossl-modules/tpm2.so'
+        need tpm2-abrmd command -v tpm2-abrmd
+        need libtss2-tcti-tabrmd0 sh -c 'ls /usr/lib/*/libtss2-tcti-tabrmd.so.0'
+        need dbus-daemon command -v dbus-daemon
     fi
     if [ "$goal" = bench ]; then
         # Peers of the audit, with the content that Debian packages for one of them, and what makes a root to look at.

@@ -24,6 +24,7 @@ import pytest
 
 from holdfast.adapters.pki.files import certificate_fingerprint
 from server_process import ServerProcess, configured
+from tpm_builders import maker, running_chip
 
 BIN = Path(sys.executable).parent
 RAN_FINE = {0, 3, 4}
@@ -220,6 +221,24 @@ def test_keeping_keys(reader: Reader, checkout: Path) -> None:
         assert "passphrase_beside" not in told + said, command
 
 
+def test_running_the_authority(reader: Reader, checkout: Path) -> None:
+    reader.own |= ports()
+    reader.run("holdfast init --data /var/lib/holdfast")
+    for command in commands(checkout / "docs/how-to/run-the-authority.md"):
+        reader.run(command)
+    assert (reader.folder / "anchors.pem").read_text().count("BEGIN CERTIFICATE") == 2
+
+
+@pytest.mark.usefixtures("site")
+def test_using_an_est_client(reader: Reader, checkout: Path, tmp_path: Path) -> None:
+    (reader.folder / "root.pem").write_bytes((tmp_path / "plane" / "keys" / "root.pem").read_bytes())
+    for command in commands(checkout / "docs/how-to/use-an-est-client.md"):
+        reader.run(command)
+    first, second = ((reader.folder / name).read_text() for name in ("device.pem", "next.pem"))
+    assert first.count("BEGIN CERTIFICATE") == second.count("BEGIN CERTIFICATE") == 1
+    assert first != second
+
+
 def test_local_secrets(reader: Reader, checkout: Path) -> None:
     page = checkout / "docs/how-to/local-secrets.md"
     reader.own |= ports()
@@ -248,6 +267,20 @@ def test_running_the_agent(reader: Reader, checkout: Path) -> None:
 def test_running_the_shell_client(reader: Reader, checkout: Path) -> None:
     for command in commands(checkout / "docs/how-to/shell-client.md"):
         reader.run(command)
+
+
+@pytest.mark.usefixtures("site")
+def test_enrolling_with_a_tpm(reader: Reader, checkout: Path, tmp_path: Path) -> None:
+    (reader.folder / "OptigaEccRootCA.pem").write_bytes(maker().issuer)
+    reader.own["gateway-1"] = "cam-1"
+    with running_chip() as tcti:
+        where = {"holdfast ": f" --data {tmp_path / 'plane'}", "holdfast-agent ": f" --tcti {tcti}"}
+        for command in commands(checkout / "docs/how-to/enroll-with-a-tpm.md"):
+            more = next(words for program, words in where.items() if command.startswith(program))
+            told, _ = reader.run(command + more + (" --root rootfs" if "enroll" in command else ""))
+            if command == "holdfast-agent tpm":
+                reader.own["sha256:5f0c..."] = told.strip()
+    assert (reader.agent / "identity.pem").read_text().startswith("-----BEGIN TSS2 PRIVATE KEY-----")
 
 
 def test_every_page_with_commands_is_read_here(checkout: Path) -> None:

@@ -1,4 +1,4 @@
-"""The command line: ``holdfast-agent enroll | check-in | run | status``.
+"""The command line: ``holdfast-agent enroll | check-in | run | status | tpm``.
 
 1. Data goes to stdout, words to stderr.
 2. Exit codes: 0 fine, 1 failed, 2 usage, 3 (``status`` only) ran fine and there is something to act on.
@@ -15,9 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+import msgspec
+
 from holdfast_agent.clock import Clock
 from holdfast_agent.loop import Agent, say
-from holdfast_agent.state import Config, Folder, LightAudit
+from holdfast_agent.state import DEFAULT_TCTI, Config, Folder, KeyPlace, LightAudit
 from holdfast_agent.status import as_json, in_text, read_status
 from holdfast_agent.transport import parse_server
 from holdfast_core.kernel.digests import parse_digest
@@ -38,6 +40,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         "check-in": _check_in,
         "run": _run,
         "status": _status,
+        "tpm": _tpm,
     }
     try:
         sys.exit(commands[options.command](options))
@@ -75,6 +78,14 @@ def _parser() -> argparse.ArgumentParser:
         "--light-interval", default=0, type=int, metavar="SECONDS", help="for 'interval' (default: as the plan says)"
     )
 
+    enroll.add_argument(
+        "--key",
+        default=KeyPlace.FILE.value,
+        metavar="file|tpm|pkcs11:URI",
+        help="where the private key is: made in a file (the default), made in the TPM, or there already in a token",
+    )
+    enroll.add_argument("--tcti", default=DEFAULT_TCTI, help=f"how the TPM is reached (default: {DEFAULT_TCTI})")
+
     check_in = commands.add_parser("check-in", help="check in once, for timers")
     check_in.add_argument("--light-audit", action="store_true", help="look at the cheap controls even if not due")
     check_in.add_argument("--now", action="store_true", help="call although the server refused this device lately")
@@ -85,7 +96,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     for command in (enroll, check_in, status):
         command.add_argument("--json", action="store_true", help="the status as one JSON object on stdout")
-    for command in commands.choices.values():
+    tpm = commands.add_parser("tpm", help="show the digest of the TPM's endorsement key, for 'holdfast tpm pin'")
+    tpm.add_argument("--tcti", default=DEFAULT_TCTI, help=f"how the TPM is reached (default: {DEFAULT_TCTI})")
+    tpm.add_argument("--json", action="store_true", help="as one JSON object on stdout")
+    for command in (enroll, check_in, commands.choices["run"], status):
         command.add_argument(
             "--state", default=DEFAULT_STATE, type=Path, metavar="DIR", help=f"state folder (default: {DEFAULT_STATE})"
         )
@@ -106,7 +120,9 @@ def _enroll(options: argparse.Namespace) -> int:
         parse_server(options.server)
         parse_device_id(options.device)
         ca = parse_digest(options.ca)
-        claim = _claim(options.claim_file)
+        key = _key_place(options.key)
+        # A chip that the server knows needs no claim.
+        claim = "" if key is KeyPlace.TPM and not _claim_given(options.claim_file) else _claim(options.claim_file)
         root, proc = Path(options.root).resolve(strict=True), Path(options.proc).resolve(strict=True)
     except HostileData as error:
         say(str(error))
@@ -122,6 +138,9 @@ def _enroll(options: argparse.Namespace) -> int:
         release_file=os.path.abspath(options.release_file) if options.release_file else "",  # noqa: PTH100  (may not exist yet)
         light_audit=LightAudit(options.light_audit),
         light_interval_s=max(0, options.light_interval),
+        key=key,
+        tcti=options.tcti if key is KeyPlace.TPM else "",
+        token=options.key if key is KeyPlace.TOKEN else "",
     )
     from holdfast_agent.enroll import enroll  # noqa: PLC0415  (imports cryptography, which a check-in must not)
 
@@ -131,6 +150,22 @@ def _enroll(options: argparse.Namespace) -> int:
     say(f"Enrolled as {config.device}. Check in with: holdfast-agent check-in --state {options.state}")
     _as_json(options, folder)
     return FINE
+
+
+def _key_place(text: str) -> KeyPlace:
+    """Where the key is to be. Raises HostileData ``enroll.key``, ``agent.token_uri``."""
+    if text.startswith("pkcs11:"):
+        from holdfast_agent.token import parse_token  # noqa: PLC0415  (only where there is a token)
+
+        parse_token(text)
+        return KeyPlace.TOKEN
+    if text in (KeyPlace.FILE, KeyPlace.TPM):
+        return KeyPlace(text)
+    raise HostileData("enroll.key", f"{text[:80]!r} is no place for a key.", remedy="Write file, tpm, or pkcs11:URI.")
+
+
+def _claim_given(source: str | None) -> bool:
+    return source is not None or CLAIM_VARIABLE in os.environ
 
 
 def _claim(source: str | None) -> str:
@@ -150,6 +185,20 @@ def _claim(source: str | None) -> str:
             remedy=f"Set {CLAIM_VARIABLE}, or name a file with --claim-file; '-' reads stdin.",
         )
     return text
+
+
+def _tpm(options: argparse.Namespace) -> int:
+    from holdfast_agent.tpm_enroll import endorsement_of  # noqa: PLC0415  (imports cryptography)
+
+    endorsement, digest = endorsement_of(options.tcti)
+    certified = bool(endorsement.certificates)
+    if options.json:
+        told = {"digest": digest, "kind": endorsement.kind, "certified": certified}
+        sys.stdout.write(msgspec.json.encode(told).decode() + "\n")
+        return FINE
+    say(f"The endorsement key ({endorsement.kind}) {'has a' if certified else 'has no'} certificate of its maker.")
+    sys.stdout.write(digest + "\n")
+    return FINE
 
 
 def _clock(config: Config) -> Clock:

@@ -3,7 +3,7 @@
 1. The first connection verifies nothing and fetches one thing: the authority. Its digest must be the one the operator
    wrote into the command; everything after that is verified against it.
 2. The claim is a secret: it goes into no argument, no file and no message.
-3. The private key is made here and never leaves; key and certificate become the identity in one rename.
+3. The private key is made here, or in the TPM, and never leaves; key and certificate become the identity in one rename.
 4. The count of check-ins goes on after a new enrollment; it never starts again.
 5. Beside `renewal` the only module that imports `cryptography`; a check-in that renews nothing imports neither.
 """
@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
+import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -21,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat, pkcs7
 from cryptography.x509.oid import NameOID
 
-from holdfast_agent.state import ROOT, Config, Enrollment, Folder, Stored
+from holdfast_agent.state import ROOT, Config, Enrollment, Folder, KeyPlace, Stored
 from holdfast_agent.transport import Client, Server, parse_server, pinned_context, unverified_context
 from holdfast_core.kernel.digests import Digest, digest_of
 from holdfast_core.kernel.errors import HostileData, WorldError
@@ -55,12 +57,16 @@ def enroll(folder: Folder, config: Config, *, ca: Digest, claim: str) -> None:
     device = parse_device_id(config.device)
     server = parse_server(config.server)
     root, others = _authority(server, ca)
-    key = ec.generate_private_key(ec.SECP256R1())
-    chain = chain_for(certificates_in(_ask(root, server, device, claim, key)), others, key, device, root)
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    identity = pem + b"".join(certificate.public_bytes(Encoding.PEM) for certificate in chain)
+    pinned = root.public_bytes(Encoding.PEM).decode("ascii")
+    client = Client(server, pinned_context(pinned), limit=ANSWER_BYTES)
+    try:
+        made = _MAKERS[config.key](client, config, claim)
+    finally:
+        client.close()
+    chain = chain_for(certificates_in(made.answer), others, made.public, device, root)
+    identity = made.key_file + "".join(certificate.public_bytes(Encoding.PEM).decode("ascii") for certificate in chain)
     stored = _state_after(folder, same_root=_same_root(folder, root))
-    folder.enroll(Enrollment(root.public_bytes(Encoding.PEM).decode(), identity.decode(), config, stored))
+    folder.enroll(Enrollment(pinned, identity, config, stored, made.attestation_file))
 
 
 def _state_after(folder: Folder, *, same_root: bool) -> Stored:
@@ -100,25 +106,57 @@ def _authority(server: Server, ca: Digest) -> tuple[x509.Certificate, list[x509.
     )
 
 
-def _ask(root: x509.Certificate, server: Server, device: str, claim: str, key: ec.EllipticCurvePrivateKey) -> bytes:
-    """The answer to simpleenroll (RFC 7030, section 4.2)."""
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, device)])
+class _Made(msgspec.Struct, frozen=True):
+    """The server's answer, and the key it is for: public, and as it is kept (PEM)."""
+
+    answer: bytes
+    public: ec.EllipticCurvePublicKey
+    key_file: str
+    attestation_file: str = ""
+
+
+def _in_tpm(client: Client, config: Config, claim: str) -> _Made:
+    """A key in the chip, certified by the exchange of two steps."""
+    from holdfast_agent.tpm_enroll import ask_with_tpm  # noqa: PLC0415  (only where there is a chip)
+
+    made = ask_with_tpm(client, config.device, claim, config.tcti)
+    return _Made(made.answer, made.public, made.key_file, made.attestation_file)
+
+
+def _in_file(client: Client, config: Config, claim: str) -> _Made:
+    """A key in a file, certified by simpleenroll (RFC 7030, section 4.2)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return _Made(_simpleenroll(client, config, claim, key), key.public_key(), pem.decode("ascii"))
+
+
+def _in_token(client: Client, config: Config, claim: str) -> _Made:
+    """A key that lies in a PKCS#11 token, certified likewise."""
+    from holdfast_agent.token_key import token_key  # noqa: PLC0415  (only where there is a token)
+
+    key = token_key(config.token)
+    return _Made(_simpleenroll(client, config, claim, key), key.public_key(), "")
+
+
+def _simpleenroll(client: Client, config: Config, claim: str, key: ec.EllipticCurvePrivateKey) -> bytes:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, config.device)])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
-    credential = base64.b64encode(f"{device}:{claim}".encode()).decode("ascii")
-    client = Client(server, pinned_context(root.public_bytes(Encoding.PEM).decode("ascii")), limit=ANSWER_BYTES)
-    try:
-        return client.call(
-            "POST",
-            f"{EST}/simpleenroll",
-            base64.b64encode(request.public_bytes(Encoding.DER)),
-            {
-                "Authorization": f"Basic {credential}",
-                "Content-Type": "application/pkcs10",
-                "Content-Transfer-Encoding": "base64",
-            },
-        )
-    finally:
-        client.close()
+    credential = base64.b64encode(f"{config.device}:{claim}".encode()).decode("ascii")
+    return client.call(
+        "POST",
+        f"{EST}/simpleenroll",
+        base64.b64encode(request.public_bytes(Encoding.DER)),
+        {
+            "Authorization": f"Basic {credential}",
+            "Content-Type": "application/pkcs10",
+            "Content-Transfer-Encoding": "base64",
+        },
+    )
+
+
+_MAKERS: Mapping[KeyPlace, Callable[[Client, Config, str], _Made]] = MappingProxyType(
+    {KeyPlace.FILE: _in_file, KeyPlace.TPM: _in_tpm, KeyPlace.TOKEN: _in_token}
+)
 
 
 def certificates_in(body: bytes) -> list[x509.Certificate]:
@@ -137,12 +175,12 @@ def certificates_in(body: bytes) -> list[x509.Certificate]:
 def chain_for(
     answer: Sequence[x509.Certificate],
     others: Sequence[x509.Certificate],
-    key: ec.EllipticCurvePrivateKey,
+    key: ec.EllipticCurvePublicKey,
     device: str,
     root: x509.Certificate,
 ) -> list[x509.Certificate]:
     """The chain to show, leaf first, without the root; every link is checked."""
-    ours = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    ours = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     leaf = next((entry for entry in answer if _spki(entry) == ours), None)
     if leaf is None or [name.value for name in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)] != [device]:
         raise _wrong_certificate("it is for another key or another name")

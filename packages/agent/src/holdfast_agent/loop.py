@@ -22,7 +22,7 @@ from holdfast_agent import directives, hardening, sections, transport
 from holdfast_agent.audit import Extent, ended, extent_due, look_heavy, look_light, looked
 from holdfast_agent.clock import Clock
 from holdfast_agent.pace import Pace, lowest_priority
-from holdfast_agent.state import FINDINGS, IDENTITY, PLAN, ROOT, AuditMark, Config, Folder, Stored
+from holdfast_agent.state import FINDINGS, IDENTITY, PLAN, ROOT, AuditMark, Config, Folder, KeyPlace, Stored
 from holdfast_core.baseline.model import Findings, Plan
 from holdfast_core.kernel.digests import Digest, canonical, digest_of
 from holdfast_core.kernel.errors import HoldfastError, HostileData, WorldError
@@ -68,7 +68,17 @@ def say(words: str) -> None:
 
 
 def dial(folder: Folder, config: Config) -> transport.Channel:
-    """The device's connection to its server. Raises WorldError ``agent.identity_unusable``."""
+    """The device's connection to its server. Raises WorldError ``agent.identity_unusable``, ``agent.tpm_provider``."""
+    if config.key is KeyPlace.TPM:
+        from holdfast_agent.provider import use_tpm  # noqa: PLC0415  (only where there is a chip)
+
+        use_tpm(config.tcti)
+    if config.key is KeyPlace.TOKEN:
+        from holdfast_agent.relay import RelayClient  # noqa: PLC0415  (only where there is a token)
+        from holdfast_agent.token import parse_token  # noqa: PLC0415
+
+        server, token = transport.parse_server(config.server), parse_token(config.token)
+        return RelayClient(server, token, root=folder.path / ROOT, identity=folder.path / IDENTITY)
     try:
         context = transport.pinned_context((folder.path / ROOT).read_text("ascii"), folder.path / IDENTITY)
     except (OSError, UnicodeDecodeError) as error:

@@ -4,7 +4,10 @@
 
     config.json    which server, which device, which root; written at enrollment
     root.pem       the authority that the operator pinned
-    identity.pem   private key and certificate chain; one file, so that both change in one rename
+    identity.pem   private key and certificate chain; one file, so that both change in one rename. Of a key in the
+                   TPM only the chip's own encrypted blob stands here, which loads in no other chip; of one in a PKCS#11
+                   token nothing
+    attestation.pem  the same of the TPM's attestation key; there only where the key is in the TPM
     renewal.pem    the key of the next certificate, while it is asked for
     state.json     the protocol's state and the marks of the last audit: at most two writes a check-in
     plan.json      what the server asks to be audited; written when it changes
@@ -42,11 +45,14 @@ MAX_FILE_BYTES = 4 * 1024 * 1024
 
 CONFIG, ROOT, IDENTITY = "config.json", "root.pem", "identity.pem"
 RENEWAL = "renewal.pem"
+ATTESTATION = "attestation.pem"
 ENROLLMENT = "enrollment.json"
 """There only while an enrollment is being put in force."""
 STATE, PLAN, FINDINGS, SENT, LOCK = "state.json", "plan.json", "findings.json", "sent.json", "lock"
 WALK = "walk.json"
 _TEMPORARY = ".new"
+DEFAULT_TCTI = "device:/dev/tpmrm0"
+"""The kernel's resource manager, which shares the chip among programs."""
 
 _T = TypeVar("_T")
 
@@ -56,6 +62,14 @@ class LightAudit(StrEnum):
 
     EVERY_CHECK_IN = "every-check-in"
     INTERVAL = "interval"
+
+
+class KeyPlace(StrEnum):
+    """Where the device's private key lies."""
+
+    FILE = "file"
+    TPM = "tpm"
+    TOKEN = "token"  # noqa: S105  (a place, no secret)
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,6 +84,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     light_audit: LightAudit = LightAudit.INTERVAL
     light_interval_s: int = 0
     """Seconds; 0: as the plan says."""
+    key: KeyPlace = KeyPlace.FILE
+    tcti: str = ""
+    """How the TPM is reached, as tpm2-tss writes it; empty where the key is not in one."""
+    token: str = ""
+    """Which key of which PKCS#11 token it is (RFC 7512); empty where the key is not in one."""
 
 
 class AuditMark(msgspec.Struct, frozen=True):
@@ -106,6 +125,7 @@ class Enrollment(msgspec.Struct, frozen=True):
     identity: str
     config: Config
     state: Stored
+    attestation: str = ""
 
 
 class Folder:
@@ -227,6 +247,10 @@ class Folder:
         self.write(ROOT, enrollment.root.encode())
         self.write(CONFIG, msgspec.json.encode(enrollment.config))
         self.save(enrollment.state)
+        if enrollment.attestation:
+            self.write(ATTESTATION, enrollment.attestation.encode())
+        else:
+            self.remove(ATTESTATION)
         self.write(IDENTITY, enrollment.identity.encode())
         self.remove(RENEWAL)  # of the identity before
         self.remove(ENROLLMENT)

@@ -99,12 +99,39 @@ class Channel(Protocol):
         ...
 
 
+class Deadlined(Protocol):
+    """A connection of http.client whose socket obeys a deadline."""
+
+    sock: Any
+
+    def connect(self) -> None:
+        """Open it."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+    def deadline(self, at: float) -> None:
+        """From here on, give up at `at` (monotonic seconds)."""
+        ...
+
+    def request(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> None:
+        """Send a request."""
+        ...
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        """Its answer."""
+        ...
+
+
 class Client:
     """One kept-alive connection, opened when first needed.
 
     Args:
         server: whom to call.
-        context: how to trust it.
+        context: how to trust it; needed unless `connection` is given.
+        connection: another way to reach it than Python's own TLS.
         exchange_s: seconds for one exchange.
         limit: bytes of a body that are accepted.
     """
@@ -112,14 +139,17 @@ class Client:
     def __init__(
         self,
         server: Server,
-        context: ssl.SSLContext,
+        context: ssl.SSLContext | None = None,
         *,
+        connection: Deadlined | None = None,
         exchange_s: float = EXCHANGE_S,
         limit: int = LIMITS.check_in_bytes,
     ) -> None:
         self._exchange_s = exchange_s
         self._limit = limit
-        self._connection = _Connection(server.host, server.port, timeout=exchange_s, context=context)
+        self._connection: Deadlined = connection or _Connection(
+            server.host, server.port, timeout=exchange_s, context=context
+        )
 
     def call(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> bytes:
         """The body of a 200 answer.
@@ -166,41 +196,45 @@ class _Connection(http.client.HTTPSConnection):
 
     def connect(self) -> None:
         super().connect()
-        self.sock: Any = _Timed(self.sock)
+        self.sock: Any = Timed(self.sock)
 
     def deadline(self, at: float) -> None:
         """From here on, give up at `at` (monotonic seconds)."""
         self.sock.at = at
 
 
-class _Timed:
+class Timed:
     """A socket as http.client uses it, with a deadline."""
 
-    def __init__(self, sock: ssl.SSLSocket) -> None:
+    def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self.at = 0.0
 
     def arm(self) -> None:
+        """Let the socket wait no longer than the deadline."""
         left = self.at - time.monotonic()
         if left <= 0:
             raise TimeoutError
         self._sock.settimeout(left)
 
     def sendall(self, data: bytes) -> None:
+        """Send all of it in time."""
         self.arm()
         self._sock.sendall(data)
 
     def makefile(self, _mode: str) -> io.BufferedReader:
+        """What is read from it, in time."""
         return io.BufferedReader(_Reader(self, self._sock.makefile("rb", 0)))
 
     def close(self) -> None:
+        """Close it."""
         self._sock.close()
 
 
 class _Reader(io.RawIOBase):
     """The socket's own raw file, armed before every read."""
 
-    def __init__(self, timed: _Timed, raw: socket.SocketIO) -> None:
+    def __init__(self, timed: Timed, raw: socket.SocketIO) -> None:
         self._timed = timed
         self._raw = raw
 

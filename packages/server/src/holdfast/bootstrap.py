@@ -15,7 +15,11 @@ from typing import Self
 
 from holdfast.adapters.hook import ProgramHook
 from holdfast.adapters.pki import FileAuthority, FileLogSigner, Passphrase, find_passphrase
+from holdfast.adapters.pki.canary import X509CanaryMaker, validity_extensions
+from holdfast.adapters.pki.crl import CrlMaker
 from holdfast.adapters.pki.keystores import open_key_store
+from holdfast.adapters.pki.ocsp import OcspResponder
+from holdfast.adapters.published import ListFetcher
 from holdfast.adapters.store import EmbeddedStore, open_engine
 from holdfast.adapters.store.schema import check_version
 from holdfast.adapters.system import SystemClock, SystemRandomness
@@ -27,20 +31,26 @@ from holdfast.baseline.inspections import InspectionService
 from holdfast.baseline.service import BaselineAppraiser, BaselineService, Compiler, PlanContributor
 from holdfast.checkin.service import CheckInService
 from holdfast.config import Config
+from holdfast.identity.answers import StatusAnswers
 from holdfast.identity.approvals import ApprovalService
+from holdfast.identity.canaries import Canaries
 from holdfast.identity.certifying import Certifier
 from holdfast.identity.enrollment import EnrollmentService
 from holdfast.identity.fleet import FleetEnrollment
 from holdfast.identity.fleet_claims import FleetClaimService
 from holdfast.identity.idevid import IDevIDEnrollment
+from holdfast.identity.lists import RevocationLists
 from holdfast.identity.manufacturers import ManufacturerService
 from holdfast.identity.ownership import OwnershipService
+from holdfast.identity.relying_parties import RelyingParties
 from holdfast.identity.renewal import RenewalContributor, RenewalService
 from holdfast.identity.rollover import RolloverService
 from holdfast.identity.secret_delivery import SecretContributor, SecretDelivery
 from holdfast.identity.secrets import SecretService
 from holdfast.identity.service import IdentityService
 from holdfast.identity.tokens import TokenService
+from holdfast.identity.tpm_enrollment import TpmEnrollment
+from holdfast.identity.tpm_registry import TpmRegistry
 from holdfast.identity.vaulting import VaultService
 from holdfast.inventory.evidence import small_sections
 from holdfast.inventory.service import InventoryService
@@ -49,6 +59,7 @@ from holdfast.ports.credentials import Credentials
 from holdfast.ports.events import Event
 from holdfast.ports.issuers import IssuerBook
 from holdfast.ports.store import Change
+from holdfast.ports.validity import AuthorityIssuers
 from holdfast.record.evidence import LogAppraiser
 from holdfast.record.service import RecordService, leaves_of
 from holdfast.response.service import IncidentListener, NetworkProfileContributor, ResponseService
@@ -121,6 +132,7 @@ class Plane:
         credentials = Credentials(store, emit, self.issuers)
         self.verdicts = VerdictService(store=store, clock=clock, emit=emit)
         self.inventory = InventoryService(store=store, clock=clock, verdicts=self.verdicts, emit=emit)
+        self.chips = TpmRegistry(store=store, clock=clock, emit=emit)
         self.certifier = Certifier(
             store=store,
             clock=clock,
@@ -130,6 +142,7 @@ class Plane:
             verdicts=self.verdicts,
             emit=emit,
             limits=limits,
+            chips=self.chips,
         )
         self.secrets = SecretService(store=store, vault=self.vault, clock=clock, randomness=randomness, emit=emit)
         self.secret_delivery = SecretDelivery(
@@ -200,8 +213,40 @@ class Plane:
         )
         self.rollover = RolloverService(store=store, clock=clock, authority=authority, book=self.issuers, emit=emit)
         self.tokens = TokenService(store=store, clock=clock, randomness=randomness, emit=emit)
+        self.tpm = TpmEnrollment(
+            store=store,
+            clock=clock,
+            randomness=randomness,
+            certifier=self.certifier,
+            registry=self.chips,
+            verdicts=self.verdicts,
+            emit=emit,
+            scope=config.scope,
+            limits=limits,
+        )
         self.baseline = BaselineService(store=store, clock=clock, emit=emit, compiler=compiler)
         self.inspections = InspectionService(store=store, clock=clock, emit=emit, catalogue=compiler.catalogue)
+        self.lists = RevocationLists(
+            store=store,
+            clock=clock,
+            issuers=AuthorityIssuers(authority, self.issuers),
+            maker=CrlMaker(),
+            base_url=config.validation_url,
+        )
+        authority.extensions = lambda issuer, serial: validity_extensions(self.lists.addresses(issuer, serial))
+        self.answers = StatusAnswers(store=store, clock=clock, lists=self.lists, responder=OcspResponder(limits))
+        self.canaries = Canaries(store=store, clock=clock, lists=self.lists, maker=X509CanaryMaker())
+        self.relying_parties = RelyingParties(
+            store=store,
+            clock=clock,
+            lists=self.lists,
+            canaries=self.canaries,
+            fetcher=ListFetcher(limits),
+            emit=emit,
+            limits=limits,
+            scope=config.scope,
+            published=config.watched_lists,
+        )
         self.response = ResponseService(
             store=store, clock=clock, verdicts=self.verdicts, emit=emit, incidents=incidents
         )

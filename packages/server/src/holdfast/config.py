@@ -26,11 +26,14 @@ PREFIX = "HOLDFAST_"
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 """0 means any free one."""
 Count = Annotated[int, msgspec.Meta(ge=1)]
-_LISTS = frozenset({"names", "catalogues", "provisioning_hook"})
+_LISTS = frozenset({"names", "catalogues", "provisioning_hook", "watched_lists"})
 _NAME = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*", re.IGNORECASE
 )
 """A host name (RFC 1123, section 2.1; with the underscores that some networks have)."""
+
+
+_VALIDATION_URL = re.compile(r"http://([A-Za-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(:[0-9]{1,5})?")
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,6 +56,13 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     operator_certificate: str = ""
     """PEM file with your own certificate chain for people; empty: Holdfast makes one."""
     operator_key: str = ""
+    validation_url: str = ""
+    """Where anybody asks which certificates are revoked, ``http://HOST[:PORT]``, as it stands in every certificate that
+    is issued from then on; empty: nothing is served, and certificates say nothing of it."""
+    validation_host: str = "0.0.0.0"  # noqa: S104  (asked from outside; what is served is public and signed)
+    validation_port: Port = 8446
+    watched_lists: tuple[str, ...] = ()
+    """Files and addresses where brokers and others find our revocation lists; looked at every minute."""
     metrics_port: Port = 9464
     """Health and metrics, on 127.0.0.1 only."""
     webhook_url: str = ""
@@ -79,7 +89,15 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise _invalid(f"{name[:80]!r} in names is neither a host name nor an address (without scheme or port)")
         if self.keys == "pkcs11" and not (self.pkcs11_module and self.pkcs11_token):
             raise _invalid('keys = "pkcs11" needs pkcs11_module and pkcs11_token')
-        for key, host in (("device_host", self.device_host), ("operator_host", self.operator_host)):
+        if self.validation_url and not _VALIDATION_URL.fullmatch(self.validation_url):
+            raise _invalid(
+                f"validation_url {self.validation_url[:80]!r} is not http://HOST[:PORT] (plain HTTP, no path)"
+            )
+        for key, host in (
+            ("device_host", self.device_host),
+            ("operator_host", self.operator_host),
+            ("validation_host", self.validation_host),
+        ):
             if not _is_address(host):
                 raise _invalid(f"{key} {host[:80]!r} is not an address; listen on 0.0.0.0, :: or one of this machine's")
 

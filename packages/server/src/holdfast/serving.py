@@ -30,10 +30,13 @@ from holdfast.web.api.services import Services
 from holdfast.web.device.app import device_app, est_app
 from holdfast.web.device.endings import end_with_credentials
 from holdfast.web.device.protocol import LocalProtocol, bounded
+from holdfast.web.device.tpm import tpm_routes
 from holdfast.web.health import health_app
 from holdfast.web.listeners import Listener, bind, bind_local
 from holdfast.web.tls import operator_context
 from holdfast.web.trust import DeviceTrust
+from holdfast.web.validation.app import validation_app
+from holdfast.web.validation.protocol import ValidationProtocol
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.limits import Limits
 
@@ -59,8 +62,11 @@ def services_of(plane: Plane, device_port: int) -> Services:
         tokens=plane.tokens,
         secrets=plane.secrets,
         vault=plane.vault_keys,
+        chips=plane.chips,
         baseline=plane.baseline,
         inspections=plane.inspections,
+        lists=plane.lists,
+        relying_parties=plane.relying_parties,
         response=plane.response,
         record=plane.record,
         scope=plane.config.scope,
@@ -79,7 +85,9 @@ class Serving:
         device_socket = bind(config.device_host, config.device_port)
         services = services_of(plane, device_socket.getsockname()[1])
         certificate, key = config.operator_files(keys)
-        devices = device_app(plane.check_ins, plane.enrollment, limits, plane.secret_delivery)
+        devices = device_app(
+            plane.check_ins, plane.enrollment, limits, plane.secret_delivery, tpm_routes(plane.tpm, limits)
+        )
         health, counted = health_app(services, devices)
         self.plane = plane
         for_devices, for_est = bounded(limits), bounded(limits)
@@ -110,8 +118,18 @@ class Serving:
             limits=limits,
             protocol=for_est,
         )
-        self._listeners = (self.device, self.est, self.operator, self.local, self.health)
-        self._work: list[Coroutine[Any, Any, None]] = [plane.verdicts.watch(), plane.ownership.watch(), keep_trimmed()]
+        self._listeners = [self.device, self.est, self.operator, self.local, self.health]
+        if config.validation_url:
+            self.validation = Listener(
+                validation_app(plane.lists, plane.answers, plane.clock, limits),
+                bind(config.validation_host, config.validation_port),
+                tls=None,
+                limits=limits,
+                protocol=bounded(limits, ValidationProtocol),
+            )
+            self._listeners.append(self.validation)
+        self._work: list[Coroutine[Any, Any, None]] = [plane.verdicts.watch(), keep_trimmed()]
+        self._work.extend([plane.ownership.watch(), plane.lists.run(), plane.relying_parties.run()])
         if config.webhook_url:
             notifier = WebhookNotifier(config.webhook_url, plane.webhook_secret.text())
             self._work.append(Dispatcher(store=plane.store, clock=plane.clock, notifier=notifier).run())

@@ -20,6 +20,14 @@ class Limits(msgspec.Struct, frozen=True):
     csr_bytes: int = 8 * 1024
     certifying: int = 64
     """Certificates being made at once."""
+    ocsp_bytes: int = 2 * 1024
+    """One OCSP request; one for one certificate has about 120, with a long nonce 250."""
+    validation_requests: int = 5_000
+    """Of one address to the validation port within 10 s; a whole site may stand behind one address."""
+    crl_bytes: int = 64 * 1024 * 1024
+    """One certificate revocation list of others, or ours as others hold it: about a million entries."""
+    crl_lists: int = 64
+    """Lists in one file: one for each issuer of an environment."""
     secret_request_bytes: int = 1024
     """A device's request for a local secret: a version's number."""
     pending_requests: int = 256
@@ -37,6 +45,10 @@ class Limits(msgspec.Struct, frozen=True):
     """Provisioning hooks running at once."""
     hook_bytes: int = 16 * 1024
     hook_seconds: float = 10.0
+    tpm_bytes: int = 64 * 1024
+    """One step of an enrollment with a TPM: its public keys, and the certificates that lead to its maker."""
+    tpm_finished: int = 65_536
+    """Exchanges of TPM enrollments that got as far as the secret and are remembered, so that none is used twice."""
     model_bytes: int = 256 * 1024
     model_depth: int = 16
     """How deep a model file may nest."""

@@ -15,7 +15,11 @@ from holdfast_core.kernel.severity import Severity
 
 
 class Incident(msgspec.Struct, frozen=True):
-    """Something that needs looking at. `cause` is a stable word: ``verdict``, ``clone``, ``credential``, ``log``."""
+    """Something that needs looking at.
+
+    `cause` is a stable word: ``verdict``, ``clone``, ``credential``, ``log``, ``relying-party``. With the last, `key`
+    names the party (see `rules.relying_party`).
+    """
 
     id: str
     key: DeviceKey

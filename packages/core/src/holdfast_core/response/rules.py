@@ -8,13 +8,15 @@
 5. A credential that was ended and is used all the same opens a ``credential`` incident; only a person closes it.
 6. Who tries to enroll as a device that was admitted for good, or is not what they say, opens an ``enrollment``
    incident; only a person closes it.
+7. A relying party that lets revoked certificates in, or soon cannot tell them, opens a ``relying-party`` incident; the
+   next look that finds it sound closes it. It is of no device: its key names the party.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from holdfast_core.kernel.ids import DeviceKey
+from holdfast_core.kernel.ids import DeviceId, DeviceKey, Scope
 from holdfast_core.kernel.instants import Instant
 from holdfast_core.kernel.reasons import Reason
 from holdfast_core.kernel.severity import Severity
@@ -27,6 +29,7 @@ CLONE = "clone"
 LOG = "log"
 CREDENTIAL = "credential"
 ENROLLMENT = "enrollment"
+RELYING_PARTY = "relying-party"
 
 _SEVERITY = {Level.QUARANTINED: Severity.CRITICAL, Level.RESTRICTED: Severity.MEDIUM}
 
@@ -53,6 +56,33 @@ def after_verdict(
     if after.level is Level.RESTRICTED and (before is None or before.level is not Level.TRUSTED):
         return None
     return Incident(fresh_id, key, VERDICT, severity, title, after.reasons, now, now)
+
+
+def relying_party(scope: Scope, party: str) -> DeviceKey:
+    """The key of the incidents of a relying party; no device id has a colon."""
+    return DeviceKey(scope, DeviceId(f"{RELYING_PARTY}:{party}"))
+
+
+def after_look(
+    key: DeviceKey, reasons: tuple[Reason, ...], current: Incident | None, *, fresh_id: str, now: Instant
+) -> Incident | None:
+    """The ``relying-party`` incident after a look at a party, or `None` when there is nothing to open, change or close.
+
+    Args:
+        key: see `relying_party`.
+        reasons: what the look found; empty when all is well.
+        current: its open incident, if any.
+        fresh_id: the id for a new incident.
+        now: when it was looked at.
+    """
+    if not reasons:
+        return close(current, "the relying party refuses revoked certificates", now) if current else None
+    if current is None:
+        title = f"{key.device} may let revoked devices in"
+        return Incident(fresh_id, key, RELYING_PARTY, Severity.CRITICAL, title, reasons, now, now)
+    if [reason.code for reason in reasons] == [reason.code for reason in current.reasons]:
+        return None
+    return msgspec.structs.replace(current, reasons=reasons, updated_at=now)
 
 
 def close(incident: Incident, why: str, now: Instant) -> Incident:

@@ -12,8 +12,10 @@ from holdfast.cli import (
     audit,
     backup,
     baseline,
+    ca,
     claim,
     control,
+    crl,
     device,
     device_actions,
     device_ownership,
@@ -30,6 +32,7 @@ from holdfast.cli import (
     secret,
     serve,
     token,
+    tpm,
     vault,
 )
 
@@ -75,9 +78,12 @@ def build() -> typer.Typer:
         ("enrollment", "Enrollments that wait for a person.", (enrollment.register,)),
         ("fleet-claim", "Fleet claims: the right of a production line.", (fleet_claim.register,)),
         ("manufacturer", "Manufacturers: whose certificates admit devices.", (manufacturer.register,)),
+        ("crl", "Revocation lists: export them, check what relying parties have.", (crl.register,)),
         ("token", "Tokens: a program's right to call the API.", (token.register,)),
+        ("tpm", "TPMs: which chip is in which device, and who vouches for chips.", (tpm.register,)),
         ("incident", "Incidents: what needs looking at.", (incident.register,)),
         ("secret", "Local secrets: passwords that must be on a device itself.", (secret.register,)),
+        ("ca", "The authorities that certify devices: show, roll over, export.", (ca.register,)),
         ("vault", "Keys and secrets at rest: rotate, encrypt, change the passphrase.", (vault.register,)),
         ("log", "The record: show, export and verify it.", (log.register,)),
     ):

@@ -3,19 +3,23 @@
 1. A device is certified under its lock, and only while the inventory expects it and somebody owns it.
 2. One commit: what admitted it is used up, the credential exists, the device is enrolled, all of it recorded.
 3. A key that any credential ever had is refused, also while the other one is not durable yet.
-4. A new enrollment ends every credential that the device had: one device, one key.
-5. Beyond `limits.certifying` at once, whoever comes is told to come later: signing never starves the check-ins.
+4. A new enrollment ends every credential that the device had: one device, one key. Where it `goes_on`, the one in use
+   ends when the new one is first used, so that an answer that was lost locks nobody out.
+5. A device whose key lies in a TPM gets no certificate for a key that the TPM did not prove.
+6. Beyond `limits.certifying` at once, whoever comes is told to come later: signing never starves the check-ins.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Protocol
 
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from holdfast.identity.tpm_refusals import tpm_required
 from holdfast.ports.clock import Clock, Randomness
 from holdfast.ports.credentials import end_credentials
 from holdfast.ports.events import Emit, Noted
@@ -24,15 +28,16 @@ from holdfast.ports.lookup import require_device
 from holdfast.ports.signer import Authority, PublicKey
 from holdfast.ports.store import Change, Store
 from holdfast.ports.verdicts import Verdicts
+from holdfast_core.identity.lifetimes import ends_at
 from holdfast_core.identity.model import Credential, Method, Revocation
 from holdfast_core.identity.requests import read_request, spki_digest
-from holdfast_core.identity.rules import IdentityRefused, check_owned
+from holdfast_core.identity.rules import IdentityRefused, check_owned, supersede
 from holdfast_core.inventory.lifecycle import Device, LifecycleEvent, advance
 from holdfast_core.inventory.model import Identity
 from holdfast_core.kernel.digests import Digest, digest_of
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.ids import DeviceKey
-from holdfast_core.kernel.instants import DAY, Instant, from_datetime
+from holdfast_core.kernel.instants import Instant, from_datetime
 from holdfast_core.kernel.limits import Limits
 from holdfast_core.record.model import Kind
 
@@ -45,10 +50,20 @@ class Admission(msgspec.Struct, frozen=True):
     method: Method
     proof: Mapping[str, object] = {}
     changes: tuple[Change, ...] = ()
+    goes_on: bool = False
+    """Whether the certificate that the device uses speaks until it uses the new one, as at a renewal."""
 
 
 Admit = Callable[[Device, Instant], Admission]
 """Judges the proof once more under the device's lock; raises if it does not hold (any more)."""
+
+
+class Chips(Protocol):
+    """Knows the devices that have a TPM."""
+
+    def has(self, key: DeviceKey) -> bool:
+        """Whether a chip is bound to this device."""
+        ...
 
 
 class Certifier:
@@ -65,8 +80,10 @@ class Certifier:
         verdicts: Verdicts,
         emit: Emit,
         limits: Limits,
+        chips: Chips,
     ) -> None:
         self._store = store
+        self._chips = chips
         self._clock = clock
         self._randomness = randomness
         self._authority = authority
@@ -123,11 +140,21 @@ class Certifier:
             "serial": credential.serial,
         }
         noted = Noted(Kind.DEVICE_ENROLLED, f"device:{key.device}", enrolled, key.scope, data, now)
+        present = self._in_use(key) if admission.goes_on else None
         why, code = "the device enrolled again", Revocation.SUPERSEDED
-        ended = end_credentials(self._store, self._emit, enrolled, why=why, actor="server", now=now, code=code)
+        but = present.fingerprint if present is not None else None
+        ended = end_credentials(self._store, self._emit, enrolled, why=why, actor="server", now=now, code=code, but=but)
+        if present is not None:
+            credential = msgspec.structs.replace(credential, predecessor=present.fingerprint)
+            ended.append(supersede(present, credential.fingerprint))
         changes = [*admission.changes, *ended, enrolled, credential, posture, *self._emit(noted), *follow]
         await self._store.commit(changes)
         return [certificate, *self._book.chain(key.scope)[:-1]]
+
+    def _in_use(self, key: DeviceKey) -> Credential | None:
+        """The newest credential in force that the device has used."""
+        used = [c for c in self._store.credentials_of(key) if c.revoked_at is None and c.confirmed_at is not None]
+        return max(used, key=lambda credential: credential.issued_at, default=None)
 
     def made(
         self,
@@ -137,9 +164,15 @@ class Certifier:
         method: Method,
         now: Instant,
     ) -> tuple[x509.Certificate, Credential]:
-        """A new certificate for `device`, and its credential; nothing is stored."""
+        """A new certificate for `device`, and its credential; nothing is stored.
+
+        Raises:
+            IdentityRefused: ``tpm.required`` (403).
+        """
+        if method is not Method.TPM and self._chips.has(device.key):
+            raise tpm_required()
         key, number = device.key, self._book.active(device.key.scope)
-        not_after = Instant(now + self.life_of(device).leaf_days * DAY)
+        not_after = ends_at(spki, now, self.life_of(device).leaf_days)
         public = request.public_key()
         assert isinstance(public, PublicKey)  # noqa: S101  (`read_request` takes no other)
         certificate = self._authority.issue(public, key, number, now=now, not_after=not_after)

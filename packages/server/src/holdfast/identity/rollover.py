@@ -10,13 +10,15 @@ from __future__ import annotations
 import asyncio
 
 import msgspec
+from cryptography import x509
 
 from holdfast.ports.clock import Clock
 from holdfast.ports.events import Emit, Noted
 from holdfast.ports.issuers import IssuerBook
+from holdfast.ports.keystore import KeyAlgorithm
 from holdfast.ports.signer import Authority
 from holdfast.ports.store import Change, Store
-from holdfast_core.identity.issuers import Issuers, IssuerState, Rollover, Standing
+from holdfast_core.identity.issuers import FIRST, Issuers, IssuerState, Rollover, Standing
 from holdfast_core.identity.model import Credential
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.errors import HostileData
@@ -74,6 +76,24 @@ class RolloverService:
             in_force=counted.get(fingerprint, 0),
         )
 
+    @property
+    def root_key_is_here(self) -> bool:
+        """Whether the root's key still lies on this machine."""
+        return self._authority.root_key_is_here
+
+    def certificates(self, scope: Scope, which: str) -> list[x509.Certificate]:
+        """Certificates to hand out: the ``root``, the ``services``' authority, ``issuers``, or their ``anchors``.
+
+        Those of issuers are of the scope's trusted ones: in a rollover of both.
+        """
+        if which == "root":
+            return [self._authority.root]
+        if which == "services":
+            return [self._authority.services]
+        told = self._authority.anchor if which == "anchors" else self._authority.issuer
+        trusted = self._book.of(scope).trusted
+        return [told(scope, number) for number in trusted if self._authority.has_issuer(scope, number)]
+
     def laggards(self, scope: Scope) -> list[Credential]:
         """The credentials in force that the retiring issuer certified and that have no successor yet."""
         retiring = self._book.of(scope).with_standing(Standing.RETIRING)
@@ -83,8 +103,31 @@ class RolloverService:
         mine = (c for c in self._store.credentials() if c.issuer == issuer and _in_force(c, now))
         return sorted(mine, key=lambda credential: credential.key)
 
-    async def move(self, scope: Scope, step: Rollover, *, actor: str, force: bool = False) -> list[IssuerView]:
-        """Carry out one step.
+    async def found(self, scope: Scope, *, actor: str, algorithm: KeyAlgorithm) -> list[IssuerView]:
+        """Make the first issuer of another scope; one that is there already is left alone.
+
+        Raises:
+            HostileData: ``authority.scope_name``.
+            WorldError: ``authority.root_away``, ``keystore.*``.
+        """
+        async with self._one_at_a_time:
+            if self._store.kept(IssuerState, scope, str(FIRST)) is None:
+                now = self._clock.now()
+                await asyncio.to_thread(self._authority.add_issuer, scope, FIRST, now=now, algorithm=algorithm)
+                first = IssuerState(scope=scope, id=str(FIRST), standing=Standing.ACTIVE, since=now)
+                await self._store.commit(self._recorded((first,), actor, now))
+        return self.show(scope)
+
+    async def move(
+        self,
+        scope: Scope,
+        step: Rollover,
+        *,
+        actor: str,
+        force: bool = False,
+        algorithm: KeyAlgorithm = KeyAlgorithm.P256,
+    ) -> list[IssuerView]:
+        """Carry out one step; `algorithm` is the next issuer's.
 
         Raises:
             HostileData: ``authority.rollover``, ``authority.laggards``.
@@ -92,22 +135,28 @@ class RolloverService:
         """
         async with self._one_at_a_time:
             now, issuers = self._clock.now(), self._book.of(scope)
-            await self._store.commit(await self._steps(issuers, step, now, actor=actor, force=force))
+            if step is Rollover.END:
+                self._refuse_laggards(scope, force=force)
+            states = await self._states(issuers, step, now, algorithm)
+            await self._store.commit(self._recorded(states, actor, now))
         return self.show(scope)
 
-    async def _steps(self, issuers: Issuers, step: Rollover, now: Instant, *, actor: str, force: bool) -> list[Change]:
-        states: tuple[IssuerState, ...]
+    async def _states(
+        self, issuers: Issuers, step: Rollover, now: Instant, algorithm: KeyAlgorithm
+    ) -> tuple[IssuerState, ...]:
         match step:
             case Rollover.BEGIN:
                 following = issuers.begin(now)
                 # In a thread: keys of some kinds take seconds to make, and tokens answer slowly.
-                await asyncio.to_thread(self._authority.add_issuer, issuers.scope, following.number, now=now)
-                states = (following,)
+                add, scope, number = self._authority.add_issuer, issuers.scope, following.number
+                await asyncio.to_thread(add, scope, number, now=now, algorithm=algorithm)
+                return (following,)
             case Rollover.SWITCH:
-                states = issuers.switch(now)
+                return issuers.switch(now)
             case Rollover.END:
-                states = (issuers.end(now),)
-                self._refuse_laggards(issuers.scope, force=force)
+                return (issuers.end(now),)
+
+    def _recorded(self, states: tuple[IssuerState, ...], actor: str, now: Instant) -> list[Change]:
         changes: list[Change] = []
         for state in states:
             fingerprint = self._authority.issuer_fingerprint(state.scope, state.number)

@@ -64,6 +64,15 @@ class EnrollmentDoubted(msgspec.Struct, frozen=True):
     at: Instant
 
 
+class RelyingPartyLooked(msgspec.Struct, frozen=True):
+    """A relying party was looked at from outside: whether it still refuses who is revoked; no reasons: it does."""
+
+    scope: Scope
+    party: str
+    reasons: tuple[Reason, ...]
+    at: Instant
+
+
 class Noted(msgspec.Struct, frozen=True):
     """Something that only has to stand in the record: an enrollment, a human action, a directive."""
 
@@ -75,7 +84,7 @@ class Noted(msgspec.Struct, frozen=True):
     at: Instant
 
 
-Event = VerdictChanged | CloneSeen | CredentialMisused | EnrollmentDoubted | LogDoubted | Noted
+Event = VerdictChanged | CloneSeen | CredentialMisused | EnrollmentDoubted | LogDoubted | RelyingPartyLooked | Noted
 Listener = Callable[[Event], Sequence[Change]]
 Emit = Callable[[Event], Sequence[Change]]
 """Tells every listener of an event, and gathers the changes that follow."""

@@ -7,7 +7,7 @@ from typing import Protocol
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from holdfast.ports.keystore import PrivateKey
+from holdfast.ports.keystore import KeyAlgorithm, PrivateKey
 from holdfast_core.formats.note import VerifierKey
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.ids import DeviceKey, Scope
@@ -77,7 +77,19 @@ class Authority(Protocol):
         """A leaf for the device `key`, of the issuer `number` of its scope."""
         ...
 
-    def add_issuer(self, scope: Scope, number: int, *, now: Instant) -> x509.Certificate:
+    @property
+    def services(self) -> x509.Certificate:
+        """The authority of ports and brokers."""
+        ...
+
+    @property
+    def root_key_is_here(self) -> bool:
+        """Whether the root's key lies where the other keys do, as it should not for long."""
+        ...
+
+    def add_issuer(
+        self, scope: Scope, number: int, *, now: Instant, algorithm: KeyAlgorithm = KeyAlgorithm.P256
+    ) -> x509.Certificate:
         """Make an issuer; one that is there already is left alone.
 
         Raises:

@@ -17,6 +17,7 @@ from holdfast.ports.events import (
     Event,
     LogDoubted,
     Noted,
+    RelyingPartyLooked,
     VerdictChanged,
 )
 from holdfast.ports.signer import LogSigner
@@ -36,7 +37,7 @@ def leaves_of(event: Event) -> Sequence[Change]:
             return (_verdict_leaf(event),)
         case LogDoubted():
             return (_device_leaf(event.kind, event, event.data),)
-        case CloneSeen() | CredentialMisused() | EnrollmentDoubted():
+        case CloneSeen() | CredentialMisused() | EnrollmentDoubted() | RelyingPartyLooked():
             return ()  # the incident that response opens says it
 
 

@@ -21,6 +21,7 @@ from holdfast.ports.events import (
     Event,
     LogDoubted,
     Noted,
+    RelyingPartyLooked,
     VerdictChanged,
 )
 from holdfast.ports.lookup import require_device, require_posture
@@ -33,7 +34,19 @@ from holdfast_core.kernel.instants import Instant
 from holdfast_core.kernel.reasons import Reason, require_why
 from holdfast_core.record.model import Kind, entry
 from holdfast_core.response.model import Incident
-from holdfast_core.response.rules import CLONE, CREDENTIAL, ENROLLMENT, LOG, VERDICT, after_verdict, close, opened
+from holdfast_core.response.rules import (
+    CLONE,
+    CREDENTIAL,
+    ENROLLMENT,
+    LOG,
+    RELYING_PARTY,
+    VERDICT,
+    after_look,
+    after_verdict,
+    close,
+    opened,
+    relying_party,
+)
 from holdfast_core.trust.model import Hold, Verdict
 from holdfast_core.trust.posture import Posture, Wish, wish
 from holdfast_core.wire.frame import Level
@@ -61,16 +74,22 @@ class IncidentListener:
                 return self.told(incident, is_new=current is None) if incident else ()
             case CloneSeen(device, reason, at):
                 return self._open(device.key, CLONE, f"{device.key.device} has a clone", reason, at)
-            case CredentialMisused(device, reason, at):
-                title = f"An ended certificate of {device.key.device} was used"
-                return self._open(device.key, CREDENTIAL, title, reason, at)
-            case EnrollmentDoubted(device, reason, at):
-                title = f"Somebody tried to enroll as {device.key.device}"
-                return self._open(device.key, ENROLLMENT, title, reason, at)
+            case CredentialMisused(device, reason, at) | EnrollmentDoubted(device, reason, at):
+                misused = isinstance(event, CredentialMisused)
+                ended = f"An ended certificate of {device.key.device} was used"
+                title = ended if misused else f"Somebody tried to enroll as {device.key.device}"
+                return self._open(device.key, CREDENTIAL if misused else ENROLLMENT, title, reason, at)
             case LogDoubted(device, reason=reason, at=at):
                 return self._open(device.key, LOG, "The log is not what a device has seen", reason, at)
+            case RelyingPartyLooked(scope, party, reasons, at):
+                return self._after_look(relying_party(scope, party), reasons, at)
             case Noted():
                 return ()
+
+    def _after_look(self, key: DeviceKey, reasons: tuple[Reason, ...], at: Instant) -> Sequence[Change]:
+        current = self._store.open_incident(key, RELYING_PARTY)
+        incident = after_look(key, reasons, current, fresh_id=self._fresh(), now=at)
+        return self.told(incident, is_new=current is None) if incident else ()
 
     def _open(self, key: DeviceKey, cause: str, title: str, reason: Reason, at: Instant) -> Sequence[Change]:
         if self._store.open_incident(key, cause) is not None:

@@ -126,6 +126,11 @@ class FileAuthority:
         return self._keys.load(ROOT)
 
     @property
+    def root_key_is_here(self) -> bool:
+        """See the port."""
+        return self._keys.holds(ROOT)
+
+    @property
     def root_fingerprint(self) -> Digest:
         """SHA-256 over the root's DER: what a device is told so that it trusts nothing else."""
         return fingerprint(self.root)

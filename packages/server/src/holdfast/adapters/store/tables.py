@@ -15,6 +15,7 @@ import msgspec
 from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, String, Table
 
 from holdfast.ports.store import Body, Delivery, StoredModel
+from holdfast_core.identity.endorsement import EkRoot, TpmBinding
 from holdfast_core.identity.fleet import FleetClaim
 from holdfast_core.identity.issuers import IssuerState
 from holdfast_core.identity.manufacturers import Allowance, Manufacturer
@@ -22,6 +23,7 @@ from holdfast_core.identity.model import Claim, Credential, Token
 from holdfast_core.identity.ownership import PossessionCode, Transfer
 from holdfast_core.identity.pending import PendingRequest
 from holdfast_core.identity.secrets import LocalSecret
+from holdfast_core.identity.validity import Canary, IssuerLists
 from holdfast_core.inventory.lifecycle import Device
 from holdfast_core.kernel.ids import DeviceKey, Scope
 from holdfast_core.kernel.kept import Kept
@@ -122,6 +124,10 @@ KEPT: dict[str, type[Kept]] = {
     "possession-code": PossessionCode,
     "transfer": Transfer,
     "fleet-claim": FleetClaim,
+    "issuer-lists": IssuerLists,
+    "canary": Canary,
+    "ek-root": EkRoot,
+    "tpm": TpmBinding,
 }
 """The types of small records by the name they are stored under; a name is for ever."""
 KEPT_NAMES = {kind: name for name, kind in KEPT.items()}

@@ -17,9 +17,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from holdfast.web.api import (
+    authority,
     backups,
     claims,
     controls,
+    crls,
     devices,
     enrollments,
     fleet_claims,
@@ -31,6 +33,7 @@ from holdfast.web.api import (
     secrets,
     status,
     tokens,
+    tpm,
     vault,
 )
 from holdfast.web.api.callers import by_local_user, by_token
@@ -93,6 +96,9 @@ def routed() -> FastAPI:
         fleet_claims,
         manufacturers,
         tokens,
+        authority,
+        crls,
+        tpm,
         incidents,
         log,
         backups,

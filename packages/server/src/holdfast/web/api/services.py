@@ -8,13 +8,16 @@ from holdfast.baseline.inspections import InspectionService
 from holdfast.baseline.service import BaselineService
 from holdfast.identity.approvals import ApprovalService
 from holdfast.identity.fleet_claims import FleetClaimService
+from holdfast.identity.lists import RevocationLists
 from holdfast.identity.manufacturers import ManufacturerService
 from holdfast.identity.ownership import OwnershipService
+from holdfast.identity.relying_parties import RelyingParties
 from holdfast.identity.renewal import RenewalService
 from holdfast.identity.rollover import RolloverService
 from holdfast.identity.secrets import SecretService
 from holdfast.identity.service import IdentityService
 from holdfast.identity.tokens import TokenService
+from holdfast.identity.tpm_registry import TpmRegistry
 from holdfast.identity.vaulting import VaultService
 from holdfast.inventory.service import InventoryService
 from holdfast.ports.clock import Clock
@@ -43,8 +46,11 @@ class Services:
     tokens: TokenService
     secrets: SecretService
     vault: VaultService
+    chips: TpmRegistry
     baseline: BaselineService
     inspections: InspectionService
+    lists: RevocationLists
+    relying_parties: RelyingParties
     response: ResponseService
     record: RecordService
     scope: Scope

@@ -7,10 +7,13 @@ every error itself.
 ``POST /v1/check-in``                   mutual TLS: one check-in, one reply
 ``/.well-known/est/...``                enrollment and renewal
 ``POST /v1/secrets/{account}``          mutual TLS: a local secret that waits (`secrets`)
+``POST /v1/enroll/tpm/...``             enrollment with a TPM (`tpm`)
 ======================================  =============================================================
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -29,9 +32,13 @@ from holdfast_core.wire.frame import MEDIA_TYPE
 
 
 def device_app(
-    check_ins: CheckInService, enrollment: EnrollmentService, limits: Limits, secrets: SecretDelivery
+    check_ins: CheckInService,
+    enrollment: EnrollmentService,
+    limits: Limits,
+    secrets: SecretDelivery,
+    more: Sequence[Route] = (),
 ) -> Router:
-    """The ASGI application of the device port."""
+    """The ASGI application of the device port; `more` are the routes of other features."""
 
     async def check_in(request: Request) -> Response:
         fingerprint = peer_fingerprint(request.scope)
@@ -45,6 +52,7 @@ def device_app(
             Route("/v1/check-in", Guarded(check_in), methods=["POST"]),
             *est_routes(enrollment, limits),
             *secret_routes(secrets, limits),
+            *more,
             Route("/{path:path}", Guarded(nowhere)),
         ]
     )

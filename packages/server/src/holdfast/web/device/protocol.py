@@ -99,8 +99,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Take the connection, unless there are too many."""
         super().connection_made(transport)
         tls = transport.get_extra_info("ssl_object")
-        der = tls.getpeercert(binary_form=True) if tls is not None else None
-        self._peer = digest_of(der) if der else None
+        self._peer = self._who(transport)
         self._tls = tls
         self._header_bytes = 0
         self._in_headers = True
@@ -116,6 +115,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self._cut_off(_too_many())
         else:
             self._start_timer(self.limits.header_seconds, "headers")
+
+    def _who(self, transport: asyncio.Transport) -> Digest | None:
+        """By what connections are counted: the peer's certificate."""
+        tls = transport.get_extra_info("ssl_object")
+        der = tls.getpeercert(binary_form=True) if tls is not None else None
+        return digest_of(der) if der else None
 
     def _share(self, tls: object) -> int:
         """How many connections there may be of this one's kind; the local socket has one user only."""
