@@ -151,6 +151,17 @@ async def test_one_name_floods_the_list(tmp_path):
         assert "cam-2" in names(plane)
 
 
+async def test_refused_keys_under_a_name_keep_nobody_from_it(tmp_path):
+    async with new_plane(tmp_path) as plane:
+        (device,) = await expected(plane, "cam-1")
+        for _ in range(LIMITS.pending_per_device):
+            await ask(plane, "cam-1", request_for("cam-1"))
+        for request in waiting(plane):
+            await plane.approvals.refuse(device.key.scope, request.id, why="not the camera's", actor=ACTOR)
+        await ask(plane, "cam-1", request_for("cam-1"))
+        assert [r.decision for r in waiting(plane)].count("waiting") == 1
+
+
 async def test_full_list_keeps_who_asks_on_and_lets_the_silent_go(tmp_path, monkeypatch):
     clock = FakeClock()
     async with new_plane(tmp_path, clock=clock) as plane:

@@ -3,7 +3,8 @@
 1. Whoever asks gets the same answer at the same speed, whether the name is expected, unknown, retired or the list is
    full: names cannot be probed. What is kept for a person is written after the answer.
 2. Only what the inventory expects is shown to a person, some keys a name, some names a scope. When the list is full,
-   the request that has been silent for longest gives way, if it has been silent for long; else the newest is not kept.
+   one that was refused gives way, then the one that has been silent for longest if it has been for long; else the
+   newest is not kept.
 3. A person approves the fingerprint of one key; the very same request then gets its certificate.
 """
 
@@ -112,7 +113,8 @@ class ApprovalService:
         return (await self._certifier.enroll(key, request_der, admit, channel=shown.channel))[0]
 
     def _keep_later(self, key: DeviceKey, spki: Digest, address: str) -> None:
-        if may_wait(self._store.device(key)) and not self._store.knows_key(spki):
+        too_many = len(self._writing) >= self._limits.pending_requests
+        if may_wait(self._store.device(key)) and not self._store.knows_key(spki) and not too_many:
             task = asyncio.get_running_loop().create_task(self._keep(key, spki, address))
             self._writing.add(task)
             task.add_done_callback(self._writing.discard)
@@ -124,17 +126,20 @@ class ApprovalService:
     async def _keep(self, key: DeviceKey, spki: Digest, address: str) -> None:
         async with self._lock:
             now, name = self._clock.now(), readable(spki)
-            changes: list[Change] = [*self._lapsed(key.scope, now)]
-            waiting = self.pending(key.scope)
+            gone = self._gone(key.scope, now)
+            waiting = [request for request in self.pending(key.scope) if request.id not in gone]
             if any(other.id == name for other in waiting):
                 return
-            if sum(other.device == key.device for other in waiting) >= self._limits.pending_per_device:
-                return
-            if len(waiting) >= self._limits.pending_requests:
-                silent = self._most_silent(waiting, now)
-                if silent is None:
+            for crowd, most in (
+                ([other for other in waiting if other.device == key.device], self._limits.pending_per_device),
+                (waiting, self._limits.pending_requests),
+            ):
+                giving_way = self._giving_way(crowd, most, now)
+                if giving_way is None:
                     return
-                changes.append(Removed(PendingRequest, key.scope, silent.id))
+                gone |= giving_way
+                waiting = [request for request in waiting if request.id not in gone]
+            changes: list[Change] = [Removed(PendingRequest, key.scope, one) for one in sorted(gone)]
             expires_at = Instant(now + WAITS)
             request = PendingRequest(
                 scope=key.scope,
@@ -152,17 +157,25 @@ class ApprovalService:
                 return
             self._heard[key.scope, name] = now
 
-    def _lapsed(self, scope: Scope, now: Instant) -> list[Removed]:
-        lapsed = [request.id for request in self._store.all_kept(PendingRequest, scope) if now >= request.expires_at]
-        for name in lapsed:
-            self._heard.pop((scope, name), None)
-        return [Removed(PendingRequest, scope, name) for name in lapsed]
+    def _gone(self, scope: Scope, now: Instant) -> set[str]:
+        """The ids of requests whose time is over; what was remembered of those that are no more is forgotten."""
+        kept = self._store.all_kept(PendingRequest, scope)
+        known = {(scope, request.id) for request in kept}
+        self._heard = {key: at for key, at in self._heard.items() if key[0] != scope or key in known}
+        return {request.id for request in kept if now >= request.expires_at}
 
-    def _most_silent(self, waiting: list[PendingRequest], now: Instant) -> PendingRequest | None:
-        """Which request gives way to a new one, if any does."""
-        undecided = [request for request in waiting if request.decision is Decision.WAITING]
-        silent = min(undecided, key=self._last_heard, default=None)
-        return silent if silent is not None and now - self._last_heard(silent) >= SILENT else None
+    def _giving_way(self, crowd: list[PendingRequest], most: int, now: Instant) -> set[str] | None:
+        """Which of `crowd` gives way so that one more is at most `most`; `None` where none does.
+
+        First who was refused, then who has been silent for longest; never who was approved.
+        """
+        if len(crowd) < most:
+            return set()
+        refused = [request for request in crowd if request.decision is Decision.REFUSED]
+        waiting = [request for request in crowd if request.decision is Decision.WAITING]
+        silent = [request for request in waiting if now - self._last_heard(request) >= SILENT]
+        first = min(refused or silent, key=self._last_heard, default=None)
+        return None if first is None else {first.id}
 
     def _last_heard(self, request: PendingRequest) -> Instant:
         return self._heard.get((request.scope, request.id), request.asked_at)
