@@ -10,7 +10,7 @@ from holdfast.cli.device import DeviceArgument
 from holdfast.cli.session import Session, command
 
 HOUR_S = 3600
-ClaimArgument = Annotated[str, typer.Argument(metavar="CLAIM", help="Its public id, as the list shows it.")]
+ListedArgument = Annotated[str, typer.Argument(metavar="ID", help="Its public id, as the list shows it.")]
 OfDeviceOption = Annotated[str, typer.Option("--device", metavar="DEVICE", help="Only those of this device.")]
 LimitOption = Annotated[int, typer.Option(min=1, max=1000, help="Show at most so many.")]
 HoursOption = Annotated[float, typer.Option("--hours", min=0.01, max=168, help="How long it can be used.")]
@@ -59,13 +59,13 @@ def list_claims(session: Session, *, device: OfDeviceOption = "", limit: LimitOp
     table(("claim", "device", "state", "made", "ends"), rows)
 
 
-def withdraw(session: Session, *, claim: ClaimArgument) -> None:
+def withdraw(session: Session, *, listed: ListedArgument) -> None:
     """End a claim that nobody used yet."""
     from holdfast.cli.connection import connected, part  # noqa: PLC0415  (rule 3 of the package)
     from holdfast.cli.terminal import emit, words  # noqa: PLC0415
 
     with connected(session.folder) as api:
-        told = api.delete(f"/claims/{part(claim)}")
+        told = api.delete(f"/claims/{part(listed)}")
     if session.json:
         emit(told)
     else:

@@ -26,6 +26,7 @@ class DeviceTrust:
     def __init__(self, keys: Path, password: bytes, store: Store, authority: Authority) -> None:
         self.device, self.est = device_context(keys, password), est_context(keys, password)
         self._authority = authority
+        self._trusted: set[bytes] = set()
         for manufacturer in store.all_kept(Manufacturer):
             self._trust_all(manufacturer.anchors)
         for claim in store.all_kept(FleetClaim):
@@ -44,5 +45,8 @@ class DeviceTrust:
             self._trust(der)
 
     def _trust(self, der: bytes) -> None:
+        if der in self._trusted:
+            return  # a claim's record changes with each of its devices
+        self._trusted.add(der)
         for context in (self.device, self.est):
             context.load_verify_locations(cadata=der)
