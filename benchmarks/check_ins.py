@@ -53,7 +53,7 @@ class Fleet:
             self._audit[device] ^= 1
         which = self._audit[device]
         body = msgspec.Raw(self._bodies[which]) if full else msgspec.UNSET
-        sections = {"health": _HEALTH, "metrics": _METRICS, "baseline": Section(self._digests[which], body)}
+        sections = {"health": _HEALTH, "metrics": _METRICS, "baseline": Section(self._digests[which], body=body)}
         return encode(CheckIn(v=1, boot=f"boot-{device:08d}", seq=self._seq[device], sections=sections))
 
 

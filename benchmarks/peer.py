@@ -11,6 +11,7 @@ from pathlib import Path
 
 import uvicorn
 
+from holdfast.adapters.pki import find_passphrase
 from holdfast.web.tls import device_context
 
 REPLY = b'{"v":1,"seq":1,"now":0,"next_s":900,"nonce":"aaaaaaaaaaaaaaaaaaaaaa","verdict":{"level":"trusted"}}'
@@ -34,6 +35,6 @@ if __name__ == "__main__":
         lifespan="off",
         log_level="warning",
         access_log=False,
-        ssl_context_factory=lambda _config, _default: device_context(keys),
+        ssl_context_factory=lambda _config, _default: device_context(keys, find_passphrase(keys, {}).reveal()),
     )
     uvicorn.Server(config).run()

@@ -125,7 +125,8 @@ def used(site: Site) -> Site:
     site.secrets["sticker"] = b"calvin-and-the-tiger"
     site.holdfast("secret", "import", "pump-1", "ADMIN", "--from", "-", "--why", WHY, said=b"calvin-and-the-tiger\n")
     site.holdfast("secret", "rotate", "pump-1", "ADMIN", "--why", WHY)
-    (typed,) = site.holdfast("secret", "show", "pump-1", "ADMIN", "--why", WHY)["items"]
+    typed, sticker = site.holdfast("secret", "show", "pump-1", "ADMIN", "--why", WHY)["items"]
+    assert (sticker["version"], sticker["secret"]) == (1, "calvin-and-the-tiger"), "what opens it until then"
     site.secrets["typed in"] = typed["secret"].encode()
     site.holdfast("secret", "confirm", "pump-1", "ADMIN", "--version", "2")
     site.agent("check-in")
