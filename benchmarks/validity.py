@@ -1,10 +1,10 @@
 """Whether a certificate still counts: how fast that is known here, and told to others, with 100,000 live certificates.
 
 Method: a store in a temporary folder with 100,000 credentials of one issuer (ECDSA P-256), one core, in process. The
-check is what every request of a device pays: fingerprint to credential to verdict. Lists are made with every tenth
-certificate revoked, then with all of them, from the index and once more after one more revocation, whose list is the
-one that matters. Answers go from the bytes of a request to the bytes of an answer, status looked up: with a nonce each
-is signed; without, half of its life's answers are kept. Over HTTP: a process of its own, kept-alive connections, its
+check is what every request of a device pays: fingerprint to credential, its issuer's standing, may it speak. Lists are
+made with every tenth certificate revoked, then with all, and once more after one more revocation, which is the one that
+matters. Answers go from the bytes of a request to the bytes of an answer, status looked up: with a nonce each is
+signed; without, one is given again for half of its life. Over HTTP: a process of its own, kept-alive connections, its
 own CPU time. Peers in the same run: `openssl speed ecdsap256`, a bare signature of `cryptography`, a bare list and a
 bare answer built with it.
 """
@@ -30,23 +30,23 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
-from cryptography.x509.oid import NameOID
 
 from benchmarks.ground import CLIENT_CORE, SERVER_CORE
-from holdfast.adapters.pki import FileLogSigner, make_passphrase
+from holdfast.adapters.pki import FileAuthority, FileKeyStore, FileLogSigner, make_passphrase
 from holdfast.adapters.pki.crl import CrlMaker
 from holdfast.adapters.pki.ocsp import OcspResponder
 from holdfast.adapters.store import EmbeddedStore, open_engine, upgrade
 from holdfast.adapters.system import SystemClock, SystemRandomness
 from holdfast.identity.answers import StatusAnswers
 from holdfast.identity.lists import WHOLE, RevocationLists
-from holdfast.ports.validity import Issuer
+from holdfast.ports.credentials import Credentials
+from holdfast.ports.issuers import IssuerBook
+from holdfast.ports.validity import AuthorityIssuers, Issuer
 from holdfast.web.device.protocol import bounded
 from holdfast.web.listeners import Listener, bind
 from holdfast.web.validation.app import validation_app
 from holdfast.web.validation.protocol import ValidationProtocol
 from holdfast_core.identity.model import Credential, Revocation
-from holdfast_core.identity.rules import check_credential
 from holdfast_core.identity.validity import SHARDS, issuer_name, shard_of
 from holdfast_core.kernel.digests import digest_of
 from holdfast_core.kernel.ids import DeviceId, DeviceKey, Scope
@@ -57,31 +57,6 @@ LIVE, GROUP = 100_000, 5_000
 CHECKS, ANSWERS, KEPT_ANSWERS, ASKED = 1_000_000, 10_000, 50_000, 20_000
 CONNECTIONS = 32
 SCOPE = Scope("bench", "production")
-
-
-def _issuer(now: Instant) -> Issuer:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bench production issuer 1")])
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    builder = builder.serial_number(1).not_valid_before(to_datetime(now)).not_valid_after(to_datetime(now + 365 * DAY))  # type: ignore[arg-type]  # an instant and a duration
-    certificate = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True).sign(
-        key, hashes.SHA256()
-    )
-    return Issuer(digest_of(certificate.public_bytes(Encoding.DER)), SCOPE, certificate, lambda: key)
-
-
-class One:
-    """The one issuer there is."""
-
-    def __init__(self, issuer: Issuer) -> None:
-        self._issuer = issuer
-
-    def issuers(self) -> list[Issuer]:
-        """See the port."""
-        return [self._issuer]
-
-    def look_again(self) -> None:
-        """See the port."""
 
 
 def _credentials(issuer: Issuer, now: Instant) -> Iterator[Credential]:
@@ -104,16 +79,18 @@ class Ground:
 
     def __init__(self, folder: Path) -> None:
         self.clock = SystemClock()
-        self.issuer = _issuer(self.clock.now())
         engine = open_engine(folder / "bench.db")
         upgrade(engine)
-        (folder / "keys").mkdir()
-        self.store = EmbeddedStore(
-            engine,
-            FileLogSigner.create(
-                folder / "keys", "bench/log", make_passphrase(folder / "keys", {}, SystemRandomness())
-            ),
-        )
+        keys = folder / "keys"
+        keys.mkdir()
+        passphrase = make_passphrase(keys, {}, SystemRandomness())
+        self.store = EmbeddedStore(engine, FileLogSigner.create(keys, "bench/log", passphrase))
+        key_store, now = FileKeyStore(keys, passphrase), self.clock.now()
+        authority = FileAuthority.create(keys, key_store, organization="Benchmark", scope=SCOPE, now=now)
+        book = IssuerBook(self.store, authority)
+        self.credentials = Credentials(self.store, lambda _event: (), book)
+        self.issuers = AuthorityIssuers(authority, book)
+        (self.issuer,) = self.issuers.issuers()
 
     async def fill(self) -> list[Credential]:
         """Put the credentials in, and build on them."""
@@ -123,7 +100,7 @@ class Ground:
         self.lists = RevocationLists(
             store=self.store,
             clock=self.clock,
-            issuers=One(self.issuer),
+            issuers=self.issuers,
             maker=CrlMaker(),
             base_url="http://pki.bench.example",
         )
@@ -154,7 +131,7 @@ def _checks(ground: Ground, every: list[Credential]) -> None:
 
     def checked() -> None:
         for fingerprint in fingerprints:
-            check_credential(ground.store.credential(fingerprint), now)
+            ground.credentials.speaking(fingerprint, now)
 
     each = _timed(checked) / len(fingerprints)
     print(f"revocation check: {1e6 * each:.2f} us, {CHECKS:,} over {LIVE:,} live  (target < 5 us)")

@@ -1,15 +1,15 @@
 #!/bin/sh
-# Holdfast without Python: busybox, curl, openssl. Rules, use, limits: docs/how-to/shell-client.md
+# Holdfast without Python: docs/how-to/shell-client.md
 set -u
 umask 077
 export LC_ALL=C
-D=${HOLDFAST_STATE:-/var/lib/holdfast-sh} R=${HOLDFAST_ROOT-} EST=/.well-known/est
+D=${HOLDFAST_STATE:-/var/lib/holdfast-sh} R=${HOLDFAST_ROOT-} EST=/.well-known/est KEY="openssl ecparam -name prime256v1 -genkey -noout"
 die() {
 	printf 'holdfast: %s\n' "$1" ${2:+"-> $2"} | tr -d '\001-\011\013-\037\177' >&2
 	exit 1
 }
 save() {
-	cat >"$D/$1.new" && sync "$D/$1.new" && mv "$D/$1.new" "$D/$1" && sync "$D" || die "$D/$1 cannot be written." "Make room."
+	cat >"$D/$1.new" && sync "$D/$1.new" && mv "$D/$1.new" "$D/$1" && sync "$D" || die "$D/$1 cannot be written."
 }
 sha() { openssl dgst -sha256 -r | cut -c1-64; }
 txt() { tr -c ' -~\n' '?' | cut -c1-300 | sed 's/[\\"]/\\&/g'; }
@@ -46,10 +46,10 @@ store() {
 }
 
 call() { # METHOD PATH BODY TYPE ROOT AUTH
-	m=$1 path=$2 body=$3 type=$4 ca=$5 auth=${6-} id=$D/identity.pem
+	m=$1 path=$2 body=$3 type=$4 ca=$5 auth=${6-}
 	set -- -k
 	[ -z "$ca" ] || set -- --cacert "$ca"
-	[ -n "$auth" ] || [ -z "$ca" ] || set -- "$@" --cert "$id" --key "$id"
+	[ -n "$auth" ] || [ -z "$ca" ] || set -- "$@" --cert "$D/identity.pem"
 	: >out
 	printf '%s\n' ${auth:+"header=\"Authorization: Basic $auth\""} | ${HOLDFAST_CURL:-curl} -q -sS -m 60 --max-filesize 262144 -X "$m" \
 		--data-binary "@$body" -H "Content-Type: $type" -H Expect: -o out -w '%{http_code}' "$@" -K - "$url$path" \
@@ -58,8 +58,8 @@ call() { # METHOD PATH BODY TYPE ROOT AUTH
 }
 problem() {
 	json <out >flat && [ "$(get .code)" ] && die "$(get .detail) [$(get .code)]" "$(get .remedy)"
-	[ "$code" != 000 ] || die "No answer from $url: $(cat err)" "Check address, network and clock ($(date))."
-	die "$url answered $code." 
+	[ "$code" != 000 ] || die "No answer from $url: $(cat err)" "Check address and clock ($(date))."
+	die "$url answered $code."
 }
 certs() {
 	[ "$code" = 200 ] || problem
@@ -67,42 +67,47 @@ certs() {
 	tr -d '\r\n' <out | openssl base64 -d -A | openssl pkcs7 -inform DER -print_certs |
 		awk -v f=cert. '/BEGIN C/{n++;on=1}on{print >(f n)}/END C/{on=0}'
 }
+ask() { # OPERATION ROOT AUTH: `key` certified in cert.1
+	printf '[req]\ndistinguished_name=d\n[d]\n' >conf
+	openssl req -new -config conf -key key -subj "/CN=$device" -out csr || die "openssl made no request."
+	call POST "$EST/$1" csr application/pkcs10 "$2" "${3-}"
+	certs
+	openssl pkey -in key -pubout -out pub
+	openssl x509 -in cert.1 -noout -pubkey | cmp -s - pub || die "The certificate is for another key."
+}
+renew() { # on a key kept before it is sent
+	[ -s "$D/next" ] || $KEY | save next || exit 1
+	cp "$D/next" key
+	(ask simplereenroll "$D/root.pem" && cat key cert.1 | save identity.pem) || grep -q ^4 code && rm "$D/next"
+	[ ! -f "$D/next" ] && grep -q ^2 code
+}
 enroll() {
-	url=${1%/} device=$2 claim=${HOLDFAST_CLAIM-} root='' leaf=''
+	url=${1%/} device=$2 claim=${HOLDFAST_CLAIM-} root=''
 	unset HOLDFAST_CLAIM
 	case $url in https://*) ;; *) die "$url is no https address." ;; esac
-	[ "$claim" ] || read -r claim || die "No claim." "Set HOLDFAST_CLAIM, or give it on stdin."
+	[ "$claim" ] || read -r claim || die "No HOLDFAST_CLAIM."
 	call GET "$EST/cacerts" /dev/null text/plain ''
 	certs
 	for c in cert.*; do [ "sha256:$(openssl x509 -in "$c" -outform DER | sha)" != "$3" ] || root=$c; done
-	[ "$root" ] || die "The authority is not the pinned one; the claim was not sent." "Is somebody in between?"
+	[ "$root" ] || die "The authority is not the pinned one; the claim was not sent."
 	mv "$root" root
-	cat cert.* >others
-	printf '[req]\ndistinguished_name=d\n[d]\n' >conf
-	openssl ecparam -name prime256v1 -genkey -noout -out key && openssl req -new -config conf -key key \
-		-subj "/CN=$device" -outform DER -out der && openssl base64 -in der -out csr || die "openssl made no key."
-	call POST $EST/simpleenroll csr application/pkcs10 root "$(printf %s:%s "$device" "$claim" | openssl base64 -A)"
-	certs
-	openssl pkey -in key -pubout -out pub
-	for c in cert.*; do
-		if openssl x509 -in "$c" -noout -pubkey | cmp -s - pub; then leaf=$c; else cat "$c" >>others; fi
-	done
-	[ "$leaf" ] || die "The certificate is for another key."
+	$KEY >key
+	ask simpleenroll root "$(printf %s "$device:$claim" | openssl base64 -A)"
 	[ "$p" -le "$seq" ] || seq=$p
 	cmp -s root "$D/root.pem" || pin=''
 	nonce='' acked='' orders='' audit=''
 	store
-	rm -f "$D/pending" "$D/plan" "$D/findings"
+	rm -f "$D/pending" "$D/plan" "$D/findings" "$D/next"
 	save root.pem <root
-	printf '%s\n%s\n' "$url" "$device" | save config && cat key "$leaf" others | save identity.pem || exit 1
+	printf '%s\n%s\n' "$url" "$device" | save config && cat key cert.1 | save identity.pem || exit 1
 	echo "$device is enrolled."
 }
 
-look() { # proofs of failure; or a reason, 1: unknown, 2: does not apply
+look() { # proofs of failure, or why 1: unknown, 2: does not apply
 	e=$R/etc
 	case $1 in
 	ACC-0[25])
-		[ -r "$e/passwd" ] && { [ ! -e "$e/shadow" ] || [ -r "$e/shadow" ]; } || { echo "The accounts cannot be read." && return 1; }
+		[ -r "$e/passwd" ] && { [ ! -e "$e/shadow" ] || [ -r "$e/shadow" ]; } || { echo "Accounts cannot be read." && return 1; }
 		if [ "$1" = ACC-05 ]; then awk -F: '$3~/^0+$/&&$1!="root"{print $1" has uid 0"}' "$e/passwd"; else
 			cat "$e/passwd" "$e/shadow" 2>/dev/null | awk -F: 'NF==7||f[$1]=="x"{f[$1]=$2}
 				END{for(n in f)if(f[n]=="")print n" has no password"}'
@@ -117,7 +122,7 @@ look() { # proofs of failure; or a reason, 1: unknown, 2: does not apply
 	SVC-01)
 		set -- "$e"/inittab "$e"/inetd.conf "$e"/rc.local "$e"/init.d/rcS "$e"/init.d/S[0-9]* "$e"/rc*.d/S* \
 			"$e"/systemd/system/*.wants/*
-		ls -d "$@" 2>/dev/null | grep -q . || { echo "Nothing here says what starts." && return 1; }
+		ls -d "$@" 2>/dev/null | grep -q . || { echo "Nothing says what starts." && return 1; }
 		grep -il '^[^#]*telnet' "$@" 2>/dev/null | sed "s|^$R||" ;;
 	*) echo "this client cannot judge it" && return 1 ;;
 	esac
@@ -161,7 +166,8 @@ compose() {
 			printf %s "$args" | cmp -s - "$D/plan" || { printf %s "$args" | save plan && must=1 || exit 1; }
 			report "$i" 'done' ;;
 		audit-now) [ ! -f "$D/plan" ] && report "$i" accepted || { must=1 && report "$i" 'done'; } ;;
-		*) report "$i" refused directive.unknown "This client does not know how." ;;
+		renew) renew && report "$i" 'done' ;;
+		*) report "$i" refused directive.unknown "Unknown here." ;;
 		esac
 	done <<END
 $orders
@@ -189,22 +195,22 @@ END
 	store
 }
 checkin() {
-	turn=0 more=1
-	while [ "$more" ] && [ $turn -lt 4 ]; do
-		turn=$((turn + 1)) more=
+	more=1
+	for _ in 1 2 3 4; do
+		[ "$more" ] || break
+		more=
 		if [ -f "$D/pending" ]; then more=1; else compose; fi
 		sed 1d "$D/pending" | tr -d '\n' >body
 		call POST /v1/check-in body application/vnd.holdfast.check-in+json "$D/root.pem"
 		case $code in
-		200) ;;
-		408 | 425 | 429) problem ;;
-		4*) # for good
+		408 | 425 | 429) ;;
+		4*) # for good, or to renew
+			! grep -Eq '"identity.(expired|issuer_e)' out || ! renew || { more=1 && continue; }
 			seq=$p acked=
 			store
-			rm -f "$D/pending"
-			problem ;;
-		*) problem ;;
+			rm -f "$D/pending" ;;
 		esac
+		[ "$code" = 200 ] || problem
 		json <out >flat && [ "$(get .v) $(get .seq)" = "1 $p" ] || die "That is no answer to check-in $p."
 		seq=$p nonce=$(get .nonce) next=$(get .next_s) level=$(get .verdict.level) acked=$digest
 		grep '^\.wants\.' flat >w && more=1
@@ -233,7 +239,7 @@ done
 trap 'rm -rf "$T" "$D/lock"' EXIT
 load
 if [ "$1" = enroll ]; then enroll "$2" "$3" "$4" && exit; fi
-[ -f "$D/identity.pem" ] && [ -f "$D/state" ] || die "This device is not enrolled." "Run holdfast.sh enroll."
+[ -f "$D/identity.pem" ] && [ -f "$D/state" ] || die "This device is not enrolled."
 { read -r url && read -r device; } <"$D/config"
 if [ "$1" = check-in ]; then checkin; else
 	echo "$device at $url: ${level:-never answered}, check-in $seq, pin ${pin:-none}"

@@ -28,10 +28,11 @@ from holdfast_core.formats.tpm.public import (
     public_area,
 )
 from holdfast_core.formats.tpm.reader import tpm2b, u16
+from holdfast_core.identity.endorsement import TpmBinding
 from holdfast_core.inventory.rows import Row
 from holdfast_core.kernel.digests import digest_of
 from holdfast_core.kernel.errors import HostileData, WorldError
-from holdfast_core.kernel.ids import DeviceId, DeviceKey
+from holdfast_core.kernel.ids import DeviceId, DeviceKey, Scope
 from holdfast_core.kernel.instants import HOUR, MINUTE
 from holdfast_core.record.model import Kind, parse_entry
 from holdfast_core.wire.tpm import Finish
@@ -519,3 +520,38 @@ async def test_answer_that_was_lost_locks_nobody_out(tmp_path, chip):
         in_force = [c for c in plane.store.credentials_of(key) if c.revoked_at is None]
         assert [credential.fingerprint for credential in in_force] == [device.fingerprint]
         assert [incident for incident in await incidents(plane, "cam-1") if incident.cause != "verdict"] == []
+
+
+async def test_one_fresh_chip_races_under_two_names(tmp_path):
+    """Neither is bound yet when both finish: one wins, and the chip is bound once."""
+    with running_chip() as tcti, prepared(tcti) as chip:
+        async with today(tmp_path) as plane:
+            await expect(plane, "cam-1", "cam-2")
+            await trust(plane, first_use=True)
+            opened_chip, keys = chip
+            steps = []
+            for name in ("cam-1", "cam-2"):
+                challenge = plane.tpm.begin(first_step(keys, name))
+                steps.append(second_step(opened_chip, keys, name, challenge))
+            ends = await asyncio.gather(*(plane.tpm.finish(step) for step in steps), return_exceptions=True)
+            assert sum(isinstance(end, list) for end in ends) == 1
+            assert len(plane.chips.bindings(plane.config.scope)) == 1
+            assert certified(plane) == 1
+
+
+async def test_chip_of_another_environment(tmp_path, chip):
+    async with today(tmp_path) as plane:
+        await expect(plane, "cam-1")
+        await trust(plane, first_use=True)
+        elsewhere = Scope("home", "test")
+        bound = TpmBinding(
+            elsewhere, spki_digest_of(parse_public(chip[1].endorsement.public)).removeprefix("sha256:"),
+            device=DeviceId("cam-9"), bound_at=plane.clock.now(), by=ACTOR,
+        )  # fmt: skip
+        device = msgspec.structs.replace(
+            plane.store.device(DeviceKey(plane.config.scope, DeviceId("cam-1"))),
+            key=DeviceKey(elsewhere, DeviceId("cam-9")),
+        )
+        await plane.store.commit([bound, device])
+        assert await refused(enroll(plane, chip, "cam-1")) == "tpm.ek_bound"
+        assert certified(plane) == 0

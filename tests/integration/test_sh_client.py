@@ -20,8 +20,9 @@ from pathlib import Path
 import pytest
 
 from builders import ACTOR
+from holdfast_core.identity.lifetimes import renewal_due
 from holdfast_core.kernel.digests import digest_of
-from holdfast_core.kernel.instants import DAY
+from holdfast_core.kernel.instants import DAY, MINUTE
 from served_builders import ServedPlane, served
 
 CLIENT = Path(__file__).parents[2] / "clients" / "sh" / "holdfast.sh"
@@ -414,3 +415,57 @@ def test_a_lost_clock_opens_no_door_to_another_authority(shell: Shell, later: Se
     (shell.state / "config").write_text(f"{url}\n{name}\n")
     code, _, err = shell.run("check-in", first=epoch, HOLDFAST_CURL=LOST_CLOCK)
     assert code == 0, err  # the control: its own server, with the same clock
+
+
+def to_renewal(shell: Shell, more: int) -> None:
+    """Let so much time pass that the newest certificate is due, and `more`."""
+    newest = shell.served.plane.store.credentials_of(shell.served.key(shell.name))[-1]
+    due = renewal_due(newest.spki, newest.issued_at, newest.not_after)
+    shell.served.clock.forward(due - shell.served.clock.now() + more)
+
+
+@pytest.fixture
+def aging(shell: Shell, tmp_path: Path) -> Iterator[Shell]:
+    """A client whose control plane is its own, so that its time can be moved."""
+    with served(tmp_path / "own") as plane:
+        shell.served = plane
+        yield shell
+
+
+def test_it_renews_on_a_new_key_when_asked_and_when_its_time_is_over(aging: Shell) -> None:
+    """Asked by a directive in the last part of a certificate's life; told ``identity.expired`` after its end."""
+    shell = aging
+    shell.enroll()
+    shell.check_in()
+    identity = shell.state / "identity.pem"
+    served_plane, key = shell.served, shell.served.key(shell.name)
+    for more in (MINUTE, 20 * DAY):
+        before = identity.read_bytes()
+        to_renewal(shell, more)
+        assert "next check-in" in shell.check_in()
+        assert identity.read_bytes() != before
+        assert identity.read_bytes().count(b"-----BEGIN") == 2
+        assert not (shell.state / "next").exists()
+    methods = [credential.method.value for credential in served_plane.plane.store.credentials_of(key)]
+    assert methods == ["claim", "renewal", "grace"]
+    assert [c.revoked_at is None for c in served_plane.plane.store.credentials_of(key)] == [False, False, True]
+    assert served_plane.posture(shell.name).hold is None
+
+
+def test_a_renewal_whose_answer_was_lost_is_repeated_on_the_same_key(aging: Shell, tmp_path: Path) -> None:
+    shell = aging
+    shell.enroll()
+    shell.check_in()
+    to_renewal(shell, MINUTE)
+    lossy = tmp_path / "lossy"
+    lossy.mkdir()
+    curl = lossy / "curl"
+    real = shutil.which("curl")
+    curl.write_text(f'#!/bin/sh\n{real} "$@" || exit\ncase "$*" in *simplereenroll*) printf 000; exit 56 ;; esac\n')
+    curl.chmod(0o755)
+    code, _, _ = shell.run("check-in", HOLDFAST_CURL=str(curl))
+    assert (shell.state / "next").exists(), code
+    shell.check_in()
+    credentials = shell.served.plane.store.credentials_of(shell.served.key(shell.name))
+    assert [c.revoked_at is None for c in credentials] == [False, True]
+    assert shell.served.posture(shell.name).hold is None

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from holdfast_agent.tpm import TCTI_VARIABLE, opened
 from holdfast_core.formats.tpm.attest import Created, parse_attestation, parse_signature
-from holdfast_core.formats.tpm.keys import spki_digest_of, verifies
+from holdfast_core.formats.tpm.keys import verifies
 from holdfast_core.formats.tpm.public import Attribute, parse_public, public_area
 from holdfast_core.identity.devid import (
     check_attestation_key,
@@ -18,7 +18,7 @@ from holdfast_core.identity.devid import (
     check_device_key,
     check_endorsement_key,
 )
-from holdfast_core.identity.endorsement import EkRoot, check_ek_certificate, digest_of_key
+from holdfast_core.identity.endorsement import EkRoot, check_ek_certificate
 from holdfast_core.kernel.errors import WorldError
 from holdfast_core.kernel.ids import Scope
 from holdfast_core.kernel.instants import Instant
@@ -100,4 +100,3 @@ def test_the_certificate_in_the_chip_leads_to_its_maker(chip):
     by_way_of = (*keys.endorsement.certificates, issuer.public_bytes(Encoding.DER))
     found, _ = check_ek_certificate(ek, by_way_of, [trusted(root)], NOW)
     assert found.id == "maker"
-    assert spki_digest_of(ek) == digest_of_key(ek)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import msgspec
 import pytest
 from cryptography import x509
 
-from builders import START, FakeClock, data_folder
+from builders import START, FakeClock, data_folder, new_plane
 from holdfast.adapters.pki import FileLogSigner, find_passphrase
 from holdfast.adapters.pki.crl import CrlMaker
+from holdfast.adapters.pki.ocsp import OcspResponder
 from holdfast.adapters.store import EmbeddedStore, open_engine
 from holdfast.bootstrap import DATABASE
+from holdfast.identity.answers import StatusAnswers
 from holdfast.identity.lists import WHOLE, RevocationLists, pem
+from holdfast.ports.validity import AuthorityIssuers
 from holdfast_core.identity.model import Revocation
-from holdfast_core.identity.validity import LIST_REFRESH, SHARDS, Canary, shard_of
+from holdfast_core.identity.validity import LIST_REFRESH, SHARDS, Canary, Ended, Unrevoked, shard_of
 from holdfast_core.kernel.errors import HostileData, WorldError
 from holdfast_core.kernel.instants import DAY, Instant
+from holdfast_core.kernel.limits import LIMITS
 from issuer_builders import SCOPE, FixedIssuers, a_leaf, an_issuer
 
 pytestmark = pytest.mark.anyio
@@ -222,3 +227,40 @@ async def test_brokers_are_told_of_every_whole_list(ground):
     assert x509.load_pem_x509_crl(pem(told[1].der)).get_revoked_certificate_by_serial_number(1) is None
     assert [one.entries for one in told] == [0, 1]
     assert told[0].stamp.this_update <= START
+
+
+async def test_every_certificate_of_an_issuer_that_was_ended_is_listed_and_answered_as_revoked(ground):
+    _, _, credential = a_leaf(ground.issuer, "cam-1")
+    await ground.store.commit([credential])
+    revoked = await ground.revoked("cam-2")
+    serial, mine = int(credential.serial, 16), shard_of(int(credential.serial, 16), SHARDS)
+    assert await ground.serials() == {revoked}
+    before = (await ground.lists.current(ground.issuer)).stamp.number
+    ended = replace(ground.issuer, ended_at=ground.clock.now())
+    ground.issuers.held[0] = ground.issuer = ended
+    assert await ground.serials() == {revoked, serial}
+    assert serial in await ground.serials(mine)
+    again = await ground.lists.current(ended)
+    assert again.stamp.number > before
+    await ground.lists.refresh()
+    settled = await ground.lists.current(ended)
+    await ground.lists.refresh()
+    assert await ground.lists.current(ended) is settled, "it is told once, not every second"
+    answers = StatusAnswers(store=ground.store, clock=ground.clock, lists=ground.lists, responder=OcspResponder(LIMITS))
+    assert answers.status(ended, serial) == Ended(serial, ended.ended_at, Revocation.CESSATION, credential.not_after)
+    assert answers.status(ended, 12345) is Unrevoked.UNKNOWN
+
+
+async def test_the_authoritys_issuers_are_read_with_how_they_stand(tmp_path):
+    async with new_plane(tmp_path) as plane:
+        source = AuthorityIssuers(plane.authority, plane.issuers)
+        (first,) = source.issuers()
+        assert first.ended_at is None
+        assert first.key.public_key() == first.certificate.public_key()
+        scope, now = plane.config.scope, plane.clock.now()
+        plane.authority.add_issuer(scope, 2, now=now)
+        await plane.store.commit([plane.issuers.of(scope).begin(now)])
+        await plane.store.commit([plane.issuers.of(scope).end(now)])
+        assert source.issuers() == (first,)
+        source.look_again()
+        assert [one.ended_at for one in source.issuers()] == [None, now]

@@ -27,7 +27,9 @@ def use_tpm(tcti: str) -> None:
     Raises:
         WorldError: ``agent.tpm_provider``.
     """
-    os.environ[TCTI_VARIABLE] = tcti  # read by the provider's C code when it is loaded
+    # Both are read by the provider's C code when it is loaded; what goes wrong is told by us, not by its log.
+    os.environ[TCTI_VARIABLE] = tcti
+    os.environ.setdefault("TSS2_LOG", "all+NONE")
     import _ssl  # noqa: PLC0415  (loads OpenSSL, which must see the variable)
 
     try:

@@ -1,7 +1,7 @@
 """TLS with a key that lies in a PKCS#11 token: by a process of `openssl s_client`, spoken through.
 
 1. Python's `ssl` takes keys from files alone, and engines, which is what OpenSSL 3.0 reaches tokens by, have no place
-   in it (docs/adr/0017). `openssl` itself has: it makes the connection, and this process speaks HTTP through it.
+   in it (docs/adr/0021). `openssl` itself has: it makes the connection, and this process speaks HTTP through it.
 2. The server is verified as everywhere: against the pinned root alone, by name, without regard to time, TLS 1.3. A
    verification that fails ends the connection before a byte of ours was sent.
 3. The relay ends with its connection.

@@ -1,6 +1,6 @@
 """The device's TPM, through tpm2-tools: its endorsement key, an attestation key, and the device's own key.
 
-1. Each step is a process of its own (docs/adr/0016), with its arguments as a list, a time limit, and files in a private
+1. Each step is a process of its own (docs/adr/0020), with its arguments as a list, a time limit, and files in a private
    folder that is gone afterwards.
 2. No private key is ever here: what lies in files are the chip's own encrypted blobs, which load in no other chip.
 3. Keys are children of the owner hierarchy's standard parent, which is made anew each time: nothing is left in the

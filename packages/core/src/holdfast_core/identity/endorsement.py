@@ -24,7 +24,7 @@ from cryptography.x509.oid import ExtensionOID
 from holdfast_core.formats.tpm.keys import spki_of
 from holdfast_core.formats.tpm.public import Public
 from holdfast_core.identity.rules import IdentityRefused
-from holdfast_core.kernel.digests import Digest, digest_of, parse_digest
+from holdfast_core.kernel.digests import Digest, parse_digest
 from holdfast_core.kernel.errors import HostileData, LimitExceeded
 from holdfast_core.kernel.ids import DeviceId
 from holdfast_core.kernel.instants import Instant, to_datetime
@@ -231,11 +231,6 @@ def _check_dates(certificate: x509.Certificate, now: Instant) -> None:
             "A certificate between the chip and its maker's root is not valid now.",
             "Pin the chip itself, if it is trusted all the same: holdfast tpm pin DEVICE DIGEST.",
         )
-
-
-def digest_of_key(ek: Public) -> Digest:
-    """The digest by which an endorsement key is known."""
-    return digest_of(spki_of(ek))
 
 
 def _refused(code: str, sentence: str, remedy: str) -> IdentityRefused:

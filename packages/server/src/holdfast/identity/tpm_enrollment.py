@@ -40,7 +40,7 @@ from holdfast.ports.events import CloneSeen, CredentialMisused, Emit, Noted
 from holdfast.ports.store import Change, Store
 from holdfast.ports.verdicts import Verdicts
 from holdfast_core.formats.tpm.credential import make_credential
-from holdfast_core.formats.tpm.keys import CURVES
+from holdfast_core.formats.tpm.keys import CURVES, spki_digest_of
 from holdfast_core.formats.tpm.public import HASHES, EccPoint, Public, parse_public
 from holdfast_core.identity.devid import (
     check_activation,
@@ -50,7 +50,7 @@ from holdfast_core.identity.devid import (
     check_endorsement_key,
     check_requested,
 )
-from holdfast_core.identity.endorsement import EkRoot, TpmBinding, binding_id, check_ek_certificate, digest_of_key
+from holdfast_core.identity.endorsement import EkRoot, TpmBinding, binding_id, check_ek_certificate
 from holdfast_core.identity.model import Claim, Method, Revocation
 from holdfast_core.identity.requests import read_request
 from holdfast_core.identity.rules import check_claim
@@ -121,7 +121,7 @@ class TpmEnrollment:
         now = self._clock.now()
         key = DeviceKey(self._scope, parse_device_id(step.device))
         ek, ak = check_endorsement_key(parse_public(step.ek)), check_attestation_key(parse_public(step.ak))
-        digest = binding_id(digest_of_key(ek))
+        digest = binding_id(spki_digest_of(ek))
         claim = check_claim(self._store.claim(digest_of(step.claim.encode())), key.device, now) if step.claim else None
         root = self._vouched(ek, digest, step, now)
         if root is not None and claim is None and not root.first_use:

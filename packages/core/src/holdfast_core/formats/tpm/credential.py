@@ -22,8 +22,6 @@ from holdfast_core.kernel.errors import Bug
 
 _IDENTITY = b"IDENTITY\0"
 _BLOCK = 16
-TOOLS_MAGIC = u32(0xBADCC0DE) + u32(1)
-"""With what tpm2-tools begins a credential file."""
 
 
 class Credential(msgspec.Struct, frozen=True):
