@@ -16,7 +16,7 @@ from holdfast.bootstrap import DATABASE, Plane
 from holdfast_core.inventory.rows import Row
 from holdfast_core.kernel.digests import digest_of
 from holdfast_core.kernel.errors import WorldError
-from holdfast_core.kernel.ids import DeviceId
+from holdfast_core.kernel.ids import DeviceId, DeviceKey
 from holdfast_core.kernel.instants import MINUTE
 from holdfast_core.record.merkle import root_of
 from holdfast_core.wire.codec import encode
@@ -237,3 +237,5 @@ async def test_claims_are_listed_the_oldest_first_also_after_a_start(tmp_path):
         first, last = plane.store.claims(device.key.scope)
         assert first.used_at is not None
         assert last == second
+        assert plane.store.claims_of(device.key) == [first, last]
+        assert plane.store.claims_of(DeviceKey(device.key.scope, DeviceId("nobody"))) == []

@@ -112,8 +112,8 @@ class OwnershipService:
         scope, name = key.scope, key.device
         changes: list[Change] = [
             msgspec.structs.replace(claim, withdrawn_at=now)
-            for claim in self._store.claims(scope)
-            if claim.key == key and claim.is_open(now)
+            for claim in self._store.claims_of(key)
+            if claim.is_open(now)
         ]
         changes.extend(
             Removed(PendingRequest, scope, request.id)

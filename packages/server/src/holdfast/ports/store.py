@@ -183,6 +183,10 @@ class Store(Protocol):
         """Every claim of a scope, used and ended ones included, the oldest first."""
         ...
 
+    def claims_of(self, key: DeviceKey) -> list[Claim]:
+        """Every claim of a device, used and ended ones included, the oldest first."""
+        ...
+
     def token(self, digest: Digest) -> Token | None:
         """The operator token with this digest of its text."""
         ...

@@ -186,6 +186,10 @@ class EmbeddedStore:
         mine = [claim for claim in self._memory.claims.values() if claim.key.scope == scope]
         return sorted(mine, key=lambda claim: claim.created_at)
 
+    def claims_of(self, key: DeviceKey) -> list[Claim]:
+        """See the port."""
+        return self._memory.claims_of(key)
+
     def token(self, digest: Digest) -> Token | None:
         """See the port."""
         return self._memory.tokens.get(digest)

@@ -42,6 +42,7 @@ class Memory:
         self._postures: dict[DeviceKey, bytes] = {}
         self._verdicts: dict[DeviceKey, tuple[Level, Instant | None]] = {}
         self._fingerprints: defaultdict[DeviceKey, list[Digest]] = defaultdict(list)
+        self._claims_of: defaultdict[DeviceKey, list[Digest]] = defaultdict(list)
         self._keys: set[Digest] = set()
         self._serials: dict[str, Digest] = {}
         self._kept: defaultdict[type[Kept], dict[tuple[Scope, str], Kept]] = defaultdict(dict)
@@ -83,6 +84,8 @@ class Memory:
         self.devices[device.key] = device
 
     def _take_claim(self, claim: Claim) -> None:
+        if claim.digest not in self.claims:
+            self._claims_of[claim.key].append(claim.digest)
         self.claims[claim.digest] = claim
 
     def _take_token(self, token: Token) -> None:
@@ -142,6 +145,11 @@ class Memory:
         """The small records of a type, by scope and id."""
         found = (record for (owner, _), record in self._kept[kind].items() if scope is None or owner == scope)
         return sorted((r for r in found if isinstance(r, kind)), key=lambda record: (record.scope, record.id))
+
+    def claims_of(self, key: DeviceKey) -> list[Claim]:
+        """The device's claims, oldest first."""
+        mine = [self.claims[digest] for digest in self._claims_of.get(key, ())]
+        return sorted(mine, key=lambda claim: claim.created_at)  # the disk gives them in the order of their digests
 
     def credentials_of(self, key: DeviceKey) -> list[Credential]:
         """The device's credentials, oldest first."""
