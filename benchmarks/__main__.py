@@ -11,7 +11,7 @@ import os
 import platform
 import sys
 
-MODULES = ("check_ins", "fleet", "agent", "audit", "keys", "issuance", "validity", "renewal_storm")
+MODULES = ("check_ins", "fleet", "agent", "audit", "keys", "issuance", "validity", "renewal_storm", "brokers")
 
 
 def main() -> None:

@@ -111,15 +111,15 @@ async def _prepare(folder: Path, config: Config, fleet: int, connecting: int) ->
             device = Device(key, Lifecycle.ENROLLED, now, model.reference, "benchmark")
             posture, follow = plane.verdicts.begin(device, None, now)
             if number < connecting:
-                member, fingerprint = _certify(authority, key, certificates, now)
+                member, fingerprint, serial = _certify(authority, key, certificates, now)
                 members.append(member)
             else:
-                fingerprint = digest_of(key.device.encode())
+                fingerprint, serial = digest_of(key.device.encode()), f"{number:x}"
             spki = digest_of(b"key of " + key.device.encode())
             credential = Credential(
                 fingerprint,
                 key,
-                f"{number:x}",
+                serial,
                 spki,
                 now,
                 Instant(now + 30 * DAY),
@@ -143,13 +143,13 @@ def audit_body(plan: Digest, controls: tuple[str, ...], *, failing: str) -> byte
     return msgspec.json.encode(Findings(plan, tuple(found)))
 
 
-def _certify(authority: FileAuthority, key: DeviceKey, folder: Path, now: Instant) -> tuple[Member, Digest]:
+def _certify(authority: FileAuthority, key: DeviceKey, folder: Path, now: Instant) -> tuple[Member, Digest, str]:
     private = ec.generate_private_key(ec.SECP256R1())
     leaf = authority.issue(private.public_key(), key, FIRST, now=now, not_after=Instant(now + 30 * DAY))
     path = folder / f"{key.device}.pem"
     chain = b"".join(c.public_bytes(Encoding.PEM) for c in (leaf, authority.issuer(key.scope, FIRST)))
     path.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + chain)
-    return Member(key.device, path), digest_of(leaf.public_bytes(Encoding.DER))
+    return Member(key.device, path), digest_of(leaf.public_bytes(Encoding.DER)), f"{leaf.serial_number:x}"
 
 
 def client_context(ground: Ground, member: Member) -> ssl.SSLContext:

@@ -85,6 +85,9 @@ debian_packages() {
         need u-boot-tools command -v mkimage
         need device-tree-compiler command -v dtc
         need dosfstools command -v mkfs.fat
+        # Brokers, never started by their installation: tests start their own.
+        need mosquitto command -v mosquitto
+        need nats-server command -v nats-server
         need mtools command -v mcopy
         need mtd-utils command -v ubinize
         # Tokens that keys are kept in, and what reaches them from a device.

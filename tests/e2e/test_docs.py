@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 
+from broker_builders import free_port, has_started, wait_for
 from holdfast.adapters.pki.files import certificate_fingerprint
 from maker_builders import Maker
 from server_process import ServerProcess, configured
@@ -272,6 +273,25 @@ def test_local_secrets(reader: Reader, checkout: Path) -> None:
         told, _ = reader.run(command)
         if command.startswith("holdfast secret show cam-1 ADMIN"):
             assert len(told.strip()) == 16
+
+
+def test_running_a_broker(reader: Reader, checkout: Path) -> None:
+    """The folders that `install` would make are made by the command; each broker has started before it is told."""
+    reader.own |= {
+        **ports(),
+        "/etc/holdfast-broker": str(reader.folder / "broker"),
+        "/etc/holdfast-nats": str(reader.folder / "nats"),
+        "--kind mosquitto": "--kind mosquitto --run-as root",
+        "--port 8883 --control-port 8884": f"--port {free_port()} --control-port {free_port()}",
+        "--port 8893 --control-port 8222": f"--port {free_port()} --control-port {free_port()}",
+        "--leaf-port 7422": f"--leaf-port {free_port()}",
+    }
+    reader.run("holdfast init --data /var/lib/holdfast")
+    for command in commands(checkout / "docs/how-to/run-a-broker.md"):
+        reader.run(command)
+        if command.endswith("&"):
+            folder = reader.folder / ("nats" if command.startswith("nats") else "broker")
+            assert wait_for(lambda folder=folder: has_started(folder), 20)
 
 
 @pytest.mark.usefixtures("site")

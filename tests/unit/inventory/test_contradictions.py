@@ -51,6 +51,26 @@ ARGUES: dict[str, tuple[str, dict[str, Any], set[str]]] = {
         {"constraints.reboot_allowed": False, "constraints.maintenance_window": None},
         {"model.reboot_never"},
     ),
+    "topics beyond the own name": (CAMERA, {"flows.0.subscribe": ["fleet/+/up/x"]}, {"model.topic_unexcepted"}),
+    "an exception nobody needs": (
+        CAMERA,
+        {
+            "exceptions": [
+                {"name": "all", "filters": ["#"], "reason": "r", "owner": "o", "expires": "2026-12-31"},
+            ]
+        },
+        {"model.exception_unused"},
+    ),
+    "an exception that ended": (
+        CAMERA,
+        {
+            "flows.0.subscribe": ["#"],
+            "exceptions": [
+                {"name": "all", "filters": ["#"], "reason": "r", "owner": "o", "expires": "2026-11-20"},
+            ],
+        },
+        {"model.topic_unexcepted", "model.exception_expired"},
+    ),
     "support ended": (CAMERA, {"supplier.support_end": "2026-11-20"}, {"model.support_ended"}),
     "support ends today": (CAMERA, {"supplier.support_end": "2026-11-21"}, {"model.support_ends_soon"}),
     "support ends within the year": (CAMERA, {"supplier.support_end": "2027-11-20"}, {"model.support_ends_soon"}),

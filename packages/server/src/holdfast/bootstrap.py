@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+from holdfast.adapters.broker import AuthorityTrust, adapter_for
 from holdfast.adapters.hook import ProgramHook
 from holdfast.adapters.pki import FileAuthority, FileLogSigner, Passphrase, find_passphrase
 from holdfast.adapters.pki.canary import X509CanaryMaker, validity_extensions
@@ -33,6 +34,9 @@ from holdfast.checkin.service import CheckInService
 from holdfast.config import Config
 from holdfast.identity.answers import StatusAnswers
 from holdfast.identity.approvals import ApprovalService
+from holdfast.identity.broker_watch import BrokerWatch
+from holdfast.identity.broker_watches import BrokerWatches
+from holdfast.identity.brokers import BrokerService
 from holdfast.identity.canaries import Canaries
 from holdfast.identity.certifying import Certifier
 from holdfast.identity.enrollment import EnrollmentService
@@ -54,6 +58,7 @@ from holdfast.identity.tpm_registry import TpmRegistry
 from holdfast.identity.vaulting import VaultService
 from holdfast.inventory.evidence import small_sections
 from holdfast.inventory.service import InventoryService
+from holdfast.ports.broker import Broker
 from holdfast.ports.clock import Clock, Randomness
 from holdfast.ports.credentials import Credentials
 from holdfast.ports.events import Event
@@ -212,6 +217,28 @@ class Plane:
             approvals=self.approvals,
         )
         self.rollover = RolloverService(store=store, clock=clock, authority=authority, book=self.issuers, emit=emit)
+        broker_trust = AuthorityTrust(authority, self.issuers, store)
+        self.brokers = BrokerService(
+            store=store,
+            clock=clock,
+            emit=emit,
+            issuers=self.issuers,
+            trust=broker_trust,
+            adapters=adapter_for,
+        )
+
+        def watched(broker: Broker) -> BrokerWatch:
+            return BrokerWatch(
+                broker,
+                service=self.brokers,
+                adapter=adapter_for(broker),
+                trust=broker_trust,
+                store=store,
+                clock=clock,
+                emit=emit,
+            )
+
+        self.broker_watches = BrokerWatches(store=store, service=self.brokers, watched=watched)
         self.tokens = TokenService(store=store, clock=clock, randomness=randomness, emit=emit)
         self.tpm = TpmEnrollment(
             store=store,

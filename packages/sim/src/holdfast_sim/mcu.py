@@ -6,7 +6,7 @@ judged by its build manifest.
 1. The sequence number is on the disk before the message is sent; a number never carries two messages: one that may
    not have arrived is given up, and the next number is used.
 2. A body goes out once; after that its digest does, unless the server asks for the body again.
-3. It cannot carry out anything: every directive is reported as refused, with a code.
+3. It carries out one directive, the renewal of its certificate; every other is reported as refused, with a code.
 4. It keeps the newest signed checkpoint of the log that it was shown (``checkpoint.note``), whole: with it anybody can
    tell whether the log was cut or rewritten.
 """
@@ -21,7 +21,9 @@ from pathlib import Path
 import msgspec
 
 from holdfast_agent.enroll import enroll
+from holdfast_agent.renewal import RenewArgs, renew
 from holdfast_agent.state import IDENTITY, ROOT, Config, Folder
+from holdfast_agent.transport import Client, parse_server, pinned_context
 from holdfast_core.baseline.model import BuildManifest
 from holdfast_core.kernel.digests import Digest, canonical, digest_of, parse_digest
 from holdfast_core.kernel.errors import HoldfastError, WorldError
@@ -43,6 +45,7 @@ from holdfast_sim.stated import today
 
 CHECKPOINT = "checkpoint.note"
 COUNT = "count.json"
+RENEW = "renew"
 PAUSE_S = 3
 """Between two attempts when the server could not be reached or refused."""
 ROUNDS = 4
@@ -152,7 +155,8 @@ def compose(memory: Memory, boot: str, sections: dict[str, bytes]) -> CheckIn:
 def heard(memory: Memory, reply: Reply, sections: dict[str, bytes]) -> Memory:
     """The memory after an answer to the check-in with the newest number."""
     acked = {name: digest_of(body) for name, body in sections.items() if name not in reply.wants}
-    return Memory(memory.seq, reply.nonce, acked, tuple(map(_refused, reply.directives[: LIMITS.directive_reports])))
+    others = [each for each in reply.directives[: LIMITS.directive_reports] if each.kind != RENEW]
+    return Memory(memory.seq, reply.nonce, acked, tuple(map(_refused, others)))
 
 
 def _refused(directive: Directive) -> DirectiveReport:
@@ -164,6 +168,7 @@ class Sensor:
     """The device in a state folder; it is enrolled already. Raises WorldError ``link.failed``."""
 
     def __init__(self, url: str, folder: Folder) -> None:
+        self._url = url
         self._folder = folder
         self._boot = os.urandom(16).hex()
         self._memory = _remembered(folder.path / COUNT)
@@ -179,6 +184,9 @@ class Sensor:
             self._keep()
             reply = _reply(self._link.check_in(encode(message)))
             self._memory = heard(self._memory, reply, sections)
+            for directive in reply.directives:
+                if directive.kind == RENEW:
+                    self._renew(directive)
             self._keep()
             if reply.checkpoint is not None:
                 self._folder.write(CHECKPOINT, reply.checkpoint.encode())
@@ -186,6 +194,23 @@ class Sensor:
             if not reply.wants and not self._memory.reports:
                 break
         return wait
+
+    def _renew(self, directive: Directive) -> None:
+        """Get the next certificate, and speak with it from here on; what fails is asked for again."""
+        config, link = self._folder.config(), self._link
+        root = (self._folder.path / ROOT).read_text("ascii")
+        client = Client(parse_server(self._url), pinned_context(root, self._folder.path / IDENTITY))
+        try:
+            renew(self._folder, config, client, msgspec.json.decode(directive.args, type=RenewArgs))
+        except HoldfastError as error:
+            sys.stderr.write(f"{error}\n")
+            return
+        finally:
+            client.close()
+        report = DirectiveReport(directive.id, DirectiveState.DONE)
+        self._memory = msgspec.structs.replace(self._memory, reports=(*self._memory.reports, report))
+        self._link = Link(self._url, self._folder.path / ROOT, self._folder.path / IDENTITY)
+        link.close()
 
     def close(self) -> None:
         """Close the connection: the radio goes to sleep."""

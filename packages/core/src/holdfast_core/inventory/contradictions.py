@@ -26,6 +26,7 @@ from holdfast_core.inventory.model import (
     Transport,
     UpdateKind,
 )
+from holdfast_core.inventory.topics import crosses, parse_filter
 from holdfast_core.inventory.validation import last_day_ends
 from holdfast_core.kernel.instants import DAY, SECOND, Instant, in_words
 from holdfast_core.kernel.reasons import Reason
@@ -358,6 +359,34 @@ def _expired(model: DeviceModel, now: Instant) -> Iterator[Reason]:
             )
 
 
+def _topics(model: DeviceModel, now: Instant) -> Iterator[Reason]:
+    """A filter beyond the device's own name is granted only under an exception in force."""
+    wanted = {text for flow in model.flows for text in (*flow.publish, *flow.subscribe)}
+    excepted = {text for entry in model.exceptions if last_day_ends(entry.expires) > now for text in entry.filters}
+    for text in sorted(wanted - excepted):
+        if crosses(parse_filter(text)):
+            yield Reason(
+                "model.topic_unexcepted",
+                f"The topics {text} reach beyond the device's own name, and no exception in force allows them.",
+                "Narrow the filter to {device}, or write an exception with its owner and last day; until then no "
+                "broker grants it.",
+            )
+    for entry in model.exceptions:
+        if last_day_ends(entry.expires) <= now:
+            yield Reason(
+                "model.exception_expired",
+                f"The exception {entry.name} counted until {entry.expires}.",
+                f"Let {entry.owner} renew it, or remove it together with its flow.",
+            )
+        unused = [text for text in entry.filters if text not in wanted or not crosses(parse_filter(text))]
+        if unused:
+            yield Reason(
+                "model.exception_unused",
+                f"The exception {entry.name} allows {unused[0]}, which no flow asks for or which needs none.",
+                "Remove it from the exception, so that nobody relies on it.",
+            )
+
+
 _RULES: tuple[Callable[[DeviceModel, Instant], Iterator[Reason]], ...] = (
     _fallback,
     _packages,
@@ -372,6 +401,7 @@ _RULES: tuple[Callable[[DeviceModel, Instant], Iterator[Reason]], ...] = (
     _cleartext,
     _at_rest,
     _open_inbound,
+    _topics,
     _debug,
     _vendor,
     _renewal_key,

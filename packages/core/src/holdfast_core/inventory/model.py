@@ -168,6 +168,10 @@ class Flow(_Declared, frozen=True):
     """The device's own program that serves it, for incoming flows: an image does not tell which ports it takes."""
     carries: tuple[str, ...] = ()
     """Names of the data items it carries; when none is named, it is taken to carry all of them."""
+    publish: tuple[str, ...] = ()
+    """MQTT topic filters it publishes to, beyond the device's own; ``{device}`` and ``{site}`` are filled in."""
+    subscribe: tuple[str, ...] = ()
+    """MQTT topic filters it reads, beyond the device's own."""
 
 
 class Boot(_Declared, frozen=True):
@@ -265,6 +269,17 @@ class Compensation(_Declared, frozen=True):
     """Last day it counts, ``YYYY-MM-DD``."""
 
 
+class TopicException(_Declared, frozen=True):
+    """Leave for topic filters of the model's flows that reach beyond a device's own name."""
+
+    name: str
+    filters: tuple[str, ...]
+    reason: str
+    owner: str
+    expires: str
+    """Last day it counts, ``YYYY-MM-DD``."""
+
+
 class SharedService(_Declared, frozen=True):
     """A service of this device that other classes depend on; it inherits the demands of the strictest of them."""
 
@@ -333,6 +348,7 @@ class DeviceModel(_Declared, frozen=True):
     flows: tuple[Flow, ...] = ()
     expected: Expected = Expected()
     compensations: tuple[Compensation, ...] = ()
+    exceptions: tuple[TopicException, ...] = ()
     shared_services: tuple[SharedService, ...] = ()
     needs: tuple[Need, ...] = (Need("baseline", 172_800), Need("health", 86_400))
     identity: Identity = Identity()

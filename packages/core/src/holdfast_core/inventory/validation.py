@@ -17,6 +17,7 @@ import msgspec
 
 from holdfast_core.inventory.accounts import faults as account_faults
 from holdfast_core.inventory.model import DeviceModel, HealthProbe
+from holdfast_core.inventory.topics import parse_filter
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.ids import parse_name
 from holdfast_core.kernel.instants import DAY, Instant, from_datetime
@@ -32,6 +33,8 @@ LONGEST_GRACE_DAYS = 366
 
 MAX_PORT = 65_535
 MAX_NUMBER = 2**31 - 1
+OWN_FILTERS = 1
+"""Filters each way that a device has without a flow."""
 PROBE_KINDS = ("tcp", "file-fresh", "process", "self-reported")
 
 _CONTROL = re.compile(r"[A-Z]{2,4}-[0-9]{2}")
@@ -154,6 +157,7 @@ def _names(model: DeviceModel) -> Iterator[Problem]:
         ("data", "name", tuple(item.name for item in model.data)),
         ("interfaces", "name", tuple(interface.name for interface in model.interfaces)),
         ("shared_services", "name", tuple(service.name for service in model.shared_services)),
+        ("exceptions", "name", tuple(entry.name for entry in model.exceptions)),
         ("needs", "appraisal", tuple(need.appraisal for need in model.needs)),
     )
     for key, field, names in lists:
@@ -252,6 +256,36 @@ def _flows(model: DeviceModel) -> Iterator[Problem]:
     for index, interface in enumerate(model.interfaces):
         yield from _said(interface.kind, f"$.interfaces[{index}].kind", "the kind of interface")
         yield from _said(interface.reason, f"$.interfaces[{index}].reason", "why the interface is there")
+
+
+def _topics(model: DeviceModel) -> Iterator[Problem]:
+    """Topic filters are filters, few enough for a broker; an exception says for which, why, who owns it, until when."""
+    for index, flow in enumerate(model.flows):
+        for key in ("publish", "subscribe"):
+            yield from _filters(getattr(flow, key), f"$.flows[{index}].{key}")
+    for key in ("publish", "subscribe"):
+        count = sum(len(getattr(flow, key)) for flow in model.flows)
+        if count > LIMITS.device_filters - OWN_FILTERS:
+            yield Problem(
+                "model.too_many",
+                "$.flows",
+                f"All flows together have {count} filters to {key}.",
+                f"Keep them within {LIMITS.device_filters - OWN_FILTERS}; a wildcard below {{device}} covers many.",
+            )
+    for index, entry in enumerate(model.exceptions):
+        path = f"$.exceptions[{index}]"
+        yield from _filters(entry.filters, f"{path}.filters")
+        yield from _said(entry.reason, f"{path}.reason", "why the device must reach beyond its own name")
+        yield from _said(entry.owner, f"{path}.owner", "who answers for the exception")
+        yield from _date(entry.expires, f"{path}.expires")
+
+
+def _filters(filters: tuple[str, ...], path: str) -> Iterator[Problem]:
+    for place, text in enumerate(filters[: LIMITS.model_items]):
+        try:
+            parse_filter(text)
+        except HostileData as error:
+            yield Problem("model.topic", f"{path}[{place}]", error.sentence, error.remedy)
 
 
 def _port(port: int, path: str) -> Iterator[Problem]:
@@ -417,6 +451,7 @@ _CHECKS: tuple[Callable[[DeviceModel], Iterator[Problem]], ...] = (
     _identity,
     _window,
     _flows,
+    _topics,
     _essential_function,
     _supplier,
     _compensations,

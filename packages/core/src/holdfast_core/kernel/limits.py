@@ -56,6 +56,11 @@ class Limits(msgspec.Struct, frozen=True):
     """Keys, values, lists and mappings of a model file, all together."""
     model_items: int = 256
     """Entries of any one list of a model file."""
+    topic_bytes: int = 256
+    """One topic filter of a model file; brokers take up to 65,535."""
+    topic_levels: int = 16
+    device_filters: int = 64
+    """Topic filters of one device, each way."""
     rows_text: int = 32 * 1024 * 1024
     """Characters of a CSV import."""
     rows: int = 100_000

@@ -17,8 +17,8 @@ from holdfast_core.kernel.severity import Severity
 class Incident(msgspec.Struct, frozen=True):
     """Something that needs looking at.
 
-    `cause` is a stable word: ``verdict``, ``clone``, ``credential``, ``log``, ``relying-party``. With the last, `key`
-    names the party (see `rules.relying_party`).
+    `cause` is a stable word: ``verdict``, ``clone``, ``credential``, ``log``, ``relying-party``, ``broker``. With the
+    last two, `key` may name a party (see `rules.relying_party`) or a broker.
     """
 
     id: str

@@ -10,6 +10,8 @@
    incident; only a person closes it.
 7. A relying party that lets revoked certificates in, or soon cannot tell them, opens a ``relying-party`` incident; the
    next look that finds it sound closes it. It is of no device: its key names the party.
+7. A broker that does not obey opens a ``broker`` incident under its own name (``broker:<name>``), which ends when it
+   obeys again; a device that comes to a broker as somebody else opens one too, and only a person closes that.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ LOG = "log"
 CREDENTIAL = "credential"
 ENROLLMENT = "enrollment"
 RELYING_PARTY = "relying-party"
+BROKER = "broker"
 
 _SEVERITY = {Level.QUARANTINED: Severity.CRITICAL, Level.RESTRICTED: Severity.MEDIUM}
 

@@ -76,7 +76,7 @@ def close(session: Session, *, incident: IncidentArgument, why: WhyOption) -> No
     if session.json:
         emit(told)
     else:
-        words(("✓ ", "green"), f"{incident} is closed. That mends nothing: see holdfast device show {told['device']}")
+        words(("✓ ", "green"), f"{incident} is closed. That mends nothing. {_where(told['device'])}")
 
 
 def _show(told: dict[str, Any], now: Any) -> None:
@@ -93,4 +93,12 @@ def _show(told: dict[str, Any], now: Any) -> None:
         if reason.get("remedy"):
             show(("fix: ", "bold"), reason["remedy"], indent=4)
     raw("")
-    show(f"The device: holdfast device show {told['device']}", indent=2)
+    show(_where(told["device"]), indent=2)
+
+
+def _where(subject: str) -> str:
+    """Where to look further; an incident of a broker has ``broker:<name>`` in the device's place."""
+    kind, colon, name = subject.partition(":")
+    if colon and kind == "broker":
+        return f"The broker: holdfast broker check {name}"
+    return f"The device: holdfast device show {subject}"

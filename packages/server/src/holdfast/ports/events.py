@@ -12,7 +12,7 @@ import msgspec
 
 from holdfast.ports.store import Change
 from holdfast_core.inventory.lifecycle import Device
-from holdfast_core.kernel.ids import Scope
+from holdfast_core.kernel.ids import DeviceKey, Scope
 from holdfast_core.kernel.instants import Instant
 from holdfast_core.kernel.reasons import Reason
 from holdfast_core.record.model import Kind
@@ -73,6 +73,22 @@ class RelyingPartyLooked(msgspec.Struct, frozen=True):
     at: Instant
 
 
+class BrokerDoubted(msgspec.Struct, frozen=True):
+    """A broker does not obey, or a device came to it as somebody else; `key` names the one or the other."""
+
+    key: DeviceKey
+    title: str
+    reason: Reason
+    at: Instant
+
+
+class BrokerMended(msgspec.Struct, frozen=True):
+    """A broker obeys again."""
+
+    key: DeviceKey
+    at: Instant
+
+
 class Noted(msgspec.Struct, frozen=True):
     """Something that only has to stand in the record: an enrollment, a human action, a directive."""
 
@@ -84,7 +100,17 @@ class Noted(msgspec.Struct, frozen=True):
     at: Instant
 
 
-Event = VerdictChanged | CloneSeen | CredentialMisused | EnrollmentDoubted | LogDoubted | RelyingPartyLooked | Noted
+Event = (
+    VerdictChanged
+    | CloneSeen
+    | CredentialMisused
+    | EnrollmentDoubted
+    | LogDoubted
+    | RelyingPartyLooked
+    | BrokerDoubted
+    | BrokerMended
+    | Noted
+)
 Listener = Callable[[Event], Sequence[Change]]
 Emit = Callable[[Event], Sequence[Change]]
 """Tells every listener of an event, and gathers the changes that follow."""

@@ -11,6 +11,8 @@ from typing import Any
 
 from holdfast.ports.clock import Clock
 from holdfast.ports.events import (
+    BrokerDoubted,
+    BrokerMended,
     CloneSeen,
     CredentialMisused,
     EnrollmentDoubted,
@@ -38,6 +40,8 @@ def leaves_of(event: Event) -> Sequence[Change]:
         case LogDoubted():
             return (_device_leaf(event.kind, event, event.data),)
         case CloneSeen() | CredentialMisused() | EnrollmentDoubted() | RelyingPartyLooked():
+            return ()  # the incident that response opens says it
+        case BrokerDoubted() | BrokerMended():
             return ()  # the incident that response opens says it
 
 

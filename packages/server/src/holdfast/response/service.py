@@ -14,6 +14,8 @@ import msgspec
 from holdfast.ports.appraisal import Context
 from holdfast.ports.clock import Clock, Randomness
 from holdfast.ports.events import (
+    BrokerDoubted,
+    BrokerMended,
     CloneSeen,
     CredentialMisused,
     Emit,
@@ -35,6 +37,7 @@ from holdfast_core.kernel.reasons import Reason, require_why
 from holdfast_core.record.model import Kind, entry
 from holdfast_core.response.model import Incident
 from holdfast_core.response.rules import (
+    BROKER,
     CLONE,
     CREDENTIAL,
     ENROLLMENT,
@@ -81,10 +84,19 @@ class IncidentListener:
                 return self._open(device.key, CREDENTIAL if misused else ENROLLMENT, title, reason, at)
             case LogDoubted(device, reason=reason, at=at):
                 return self._open(device.key, LOG, "The log is not what a device has seen", reason, at)
-            case RelyingPartyLooked(scope, party, reasons, at):
-                return self._after_look(relying_party(scope, party), reasons, at)
+            case RelyingPartyLooked() | BrokerDoubted() | BrokerMended():
+                return self._of_party(event)
             case Noted():
                 return ()
+
+    def _of_party(self, event: RelyingPartyLooked | BrokerDoubted | BrokerMended) -> Sequence[Change]:
+        """What is of no device: a relying party, a broker."""
+        if isinstance(event, RelyingPartyLooked):
+            return self._after_look(relying_party(event.scope, event.party), event.reasons, event.at)
+        if isinstance(event, BrokerDoubted):
+            return self._open(event.key, BROKER, event.title, event.reason, event.at)
+        current = self._store.open_incident(event.key, BROKER)
+        return self.told(close(current, "the broker obeys again", event.at), is_new=False) if current else ()
 
     def _after_look(self, key: DeviceKey, reasons: tuple[Reason, ...], at: Instant) -> Sequence[Change]:
         current = self._store.open_incident(key, RELYING_PARTY)

@@ -27,6 +27,7 @@ from holdfast_sim.demo.plane import Founded, Plane, program
 from holdfast_sim.demo.processes import Alone, Processes, end_left_behind
 from holdfast_sim.demo.scene import Scene
 from holdfast_sim.demo.stage import Mark, Stage
+from holdfast_sim.demo.succession import succession
 from holdfast_sim.demo.theft import theft
 from holdfast_sim.namespaces import Namespaces, NoNamespaces, open_world
 from holdfast_sim.packages import PackageStore
@@ -59,6 +60,7 @@ def run(stage: Stage, folder: Path, packages: Path, *, once: bool) -> int:
             mending(scene)
             attack(scene)
             theft(scene)
+            succession(scene)
             ending(scene)
             told = True
             stage.end(
@@ -123,7 +125,7 @@ def _introduce(stage: Stage, plane: Plane, founded: Founded) -> None:
 def _live_on(scene: Scene) -> NoReturn:
     """Tell what changes until somebody ends it."""
     stage, data = scene.stage, _shown(scene.folder / "control-plane")
-    stage.act(8, "The fleet lives on", "Ctrl-C ends it. Meanwhile, in another terminal:")
+    stage.act(9, "The fleet lives on", "Ctrl-C ends it. Meanwhile, in another terminal:")
     for words in ("device list --worst", "device show door-2", "incident list", "log show"):
         stage.exact(f"{_shown(Path(program('holdfast')))} {words} --data {data}")
     stage.exact(f"{_shown(scene.fleet.root(HARDENED))} is the root of door-1: change it and watch.", label="try")

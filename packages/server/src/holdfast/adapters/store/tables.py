@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, String, Table
 
+from holdfast.ports.broker import Broker
 from holdfast.ports.store import Body, Delivery, StoredModel
 from holdfast_core.identity.endorsement import EkRoot, TpmBinding
 from holdfast_core.identity.fleet import FleetClaim
@@ -23,6 +24,7 @@ from holdfast_core.identity.model import Claim, Credential, Token
 from holdfast_core.identity.ownership import PossessionCode, Transfer
 from holdfast_core.identity.pending import PendingRequest
 from holdfast_core.identity.secrets import LocalSecret
+from holdfast_core.identity.usage import BrokerMark, TopicUse
 from holdfast_core.identity.validity import Canary, IssuerLists
 from holdfast_core.inventory.lifecycle import Device
 from holdfast_core.kernel.ids import DeviceKey, Scope
@@ -128,6 +130,9 @@ KEPT: dict[str, type[Kept]] = {
     "canary": Canary,
     "ek-root": EkRoot,
     "tpm": TpmBinding,
+    "broker": Broker,
+    "broker-mark": BrokerMark,
+    "topic-use": TopicUse,
 }
 """The types of small records by the name they are stored under; a name is for ever."""
 KEPT_NAMES = {kind: name for name, kind in KEPT.items()}

@@ -19,6 +19,7 @@ from starlette.responses import Response
 from holdfast.web.api import (
     authority,
     backups,
+    brokers,
     claims,
     controls,
     crls,
@@ -95,6 +96,7 @@ def routed() -> FastAPI:
         enrollments,
         fleet_claims,
         manufacturers,
+        brokers,
         tokens,
         authority,
         crls,

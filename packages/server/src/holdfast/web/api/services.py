@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from holdfast.baseline.inspections import InspectionService
 from holdfast.baseline.service import BaselineService
 from holdfast.identity.approvals import ApprovalService
+from holdfast.identity.broker_watches import BrokerWatches
+from holdfast.identity.brokers import BrokerService
 from holdfast.identity.fleet_claims import FleetClaimService
 from holdfast.identity.lists import RevocationLists
 from holdfast.identity.manufacturers import ManufacturerService
@@ -43,6 +45,8 @@ class Services:
     fleet_claims: FleetClaimService
     ownership: OwnershipService
     rollover: RolloverService
+    brokers: BrokerService
+    broker_watches: BrokerWatches
     tokens: TokenService
     secrets: SecretService
     vault: VaultService
