@@ -24,18 +24,25 @@ PAGE = ROOT / "docs" / "reference" / "protocol.md"
 PACKAGES = ROOT / "packages"
 SOURCES = (
     "core/src/holdfast_core/wire/codec.py",
+    "core/src/holdfast_core/identity/fleet.py",
+    "core/src/holdfast_core/identity/manufacturers.py",
     "core/src/holdfast_core/identity/rules.py",
     "core/src/holdfast_core/identity/requests.py",
     "core/src/holdfast_core/identity/secrets.py",
     "core/src/holdfast_core/baseline/rules.py",
     "server/src/holdfast/checkin/pace.py",
     "server/src/holdfast/checkin/service.py",
+    "server/src/holdfast/identity/approvals.py",
     "server/src/holdfast/identity/certifying.py",
     "server/src/holdfast/identity/enrollment.py",
+    "server/src/holdfast/identity/fleet.py",
+    "server/src/holdfast/identity/fleet_claims.py",
+    "server/src/holdfast/identity/idevid.py",
     "server/src/holdfast/identity/renewal.py",
     "server/src/holdfast/identity/secret_delivery.py",
     "server/src/holdfast/identity/service.py",
     "server/src/holdfast/ports/sections.py",
+    "server/src/holdfast/adapters/hook.py",
     "server/src/holdfast/adapters/store/failures.py",
     "server/src/holdfast/web/device/app.py",
     "server/src/holdfast/web/device/est.py",
@@ -46,8 +53,10 @@ SOURCES = (
 )
 """Every module that can refuse something on the device port."""
 _STATUS = {"HostileData": 400, "LimitExceeded": 413, "IdentityRefused": 403, "WorldError": 503, "Bug": 500}
-_OF_OPERATORS = re.compile(r"token\.|claim\.lifetime$|baseline\.other_catalogue$")
-_HELPERS = {"_claim_refused": ("", 401), "_hostile": ("baseline.findings_", 400)}
+_OF_OPERATORS = re.compile(
+    r"token\.|claim\.(lifetime|none)$|enrollment\.(unknown|decided)$|manufacturer\.|model\.|fleet\.(unknown|invalid)$|baseline\.other_catalogue$"
+)
+_HELPERS = {"_claim_refused": ("", 401), "_over": ("", 403), "_hostile": ("baseline.findings_", 400)}
 _KINDS = {
     "check-in": lambda data: decode_check_in(data, LIMITS),
     "reply": lambda data: decode_reply(data, LIMITS),

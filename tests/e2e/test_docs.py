@@ -24,6 +24,7 @@ import pytest
 
 from broker_builders import free_port, has_started, wait_for
 from holdfast.adapters.pki.files import certificate_fingerprint
+from maker_builders import Maker
 from server_process import ServerProcess, configured
 from tpm_builders import maker, running_chip
 
@@ -238,6 +239,22 @@ def test_using_an_est_client(reader: Reader, checkout: Path, tmp_path: Path) -> 
     first, second = ((reader.folder / name).read_text() for name in ("device.pem", "next.pem"))
     assert first.count("BEGIN CERTIFICATE") == second.count("BEGIN CERTIFICATE") == 1
     assert first != second
+
+
+@pytest.mark.usefixtures("site")
+def test_enrolling_devices(reader: Reader, checkout: Path, tmp_path: Path) -> None:
+    acme = Maker(tmp_path / "acme")
+    (reader.folder / "root.pem").write_bytes((tmp_path / "plane" / "keys" / "root.pem").read_bytes())
+    (reader.folder / "acme-roots.pem").write_bytes(acme.roots)
+    (reader.folder / "idevid.pem").write_bytes(acme.idevid("SN-0042").read_bytes())
+    at_site = f"\\g<0> --data {tmp_path / 'plane'}"
+    for command in commands(checkout / "docs/how-to/enroll-devices.md"):
+        told, _ = reader.run(re.sub(r"^holdfast [a-z-]+ [a-z]+", at_site, command))
+        if command.startswith("holdfast enrollment pending"):
+            assert (reader.folder / "fingerprint").read_text()[:4] in told
+    for name in ("cam-1.p7", "cam-2.p7", "cam-3.p7"):
+        assert (reader.folder / name).stat().st_size
+    assert "<svg" in (reader.folder / "label.svg").read_text()
 
 
 def test_local_secrets(reader: Reader, checkout: Path) -> None:

@@ -11,10 +11,12 @@ import subprocess
 import msgspec
 import pytest
 
-from builders import FakeClock, data_folder, enrolled, new_plane, plane_on
+from builders import ACTOR, FakeClock, data_folder, enrolled, new_plane, plane_on
 from holdfast.bootstrap import DATABASE, Plane
+from holdfast_core.inventory.rows import Row
 from holdfast_core.kernel.digests import digest_of
 from holdfast_core.kernel.errors import WorldError
+from holdfast_core.kernel.ids import DeviceId, DeviceKey
 from holdfast_core.kernel.instants import MINUTE
 from holdfast_core.record.merkle import root_of
 from holdfast_core.wire.codec import encode
@@ -206,3 +208,34 @@ async def test_many_devices_at_once_share_commits_and_each_gets_its_own_answer(t
         replies = await asyncio.gather(*(device.check_in() for device in devices))
         assert [reply.seq for reply in replies] == [1] * 20
         assert len({reply.nonce for reply in replies}) == 20
+
+
+async def test_devices_are_found_by_their_makers_number_also_after_a_start(tmp_path):
+    async with new_plane(tmp_path) as plane:
+        scope = plane.config.scope
+        for name, serial in (("a-1", "SN1"), ("a-2", "SN1"), ("a-3", "")):
+            await plane.inventory.add_device(scope, Row(1, DeviceId(name), serial=serial), actor=ACTOR)
+        (_, second) = plane.store.devices_with_serial(scope, "SN1")
+        await plane.store.commit([msgspec.structs.replace(second, serial="SN2")])
+    async with plane_on(tmp_path) as plane:
+        found = {serial: plane.store.devices_with_serial(scope, serial) for serial in ("SN1", "SN2", "SN3", "")}
+        assert {serial: [d.key.device for d in devices] for serial, devices in found.items()} == {
+            "SN1": ["a-1"],
+            "SN2": ["a-2"],
+            "SN3": [],
+            "": [],
+        }
+
+
+async def test_claims_are_listed_the_oldest_first_also_after_a_start(tmp_path):
+    clock = FakeClock()
+    async with new_plane(tmp_path, clock=clock) as plane:
+        device = await enrolled(plane)
+        clock.forward(1)
+        _, second = await plane.identity.create_claim(device.key, lifetime=1000, actor=ACTOR)
+    async with plane_on(tmp_path) as plane:
+        first, last = plane.store.claims(device.key.scope)
+        assert first.used_at is not None
+        assert last == second
+        assert plane.store.claims_of(device.key) == [first, last]
+        assert plane.store.claims_of(DeviceKey(device.key.scope, DeviceId("nobody"))) == []

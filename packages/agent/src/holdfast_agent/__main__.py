@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -29,6 +30,8 @@ from holdfast_core.kernel.ids import parse_device_id
 DEFAULT_STATE = "/var/lib/holdfast-agent"
 CLAIM_VARIABLE = "HOLDFAST_CLAIM"
 MAX_CLAIM = 512
+LONGEST_WAIT_S = 3600
+"""Between two questions whether a person approved the key, whatever the server says."""
 FINE, FAILED, USAGE, FOUND = 0, 1, 2, 3
 
 
@@ -64,6 +67,9 @@ def _parser() -> argparse.ArgumentParser:
         "--claim-file",
         metavar="FILE",
         help=f"where the claim stands; '-' is stdin; default: the variable {CLAIM_VARIABLE}",
+    )
+    enroll.add_argument(
+        "--wait", action="store_true", help="ask without a claim, show the key's fingerprint, wait for a person"
     )
     enroll.add_argument("--root", default="/", metavar="PATH", help="the file tree to look at (default: /)")
     enroll.add_argument("--proc", default="/proc", metavar="PATH", help="the device's own procfs (default: /proc)")
@@ -122,7 +128,8 @@ def _enroll(options: argparse.Namespace) -> int:
         ca = parse_digest(options.ca)
         key = _key_place(options.key)
         # A chip that the server knows needs no claim.
-        claim = "" if key is KeyPlace.TPM and not _claim_given(options.claim_file) else _claim(options.claim_file)
+        needless = options.wait or (key is KeyPlace.TPM and not _claim_given(options.claim_file))
+        claim = "" if needless else _claim(options.claim_file)
         root, proc = Path(options.root).resolve(strict=True), Path(options.proc).resolve(strict=True)
     except HostileData as error:
         say(str(error))
@@ -146,10 +153,15 @@ def _enroll(options: argparse.Namespace) -> int:
 
     folder = Folder(options.state)
     with folder.locked():
-        enroll(folder, config, ca=ca, claim=claim)
+        enroll(folder, config, ca=ca, claim=claim, waiting=_wait if options.wait else None)
     say(f"Enrolled as {config.device}. Check in with: holdfast-agent check-in --state {options.state}")
     _as_json(options, folder)
     return FINE
+
+
+def _wait(fingerprint: str, seconds: int) -> None:
+    say(f"A person has to approve this key: {fingerprint}")
+    time.sleep(min(max(seconds, 1), LONGEST_WAIT_S))
 
 
 def _key_place(text: str) -> KeyPlace:

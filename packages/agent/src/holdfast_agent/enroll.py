@@ -24,7 +24,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from holdfast_agent.state import ROOT, Config, Enrollment, Folder, KeyPlace, Stored
-from holdfast_agent.transport import Client, Server, parse_server, pinned_context, unverified_context
+from holdfast_agent.transport import Client, Failed, Server, parse_server, pinned_context, unverified_context
+from holdfast_core.identity.pending import readable
 from holdfast_core.kernel.digests import Digest, digest_of
 from holdfast_core.kernel.errors import HostileData, WorldError
 from holdfast_core.kernel.ids import parse_device_id
@@ -33,6 +34,10 @@ from holdfast_core.wire.device import enrolled_again
 EST = "/.well-known/est"
 ANSWER_BYTES = 64 * 1024
 MAX_CHAIN = 8
+ACCEPTED = 202
+"""A person has to approve the request first (RFC 7030, section 4.2.3)."""
+Waiting = Callable[[str, int], None]
+"""Told the fingerprint of the key, and after how many seconds the server wants to be asked again."""
 _BAD = (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, binascii.Error)
 
 
@@ -40,14 +45,15 @@ class Distrusted(HostileData):
     """What the server sent does not fit the pin, the key or the name."""
 
 
-def enroll(folder: Folder, config: Config, *, ca: Digest, claim: str) -> None:
+def enroll(folder: Folder, config: Config, *, ca: Digest, claim: str, waiting: Waiting | None = None) -> None:
     """Enroll the device and write its identity, authority and configuration.
 
     Args:
         folder: where to keep them; locked by the caller.
         config: which server, which device, which root.
         ca: the digest of the authority's certificate (DER), as the operator gave it.
-        claim: the claim's text.
+        claim: the claim's text; empty where something else admits.
+        waiting: told each time that a person has to approve the key first; returns when it is time to ask again.
 
     Raises:
         Failed: the server could not be reached, or refused the claim (``claim.*``).
@@ -60,7 +66,7 @@ def enroll(folder: Folder, config: Config, *, ca: Digest, claim: str) -> None:
     pinned = root.public_bytes(Encoding.PEM).decode("ascii")
     client = Client(server, pinned_context(pinned), limit=ANSWER_BYTES)
     try:
-        made = _MAKERS[config.key](client, config, claim)
+        made = _MAKERS[config.key](client, config, claim, waiting)
     finally:
         client.close()
     chain = chain_for(certificates_in(made.answer), others, made.public, device, root)
@@ -115,7 +121,7 @@ class _Made(msgspec.Struct, frozen=True):
     attestation_file: str = ""
 
 
-def _in_tpm(client: Client, config: Config, claim: str) -> _Made:
+def _in_tpm(client: Client, config: Config, claim: str, _waiting: Waiting | None) -> _Made:
     """A key in the chip, certified by the exchange of two steps."""
     from holdfast_agent.tpm_enroll import ask_with_tpm  # noqa: PLC0415  (only where there is a chip)
 
@@ -123,38 +129,47 @@ def _in_tpm(client: Client, config: Config, claim: str) -> _Made:
     return _Made(made.answer, made.public, made.key_file, made.attestation_file)
 
 
-def _in_file(client: Client, config: Config, claim: str) -> _Made:
+def _in_file(client: Client, config: Config, claim: str, waiting: Waiting | None) -> _Made:
     """A key in a file, certified by simpleenroll (RFC 7030, section 4.2)."""
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return _Made(_simpleenroll(client, config, claim, key), key.public_key(), pem.decode("ascii"))
+    return _Made(_simpleenroll(client, config, claim, key, waiting), key.public_key(), pem.decode("ascii"))
 
 
-def _in_token(client: Client, config: Config, claim: str) -> _Made:
+def _in_token(client: Client, config: Config, claim: str, waiting: Waiting | None) -> _Made:
     """A key that lies in a PKCS#11 token, certified likewise."""
     from holdfast_agent.token_key import token_key  # noqa: PLC0415  (only where there is a token)
 
     key = token_key(config.token)
-    return _Made(_simpleenroll(client, config, claim, key), key.public_key(), "")
+    return _Made(_simpleenroll(client, config, claim, key, waiting), key.public_key(), "")
 
 
-def _simpleenroll(client: Client, config: Config, claim: str, key: ec.EllipticCurvePrivateKey) -> bytes:
+def _simpleenroll(
+    client: Client, config: Config, claim: str, key: ec.EllipticCurvePrivateKey, waiting: Waiting | None
+) -> bytes:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, config.device)])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
     credential = base64.b64encode(f"{config.device}:{claim}".encode()).decode("ascii")
-    return client.call(
-        "POST",
-        f"{EST}/simpleenroll",
-        base64.b64encode(request.public_bytes(Encoding.DER)),
-        {
-            "Authorization": f"Basic {credential}",
-            "Content-Type": "application/pkcs10",
-            "Content-Transfer-Encoding": "base64",
-        },
-    )
+    body = base64.b64encode(request.public_bytes(Encoding.DER))
+    headers = {
+        "Authorization": f"Basic {credential}",
+        "Content-Type": "application/pkcs10",
+        "Content-Transfer-Encoding": "base64",
+    }
+    waits = False
+    while True:
+        try:
+            return client.call("POST", f"{EST}/simpleenroll", body, headers)
+        except Failed as failed:
+            # Once it waits, a server that is away for a while is waited for too: the key is approved, not the call.
+            waits = waits or failed.refusal.status == ACCEPTED
+            if waiting is None or not waits or not (failed.refusal.passing or failed.refusal.status == ACCEPTED):
+                raise
+            public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+            waiting(readable(digest_of(public)), failed.refusal.retry_after_s)
 
 
-_MAKERS: Mapping[KeyPlace, Callable[[Client, Config, str], _Made]] = MappingProxyType(
+_MAKERS: Mapping[KeyPlace, Callable[[Client, Config, str, Waiting | None], _Made]] = MappingProxyType(
     {KeyPlace.FILE: _in_file, KeyPlace.TPM: _in_tpm, KeyPlace.TOKEN: _in_token}
 )
 

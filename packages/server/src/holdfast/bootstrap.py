@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from holdfast.adapters.broker import AuthorityTrust, adapter_for
+from holdfast.adapters.hook import ProgramHook
 from holdfast.adapters.pki import FileAuthority, FileLogSigner, Passphrase, find_passphrase
 from holdfast.adapters.pki.canary import X509CanaryMaker, validity_extensions
 from holdfast.adapters.pki.crl import CrlMaker
@@ -33,13 +34,19 @@ from holdfast.baseline.service import BaselineAppraiser, BaselineService, Compil
 from holdfast.checkin.service import CheckInService
 from holdfast.config import Config
 from holdfast.identity.answers import StatusAnswers
+from holdfast.identity.approvals import ApprovalService
 from holdfast.identity.broker_watch import BrokerWatch
 from holdfast.identity.broker_watches import BrokerWatches
 from holdfast.identity.brokers import BrokerService
 from holdfast.identity.canaries import Canaries
 from holdfast.identity.certifying import Certifier
 from holdfast.identity.enrollment import EnrollmentService
+from holdfast.identity.fleet import FleetEnrollment
+from holdfast.identity.fleet_claims import FleetClaimService
+from holdfast.identity.idevid import IDevIDEnrollment
 from holdfast.identity.lists import RevocationLists
+from holdfast.identity.manufacturers import ManufacturerService
+from holdfast.identity.ownership import OwnershipService
 from holdfast.identity.relying_parties import RelyingParties
 from holdfast.identity.renewal import RenewalContributor, RenewalService
 from holdfast.identity.rollover import RolloverService
@@ -173,6 +180,23 @@ class Plane:
             emit=emit,
             limits=limits,
         )
+        self.approvals = ApprovalService(
+            store=store, clock=clock, certifier=self.certifier, emit=emit, limits=limits, scope=config.scope
+        )
+        self.manufacturers = ManufacturerService(
+            store=store,
+            clock=clock,
+            authority=authority,
+            book=self.issuers,
+            services=authority.services,
+            emit=emit,
+            limits=limits,
+        )
+        hook = ProgramHook(config.provisioning_hook, limits) if config.provisioning_hook else None
+        self.fleet_claims = FleetClaimService(store=store, clock=clock, hook=hook, emit=emit, limits=limits)
+        self.ownership = OwnershipService(
+            store=store, clock=clock, randomness=randomness, verdicts=self.verdicts, emit=emit
+        )
         self.enrollment = EnrollmentService(
             store=store,
             authority=authority,
@@ -180,6 +204,18 @@ class Plane:
             book=self.issuers,
             identity=self.identity,
             renewal=self.renewal,
+            ways=(
+                IDevIDEnrollment(store=store, clock=clock, certifier=self.certifier, emit=emit, limits=limits),
+                FleetEnrollment(
+                    store=store,
+                    clock=clock,
+                    certifier=self.certifier,
+                    claims=self.fleet_claims,
+                    emit=emit,
+                    limits=limits,
+                ),
+            ),
+            approvals=self.approvals,
         )
         self.rollover = RolloverService(store=store, clock=clock, authority=authority, book=self.issuers, emit=emit)
         broker_trust = AuthorityTrust(authority, self.issuers, store)

@@ -26,7 +26,7 @@ PREFIX = "HOLDFAST_"
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 """0 means any free one."""
 Count = Annotated[int, msgspec.Meta(ge=1)]
-_LISTS = frozenset({"names", "catalogues", "watched_lists", "watched_parties"})
+_LISTS = frozenset({"names", "catalogues", "provisioning_hook", "watched_lists", "watched_parties"})
 _NAME = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*", re.IGNORECASE
 )
@@ -74,6 +74,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The shared library of the token, for ``keys = "pkcs11"``."""
     pkcs11_token: str = ""
     """The token's label."""
+    provisioning_hook: tuple[str, ...] = ()
+    """A program and its arguments, asked about each device of a production line."""
     catalogues: tuple[str, ...] = ()
     """Folders with controls of your own, laid over the shipped ones in this order."""
     connections: Count = 4096

@@ -54,6 +54,10 @@ def services_of(plane: Plane, device_port: int) -> Services:
         inventory=plane.inventory,
         identity=plane.identity,
         renewal=plane.renewal,
+        approvals=plane.approvals,
+        manufacturers=plane.manufacturers,
+        fleet_claims=plane.fleet_claims,
+        ownership=plane.ownership,
         rollover=plane.rollover,
         brokers=plane.brokers,
         broker_watches=plane.broker_watches,
@@ -127,7 +131,9 @@ class Serving:
             )
             self._listeners.append(self.validation)
         self._work: list[Coroutine[Any, Any, None]] = [plane.verdicts.watch(), keep_trimmed()]
-        self._work.extend([plane.lists.run(), plane.relying_parties.run(), plane.broker_watches.run()])
+        self._work.extend(
+            [plane.ownership.watch(), plane.lists.run(), plane.relying_parties.run(), plane.broker_watches.run()]
+        )
         if config.webhook_url:
             notifier = WebhookNotifier(config.webhook_url, plane.webhook_secret.text())
             self._work.append(Dispatcher(store=plane.store, clock=plane.clock, notifier=notifier).run())

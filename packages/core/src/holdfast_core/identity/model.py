@@ -26,6 +26,11 @@ class Claim(msgspec.Struct, frozen=True):
     created_at: Instant
     expires_at: Instant
     used_at: Instant | None = None
+    withdrawn_at: Instant | None = None
+
+    def is_open(self, now: Instant) -> bool:
+        """Whether it could still be used."""
+        return self.used_at is None and self.withdrawn_at is None and now < self.expires_at
 
 
 class Method(StrEnum):

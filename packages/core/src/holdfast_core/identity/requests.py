@@ -57,6 +57,21 @@ def read_request(
         HostileData: ``csr.malformed``, ``csr.signature``, ``csr.name``, ``csr.weak_key``,
             ``csr.extension``, ``csr.possession``.
     """
+    request = load_request(der, limits)
+    _check_name(request, key, own_subject)
+    check_key(request)
+    _check_extensions(list(request.extensions), key)
+    _check_possession(request, channel)
+    return request
+
+
+def load_request(der: bytes, limits: Limits) -> x509.CertificateSigningRequest:
+    """Parse a PKCS#10 request that its own key signed; whose it is and what it asks for is not judged yet.
+
+    Raises:
+        LimitExceeded: ``csr.too_large``.
+        HostileData: ``csr.malformed``, ``csr.signature``.
+    """
     if len(der) > limits.csr_bytes:
         raise LimitExceeded(
             "csr.too_large",
@@ -66,7 +81,7 @@ def read_request(
     try:
         request = x509.load_der_x509_csr(der)
         signed = request.is_signature_valid
-        extensions = list(request.extensions)
+        list(request.extensions), list(request.subject)  # parsed now, so that nobody meets a malformed one later
     except _UNREADABLE as error:
         raise HostileData(
             "csr.malformed",
@@ -79,10 +94,6 @@ def read_request(
             "The certificate request is not signed by the key it asks a certificate for.",
             remedy="Sign the request with the device's own private key.",
         )
-    _check_name(request, key, own_subject)
-    _check_key(request)
-    _check_extensions(extensions, key)
-    _check_possession(request, channel)
     return request
 
 
@@ -111,7 +122,8 @@ def _check_name(request: x509.CertificateSigningRequest, key: DeviceKey, own_sub
         )
 
 
-def _check_key(request: x509.CertificateSigningRequest) -> None:
+def check_key(request: x509.CertificateSigningRequest) -> None:
+    """Refuse a key that is too weak or of an unknown kind: ``csr.weak_key``."""
     try:
         key = request.public_key()
     except (ValueError, UnsupportedAlgorithm):

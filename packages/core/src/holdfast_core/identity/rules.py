@@ -33,13 +33,15 @@ def check_claim(claim: Claim | None, device: DeviceId, now: Instant) -> Claim:
     """Return the claim if it admits `device` at `now`.
 
     Raises:
-        IdentityRefused: ``claim.unknown``, ``claim.used``, ``claim.expired`` (401); an unknown claim and one
-            for another device read alike, so that guessing teaches nothing.
+        IdentityRefused: ``claim.unknown``, ``claim.used``, ``claim.withdrawn``, ``claim.expired`` (401); an
+            unknown claim and one for another device read alike, so that guessing teaches nothing.
     """
     if claim is None or claim.key.device != device:
         raise _claim_refused("claim.unknown", "This claim does not admit this device.")
     if claim.used_at is not None:
         raise _claim_refused("claim.used", f"This claim was used at {rfc3339(claim.used_at)}.")
+    if claim.withdrawn_at is not None:
+        raise _claim_refused("claim.withdrawn", f"This claim was withdrawn at {rfc3339(claim.withdrawn_at)}.")
     if now >= claim.expires_at:
         raise _claim_refused("claim.expired", f"This claim expired at {rfc3339(claim.expires_at)}.")
     return claim

@@ -30,6 +30,21 @@ class Limits(msgspec.Struct, frozen=True):
     """Lists in one file: one for each issuer of an environment."""
     secret_request_bytes: int = 1024
     """A device's request for a local secret: a version's number."""
+    pending_requests: int = 256
+    """Of one scope that wait for a person."""
+    pending_per_device: int = 4
+    """Of them, keys under one name."""
+    manufacturer_bytes: int = 48 * 1024
+    """A manufacturer's certificates as PEM."""
+    manufacturer_certificates: int = 16
+    manufacturers: int = 64
+    """Of one scope."""
+    fleet_claims: int = 64
+    """Of one scope, in force."""
+    hooks: int = 8
+    """Provisioning hooks running at once."""
+    hook_bytes: int = 16 * 1024
+    hook_seconds: float = 10.0
     tpm_bytes: int = 64 * 1024
     """One step of an enrollment with a TPM: its public keys, and the certificates that lead to its maker."""
     tpm_finished: int = 65_536

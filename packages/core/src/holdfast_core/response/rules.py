@@ -6,7 +6,9 @@
 3. A clone opens a ``clone`` incident; only a release by a person closes it.
 4. A log that is not what a device has seen, shorter or rewritten, opens a ``log`` incident; only a person closes it.
 5. A credential that was ended and is used all the same opens a ``credential`` incident; only a person closes it.
-6. A relying party that lets revoked certificates in, or soon cannot tell them, opens a ``relying-party`` incident; the
+6. Who tries to enroll as a device that was admitted for good, or is not what they say, opens an ``enrollment``
+   incident; only a person closes it.
+7. A relying party that lets revoked certificates in, or soon cannot tell them, opens a ``relying-party`` incident; the
    next look that finds it sound closes it. It is of no device: its key names the party.
 7. A broker that does not obey opens a ``broker`` incident under its own name (``broker:<name>``), which ends when it
    obeys again; a device that comes to a broker as somebody else opens one too, and only a person closes that.
@@ -28,6 +30,7 @@ VERDICT = "verdict"
 CLONE = "clone"
 LOG = "log"
 CREDENTIAL = "credential"
+ENROLLMENT = "enrollment"
 RELYING_PARTY = "relying-party"
 BROKER = "broker"
 

@@ -102,6 +102,7 @@ class Certifier:
         *,
         channel: bytes | None = None,
         own_subject: x509.Name | None = None,
+        new: Device | None = None,
     ) -> list[x509.Certificate]:
         """Certify the device `key`; return its certificate, then the chain without the root.
 
@@ -111,6 +112,7 @@ class Certifier:
             admit: judges the proof.
             channel: the ``tls-unique`` of the connection, where it has one.
             own_subject: a subject that the device is known by already; allowed in the request.
+            new: the device as it comes into the inventory with its certificate, if it is not there yet.
 
         Raises:
             IdentityRefused: by `admit`, or ``device.inactive``, ``device.unowned``.
@@ -119,7 +121,7 @@ class Certifier:
         request = read_request(request_der, key, self._limits, own_subject=own_subject, channel=channel)
         async with self._store.exclusive(key):
             now = self._clock.now()
-            device = check_owned(require_device(self._store, key))
+            device = check_owned(self._store.device(key) or new or require_device(self._store, key))
             admission = admit(device, now)
             with self.certifying(request) as spki:
                 return await self._enroll(device, admission, request, spki, now)
@@ -188,6 +190,13 @@ class Certifier:
             certificate=der,
         )
         return certificate, credential
+
+    def given(self, key: DeviceKey, spki: Digest) -> x509.Certificate | None:
+        """The certificate that the device got for this very key and never used: its answer may have been lost."""
+        for credential in self._store.credentials_of(key):
+            if credential.spki == spki and credential.certificate and credential.revoked_at is None:
+                return x509.load_der_x509_certificate(credential.certificate)
+        return None
 
     def life_of(self, device: Device) -> Identity:
         """How the device's model lets its certificates live."""

@@ -31,6 +31,8 @@ class Shown(msgspec.Struct, frozen=True):
 
     chain: tuple[bytes, ...] = ()
     channel: bytes | None = None
+    address: str = ""
+    """Where it comes from, for people to read; nothing is decided by it."""
 
     @property
     def fingerprint(self) -> Digest | None:
@@ -64,7 +66,7 @@ class Way(Protocol):
 class Approvals(Protocol):
     """Enrollment that a person approves."""
 
-    async def ask(self, name: str, request_der: bytes, channel: bytes | None) -> x509.Certificate | Pending:
+    async def ask(self, name: str, request_der: bytes, shown: Shown) -> x509.Certificate | Pending:
         """The certificate, once a person approved this very request; until then that it waits."""
         ...
 
@@ -121,7 +123,7 @@ class EnrollmentService:
                     return await way.enroll(shown, request_der)
             return await self.renew(shown, request_der)
         if name is not None and name[0] and self._approvals is not None:
-            return await self._approvals.ask(name[0], request_der, shown.channel)
+            return await self._approvals.ask(name[0], request_der, shown)
         raise IdentityRefused(
             "claim.required",
             "Enrollment needs the device's name and its claim, or a certificate that admits it.",

@@ -22,7 +22,7 @@ from holdfast_core.identity.rules import check_claim, check_owned
 from holdfast_core.inventory.lifecycle import Device, LifecycleEvent, advance
 from holdfast_core.kernel.digests import digest_of
 from holdfast_core.kernel.errors import HostileData
-from holdfast_core.kernel.ids import DeviceId, DeviceKey
+from holdfast_core.kernel.ids import DeviceId, DeviceKey, Scope
 from holdfast_core.kernel.instants import DAY, HOUR, Instant
 from holdfast_core.kernel.reasons import require_why
 from holdfast_core.record.model import Kind
@@ -60,14 +60,39 @@ class IdentityService:
         """
         if not 0 < lifetime <= LONGEST_CLAIM:
             raise HostileData("claim.lifetime", "A claim lives at most 7 days.", remedy="Ask for a shorter one.")
-        device = check_owned(require_device(self._store, key))
-        advance(device.lifecycle, LifecycleEvent.ENROLL)
-        now = self._clock.now()
-        text = CLAIM_PREFIX + self._randomness.token(SECRET_BYTES)
-        claim = Claim(digest_of(text.encode()), key, now, Instant(now + lifetime))
-        data = {"claim": public_id(claim.digest), "expires_at": claim.expires_at}
-        await self._store.commit([claim, *self._emit(Noted(Kind.CLAIM_CREATED, actor, device, key.scope, data, now))])
+        async with self._store.exclusive(key):  # against a transfer, which withdraws every claim there is
+            device = check_owned(require_device(self._store, key))
+            advance(device.lifecycle, LifecycleEvent.ENROLL)
+            now = self._clock.now()
+            text = CLAIM_PREFIX + self._randomness.token(SECRET_BYTES)
+            claim = Claim(digest_of(text.encode()), key, now, Instant(now + lifetime))
+            data = {"claim": public_id(claim.digest), "expires_at": claim.expires_at}
+            noted = Noted(Kind.CLAIM_CREATED, actor, device, key.scope, data, now)
+            await self._store.commit([claim, *self._emit(noted)])
         return text, claim
+
+    async def withdraw_claim(self, scope: Scope, name: str, *, actor: str) -> Claim:
+        """End the claim with this public id before anybody used it.
+
+        Raises:
+            HostileData: ``claim.none``.
+        """
+        found = next((c for c in self._store.claims(scope) if public_id(c.digest) == name), None)
+        if found is not None:
+            async with self._store.exclusive(found.key):
+                now, claim = self._clock.now(), self._store.claim(found.digest)
+                if claim is not None and claim.is_open(now):
+                    ended = msgspec.structs.replace(claim, withdrawn_at=now)
+                    device = self._store.device(claim.key)
+                    noted = Noted(Kind.CLAIM_WITHDRAWN, actor, device, scope, {"claim": name}, now)
+                    await self._store.commit([ended, *self._emit(noted)])
+                    return ended
+        raise HostileData(
+            "claim.none",
+            f"No claim {name[:40]!r} can still be used in {scope}.",
+            remedy="List them: holdfast claim list.",
+            http_status=404,
+        )
 
     async def enroll(
         self, name: str, claim_text: str, request_der: bytes, *, channel: bytes | None = None

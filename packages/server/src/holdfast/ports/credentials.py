@@ -89,11 +89,16 @@ def end_credentials(
     now: Instant,
     code: Revocation = Revocation.UNSPECIFIED,
     but: Digest | None = None,
+    issued_before: Instant | None = None,
 ) -> list[Change]:
-    """The changes that revoke every credential of `device` that is in force; `but` that of one certificate."""
+    """The changes that revoke every credential of `device` that is in force; `but` that of one certificate.
+
+    With `issued_before`, only those that were issued before a moment.
+    """
     changes: list[Change] = []
     for credential in store.credentials_of(device.key):
-        if credential.revoked_at is None and credential.fingerprint != but:
+        spared = issued_before is not None and credential.issued_at >= issued_before
+        if credential.revoked_at is None and credential.fingerprint != but and not spared:
             changes.extend(_ended(credential, emit, device, why=why, actor=actor, now=now, code=code))
     return changes
 

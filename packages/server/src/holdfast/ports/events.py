@@ -56,6 +56,14 @@ class CredentialMisused(msgspec.Struct, frozen=True):
     at: Instant
 
 
+class EnrollmentDoubted(msgspec.Struct, frozen=True):
+    """Somebody proved something of a device that should not be able to enroll, or not again."""
+
+    device: Device
+    reason: Reason
+    at: Instant
+
+
 class RelyingPartyLooked(msgspec.Struct, frozen=True):
     """A relying party was looked at from outside: whether it still refuses who is revoked; no reasons: it does."""
 
@@ -96,6 +104,7 @@ Event = (
     VerdictChanged
     | CloneSeen
     | CredentialMisused
+    | EnrollmentDoubted
     | LogDoubted
     | RelyingPartyLooked
     | BrokerDoubted

@@ -55,6 +55,10 @@ class IssuerBook:
         """The certificates above a new leaf of a scope: its issuer, then the root."""
         return [self._authority.issuer(scope, self.active(scope)), self._authority.root]
 
+    def every(self) -> list[x509.Certificate]:
+        """The certificates of every issuer there is, however it stands."""
+        return [self._authority.issuer(*issuer) for issuer in self._authority.issuers()]
+
     def trusted(self, wanted: Scope | None = None) -> list[x509.Certificate]:
         """The certificates of every issuer whose leaves are good; of one scope, or of all."""
         return [

@@ -131,6 +131,10 @@ class Store(Protocol):
         """Devices of a scope in id order."""
         ...
 
+    def devices_with_serial(self, scope: Scope, serial: str) -> list[Device]:
+        """The devices of a scope with this serial number of their maker; none for an empty one."""
+        ...
+
     def counts(self, scope: Scope) -> dict[str, int]:
         """How many devices have each verdict; ``none`` counts those without one."""
         ...
@@ -173,6 +177,14 @@ class Store(Protocol):
 
     def claim(self, digest: Digest) -> Claim | None:
         """The claim with this digest of its text."""
+        ...
+
+    def claims(self, scope: Scope) -> list[Claim]:
+        """Every claim of a scope, used and ended ones included, the oldest first."""
+        ...
+
+    def claims_of(self, key: DeviceKey) -> list[Claim]:
+        """Every claim of a device, used and ended ones included, the oldest first."""
         ...
 
     def token(self, digest: Digest) -> Token | None:

@@ -15,6 +15,7 @@ from holdfast.ports.events import (
     BrokerMended,
     CloneSeen,
     CredentialMisused,
+    EnrollmentDoubted,
     Event,
     LogDoubted,
     Noted,
@@ -38,7 +39,9 @@ def leaves_of(event: Event) -> Sequence[Change]:
             return (_verdict_leaf(event),)
         case LogDoubted():
             return (_device_leaf(event.kind, event, event.data),)
-        case CloneSeen() | CredentialMisused() | RelyingPartyLooked() | BrokerDoubted() | BrokerMended():
+        case CloneSeen() | CredentialMisused() | EnrollmentDoubted() | RelyingPartyLooked():
+            return ()  # the incident that response opens says it
+        case BrokerDoubted() | BrokerMended():
             return ()  # the incident that response opens says it
 
 

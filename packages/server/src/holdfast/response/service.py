@@ -19,6 +19,7 @@ from holdfast.ports.events import (
     CloneSeen,
     CredentialMisused,
     Emit,
+    EnrollmentDoubted,
     Event,
     LogDoubted,
     Noted,
@@ -39,6 +40,7 @@ from holdfast_core.response.rules import (
     BROKER,
     CLONE,
     CREDENTIAL,
+    ENROLLMENT,
     LOG,
     RELYING_PARTY,
     VERDICT,
@@ -75,9 +77,11 @@ class IncidentListener:
                 return self.told(incident, is_new=current is None) if incident else ()
             case CloneSeen(device, reason, at):
                 return self._open(device.key, CLONE, f"{device.key.device} has a clone", reason, at)
-            case CredentialMisused(device, reason, at):
-                title = f"An ended certificate of {device.key.device} was used"
-                return self._open(device.key, CREDENTIAL, title, reason, at)
+            case CredentialMisused(device, reason, at) | EnrollmentDoubted(device, reason, at):
+                misused = isinstance(event, CredentialMisused)
+                ended = f"An ended certificate of {device.key.device} was used"
+                title = ended if misused else f"Somebody tried to enroll as {device.key.device}"
+                return self._open(device.key, CREDENTIAL if misused else ENROLLMENT, title, reason, at)
             case LogDoubted(device, reason=reason, at=at):
                 return self._open(device.key, LOG, "The log is not what a device has seen", reason, at)
             case RelyingPartyLooked() | BrokerDoubted() | BrokerMended():

@@ -133,6 +133,10 @@ class EmbeddedStore:
         """See the port."""
         return list(self._memory.listed(scope, wanted))
 
+    def devices_with_serial(self, scope: Scope, serial: str) -> list[Device]:
+        """See the port."""
+        return self._memory.devices_with_serial(scope, serial)
+
     def counts(self, scope: Scope) -> dict[str, int]:
         """See the port."""
         return self._memory.counts(scope)
@@ -176,6 +180,15 @@ class EmbeddedStore:
     def claim(self, digest: Digest) -> Claim | None:
         """See the port."""
         return self._memory.claims.get(digest)
+
+    def claims(self, scope: Scope) -> list[Claim]:
+        """See the port."""
+        mine = [claim for claim in self._memory.claims.values() if claim.key.scope == scope]
+        return sorted(mine, key=lambda claim: claim.created_at)
+
+    def claims_of(self, key: DeviceKey) -> list[Claim]:
+        """See the port."""
+        return self._memory.claims_of(key)
 
     def token(self, digest: Digest) -> Token | None:
         """See the port."""

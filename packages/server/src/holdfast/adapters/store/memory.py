@@ -38,9 +38,11 @@ class Memory:
         self.models: dict[tuple[Scope, str], StoredModel] = {}
         self.devices: dict[DeviceKey, Device] = {}
         self._names: defaultdict[Scope, list[DeviceId]] = defaultdict(list)
+        self._of_serial: defaultdict[tuple[Scope, str], set[DeviceKey]] = defaultdict(set)
         self._postures: dict[DeviceKey, bytes] = {}
         self._verdicts: dict[DeviceKey, tuple[Level, Instant | None]] = {}
         self._fingerprints: defaultdict[DeviceKey, list[Digest]] = defaultdict(list)
+        self._claims_of: defaultdict[DeviceKey, list[Digest]] = defaultdict(list)
         self._keys: set[Digest] = set()
         self._serials: dict[str, Digest] = {}
         self._kept: defaultdict[type[Kept], dict[tuple[Scope, str], Kept]] = defaultdict(dict)
@@ -72,11 +74,18 @@ class Memory:
         self._verdicts[posture.key] = (posture.verdict.level, posture.verdict.until)
 
     def _take_device(self, device: Device) -> None:
-        if device.key not in self.devices:
+        scope, before = device.key.scope, self.devices.get(device.key)
+        if before is not None and before.serial != device.serial:
+            self._of_serial[scope, before.serial].discard(device.key)
+        if device.serial:
+            self._of_serial[scope, device.serial].add(device.key)
+        if before is None:
             bisect.insort(self._names[device.key.scope], device.key.device)
         self.devices[device.key] = device
 
     def _take_claim(self, claim: Claim) -> None:
+        if claim.digest not in self.claims:
+            self._claims_of[claim.key].append(claim.digest)
         self.claims[claim.digest] = claim
 
     def _take_token(self, token: Token) -> None:
@@ -137,6 +146,11 @@ class Memory:
         found = (record for (owner, _), record in self._kept[kind].items() if scope is None or owner == scope)
         return sorted((r for r in found if isinstance(r, kind)), key=lambda record: (record.scope, record.id))
 
+    def claims_of(self, key: DeviceKey) -> list[Claim]:
+        """The device's claims, oldest first."""
+        mine = [self.claims[digest] for digest in self._claims_of.get(key, ())]
+        return sorted(mine, key=lambda claim: claim.created_at)  # the disk gives them in the order of their digests
+
     def credentials_of(self, key: DeviceKey) -> list[Credential]:
         """The device's credentials, oldest first."""
         return [self.credentials[fingerprint] for fingerprint in self._fingerprints.get(key, ())]
@@ -160,6 +174,10 @@ class Memory:
             and (not wanted.model or device.model == wanted.model)
             and (not wanted.site or device.site == wanted.site)
         )
+
+    def devices_with_serial(self, scope: Scope, serial: str) -> list[Device]:
+        """Devices of a scope by their maker's number."""
+        return [self.devices[key] for key in sorted(self._of_serial.get((scope, serial), ()))]
 
     def counts(self, scope: Scope) -> dict[str, int]:
         """How many devices of a scope have each verdict."""

@@ -17,8 +17,12 @@ from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, String, Ta
 from holdfast.ports.broker import Broker
 from holdfast.ports.store import Body, Delivery, StoredModel
 from holdfast_core.identity.endorsement import EkRoot, TpmBinding
+from holdfast_core.identity.fleet import FleetClaim
 from holdfast_core.identity.issuers import IssuerState
+from holdfast_core.identity.manufacturers import Allowance, Manufacturer
 from holdfast_core.identity.model import Claim, Credential, Token
+from holdfast_core.identity.ownership import PossessionCode, Transfer
+from holdfast_core.identity.pending import PendingRequest
 from holdfast_core.identity.secrets import LocalSecret
 from holdfast_core.identity.usage import BrokerMark, TopicUse
 from holdfast_core.identity.validity import Canary, IssuerLists
@@ -115,9 +119,15 @@ def of_key(key: DeviceKey) -> dict[str, Any]:
 
 KEPT: dict[str, type[Kept]] = {
     "issuer": IssuerState,
+    "local-secret": LocalSecret,
+    "pending-request": PendingRequest,
+    "manufacturer": Manufacturer,
+    "allowance": Allowance,
+    "possession-code": PossessionCode,
+    "transfer": Transfer,
+    "fleet-claim": FleetClaim,
     "issuer-lists": IssuerLists,
     "canary": Canary,
-    "local-secret": LocalSecret,
     "ek-root": EkRoot,
     "tpm": TpmBinding,
     "broker": Broker,

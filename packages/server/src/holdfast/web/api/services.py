@@ -6,9 +6,13 @@ from dataclasses import dataclass
 
 from holdfast.baseline.inspections import InspectionService
 from holdfast.baseline.service import BaselineService
+from holdfast.identity.approvals import ApprovalService
 from holdfast.identity.broker_watches import BrokerWatches
 from holdfast.identity.brokers import BrokerService
+from holdfast.identity.fleet_claims import FleetClaimService
 from holdfast.identity.lists import RevocationLists
+from holdfast.identity.manufacturers import ManufacturerService
+from holdfast.identity.ownership import OwnershipService
 from holdfast.identity.relying_parties import RelyingParties
 from holdfast.identity.renewal import RenewalService
 from holdfast.identity.rollover import RolloverService
@@ -36,6 +40,10 @@ class Services:
     inventory: InventoryService
     identity: IdentityService
     renewal: RenewalService
+    approvals: ApprovalService
+    manufacturers: ManufacturerService
+    fleet_claims: FleetClaimService
+    ownership: OwnershipService
     rollover: RolloverService
     brokers: BrokerService
     broker_watches: BrokerWatches

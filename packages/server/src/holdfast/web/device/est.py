@@ -73,7 +73,8 @@ _ENCODING = {"content-transfer-encoding": "base64"}
 
 
 def _shown(request: Request) -> Shown:
-    return Shown(peer_chain(request.scope), channel_value(request.scope))
+    address = request.client.host if request.client else ""
+    return Shown(peer_chain(request.scope), channel_value(request.scope), address)
 
 
 async def _request_in(request: Request, limits: Limits) -> bytes:
