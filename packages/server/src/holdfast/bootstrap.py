@@ -49,7 +49,10 @@ from holdfast.identity.tokens import TokenService
 from holdfast.identity.tpm_enrollment import TpmEnrollment
 from holdfast.identity.tpm_registry import TpmRegistry
 from holdfast.identity.vaulting import VaultService
+from holdfast.inventory.erasing import ErasureAppraiser, ErasureListener
 from holdfast.inventory.evidence import small_sections
+from holdfast.inventory.replacing import ReplacementService
+from holdfast.inventory.retiring import RetirementService
 from holdfast.inventory.service import InventoryService
 from holdfast.ports.broker import Broker
 from holdfast.ports.clock import Clock, Randomness
@@ -57,7 +60,9 @@ from holdfast.ports.credentials import Credentials
 from holdfast.ports.events import Event
 from holdfast.ports.issuers import IssuerBook
 from holdfast.ports.store import Change
+from holdfast.ports.tombstones import Tombstones
 from holdfast.ports.validity import AuthorityIssuers
+from holdfast.ports.withdrawal import Withdrawal
 from holdfast.record.evidence import LogAppraiser
 from holdfast.record.service import RecordService, leaves_of
 from holdfast.response.service import IncidentListener, NetworkProfileContributor, ResponseService
@@ -111,6 +116,7 @@ class Plane:
         clock: Clock,
         randomness: Randomness,
         limits: Limits,
+        withdrawals: Sequence[Withdrawal] = (),
     ) -> None:
         self.config, self.folder, self.limits = config, folder, limits
         self.store, self.authority, self.clock, self.randomness = store, authority, clock, randomness
@@ -119,7 +125,7 @@ class Plane:
         self.vault = FileVault(folder / "keys" / VAULT, passphrase)
         self.webhook_secret = WebhookSecret(folder / "keys", self.vault)
         incidents = IncidentListener(store=store, randomness=randomness, webhook=bool(config.webhook_url))
-        listeners = (leaves_of, incidents)
+        listeners = (leaves_of, incidents, ErasureListener(store))
 
         def emit(event: Event) -> Sequence[Change]:
             return [change for listener in listeners for change in listener(event)]
@@ -131,6 +137,16 @@ class Plane:
         self.verdicts = VerdictService(store=store, clock=clock, emit=emit)
         self.inventory = InventoryService(store=store, clock=clock, verdicts=self.verdicts, emit=emit)
         self.chips = TpmRegistry(store=store, clock=clock, emit=emit)
+        self.tombstones = Tombstones(store=store, clock=clock, emit=emit)
+        self.retirement = RetirementService(
+            store=store,
+            clock=clock,
+            verdicts=self.verdicts,
+            emit=emit,
+            signer=signer,
+            withdrawals=withdrawals,
+        )
+        self.replacement = ReplacementService(store=store, clock=clock, emit=emit, retirement=self.retirement)
         self.certifier = Certifier(
             store=store,
             clock=clock,
@@ -141,6 +157,7 @@ class Plane:
             emit=emit,
             limits=limits,
             chips=self.chips,
+            tombstones=self.tombstones,
         )
         self.secrets = SecretService(store=store, vault=self.vault, clock=clock, randomness=randomness, emit=emit)
         self.secret_delivery = SecretDelivery(
@@ -161,6 +178,7 @@ class Plane:
             certifier=self.certifier,
             verdicts=self.verdicts,
             emit=emit,
+            tombstones=self.tombstones,
         )
         self.renewal = RenewalService(
             store=store,
@@ -249,7 +267,7 @@ class Plane:
             verdicts=self.verdicts,
             credentials=credentials,
             emit=emit,
-            appraisers=(*small_sections(), BaselineAppraiser(compiler), LogAppraiser()),
+            appraisers=(*small_sections(), BaselineAppraiser(compiler), LogAppraiser(), ErasureAppraiser()),
             contributors=(
                 PlanContributor(compiler),
                 NetworkProfileContributor(),

@@ -135,7 +135,7 @@ async def release_device(device: DeviceName, body: Why, caller: Operator, servic
 @router.post("/{device}/retire")
 async def retire_device(device: DeviceName, body: Why, caller: Admin, services: Served) -> DeviceSummary:
     """End a device's life here, and its credentials with it; its name is never used again."""
-    await services.inventory.retire(caller.key(device), why=body.why, actor=caller.actor)
+    await services.retirement.retire(caller.key(device), why=body.why, actor=caller.actor)
     return _now(device, caller, services)
 
 
