@@ -19,7 +19,7 @@ from holdfast_core.formats.note import Sign, VerifierKey, open_note, serialise, 
 from holdfast_core.inventory.erasure import Erased, Technique
 from holdfast_core.inventory.lifecycle import Device
 from holdfast_core.inventory.model import Classification, DeviceModel, Sanitizing
-from holdfast_core.inventory.retirement import Retirement
+from holdfast_core.inventory.retirement import Retirement, Step
 from holdfast_core.kernel.digests import Digest, canonical
 from holdfast_core.kernel.errors import Bug, HostileData
 from holdfast_core.kernel.instants import LATEST, Instant
@@ -94,7 +94,7 @@ def sanitization(retirement: Retirement, device: Device, model: DeviceModel | No
     """
     word = retirement.confirmation
     if not retirement.step.is_verified:
-        raise _not_verified(retirement)
+        check_certified(retirement)
     items, limits = retirement.report.items if retirement.report and word is None else (), []
     used = tuple(dict.fromkeys(item.technique for item in items))
     if word is None:
@@ -133,10 +133,24 @@ def _highest(model: DeviceModel | None) -> Classification | None:
     return max(held, key=order.index, default=None)
 
 
-def _not_verified(retirement: Retirement) -> HostileData:
-    return HostileData(
+def check_certified(retirement: Retirement) -> str:
+    """The certificate, or why there is none.
+
+    Raises:
+        HostileData: ``sanitization.pending``, ``sanitization.not_verified`` (409).
+    """
+    if retirement.certificate:
+        return retirement.certificate
+    if retirement.step is Step.REPORTED:
+        raise HostileData(
+            "sanitization.pending",
+            f"{retirement.id} reported that it erased itself; its credential has not ended yet.",
+            remedy="Ask again in an hour; it is certified when its credential ends.",
+            http_status=409,
+        )
+    raise HostileData(
         "sanitization.not_verified",
-        f"Nobody has verified that {retirement.id} was erased (it is {retirement.step.value}); nothing is certified.",
+        f"Nobody has verified that {retirement.id} was erased ({retirement.step.value}); nothing is certified.",
         remedy=f"Erase it and confirm that: holdfast device erased {retirement.id} --method METHOD --evidence FILE.",
         http_status=409,
     )

@@ -51,7 +51,7 @@ class ReplacementService:
         first, second = sorted((old, key))
         async with self._store.exclusive(first), self._store.exclusive(second):
             before = require_living(self._store, old)
-            after = self._taking_over(before, key)
+            after = self._taking_over(before, key, actor)
             now = self._clock.now()
             leaving = msgspec.structs.replace(before, replaced_by=key.device)
             data = {"by": key.device, "why": why}
@@ -67,8 +67,8 @@ class ReplacementService:
         await self._retirement.withdraw(old)
         return after
 
-    def _taking_over(self, before: Device, key: DeviceKey) -> Device:
-        """The new device in the role of `before`."""
+    def _taking_over(self, before: Device, key: DeviceKey, actor: str) -> Device:
+        """The new device in the role of `before`; where nobody owned that, who replaces it answers for it at first."""
         known = self._store.device(key)
         if known is not None and (known.lifecycle not in _FREE or self._store.posture(key) is not None):
             raise HostileData(
@@ -90,7 +90,7 @@ class ReplacementService:
             # What hardware it is its own record knows better than that of another device.
             model=device.model or before.model,
             lifecycle=advance(device.lifecycle, LifecycleEvent.SET_MODEL),
-            owner=before.owner,
+            owner=before.owner or actor,
             site=before.site,
             zone=before.zone,
             labels=before.labels,

@@ -42,7 +42,7 @@ from holdfast_core.inventory.retirement import (
     lapsed,
     tombstone_id,
 )
-from holdfast_core.inventory.sanitization import certify, sanitization
+from holdfast_core.inventory.sanitization import certify, check_certified, sanitization
 from holdfast_core.kernel.digests import canonical, digest_of
 from holdfast_core.kernel.errors import HostileData, WorldError
 from holdfast_core.kernel.ids import DeviceKey
@@ -100,6 +100,14 @@ class RetirementService:
                 http_status=404,
             )
         return found
+
+    def certificate(self, key: DeviceKey) -> str:
+        """The certificate of sanitization, as a signed note.
+
+        Raises:
+            HostileData: ``device.unknown``, ``retirement.none`` (404), ``sanitization.*`` (409).
+        """
+        return check_certified(self.require(key))
 
     async def retire(
         self, key: DeviceKey, *, why: str, actor: str, at_once: bool = False, lifetime: int = DEADLINE
