@@ -3,9 +3,10 @@
 1. The directive ``erase`` names places, never commands. What a device needs to start at all is no such place, so that
    an order that somebody forged cannot brick a fleet.
 2. A report names the technique used on each place. Only a technique earns a method of NIST SP 800-88r2: destroying the
-   keys of an encrypted container purges; removing files and having the storage discard them clears; removing alone
-   earns nothing, for what was removed can be read back from the storage.
-3. Nothing is overwritten: on flash the new bytes go elsewhere and the old ones stay.
+   keys of an encrypted container purges where the storage confirms a secure discard of them, and clears where they
+   could only be overwritten; removing files and having the storage discard them clears; removing alone earns nothing,
+   for what was removed can be read back from the storage.
+3. Files are not overwritten: on flash the new bytes go elsewhere and the old ones stay.
 """
 
 from __future__ import annotations
@@ -35,12 +36,17 @@ class Technique(StrEnum):
     """What was done to a place."""
 
     CRYPTOGRAPHIC_ERASE = "cryptographic-erase"
+    KEY_OVERWRITE = "key-overwrite"
     DISCARD = "discard"
     REMOVE = "remove"
     FAILED = "failed"
 
 
-_EARNS = {Technique.CRYPTOGRAPHIC_ERASE: Sanitizing.PURGE, Technique.DISCARD: Sanitizing.CLEAR}
+_EARNS = {
+    Technique.CRYPTOGRAPHIC_ERASE: Sanitizing.PURGE,
+    Technique.KEY_OVERWRITE: Sanitizing.CLEAR,
+    Technique.DISCARD: Sanitizing.CLEAR,
+}
 
 
 class EraseArgs(msgspec.Struct, frozen=True):

@@ -75,6 +75,7 @@ _DECODER = msgspec.json.Decoder(Sanitization)
 
 _TECHNIQUES = {
     Technique.CRYPTOGRAPHIC_ERASE: "cryptographic erase: the keys of the encrypted container were destroyed",
+    Technique.KEY_OVERWRITE: "the keys of the encrypted container were overwritten",
     Technique.DISCARD: "removed, and discarded by the storage",
 }
 _SELF_SAID = (
@@ -82,7 +83,11 @@ _SELF_SAID = (
     "A device that was taken over can report what it did not do."
 )
 _DISCARDED = "Discarded blocks read as empty through the device's interface; the storage's own chips were not examined."
-_KEYS = "Copies of the keys or of a container's header that were made elsewhere are not covered."
+_SPARE = "Where the storage is flash, old copies of the keys may remain in spare blocks that only a laboratory reaches."
+_KEYS = (
+    "Copies of the keys or of a container's header that were made elsewhere are not covered; a container that was in "
+    "use stays readable until the device is switched off."
+)
 _LISTED = "It covers the places that are listed and the device's own key, not the rest of its storage."
 
 
@@ -100,7 +105,8 @@ def sanitization(retirement: Retirement, device: Device, model: DeviceModel | No
     if word is None:
         limits = [_SELF_SAID, _LISTED]
         limits += [_DISCARDED] if Technique.DISCARD in used else []
-        limits += [_KEYS] if Technique.CRYPTOGRAPHIC_ERASE in used else []
+        limits += [_SPARE] if Technique.KEY_OVERWRITE in used else []
+        limits += [_KEYS] if {Technique.CRYPTOGRAPHIC_ERASE, Technique.KEY_OVERWRITE} & {*used} else []
     scope = retirement.scope
     return Sanitization(
         tenant=scope.tenant,

@@ -27,6 +27,7 @@ _VERIFIED = {
 }
 _TECHNIQUES = {
     "cryptographic-erase": "the keys of the encrypted container were destroyed",
+    "key-overwrite": "the keys of the encrypted container were overwritten",
     "discard": "removed, and discarded by the storage",
     "remove": "removed",
     "failed": "not erased",
