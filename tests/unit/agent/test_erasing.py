@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -100,10 +101,12 @@ def test_what_fails_is_told_and_the_rest_goes_all_the_same(tmp_path, monkeypatch
     for name in ("first", "second"):
         (tmp_path / name).write_text("x")
 
-    def unlink(name, **_):
+    real = os.unlink
+
+    def unlink(name, *, dir_fd):
         if name == "first":
             raise PermissionError(1, "Operation not permitted")
-        (tmp_path / name).unlink()
+        real(name, dir_fd=dir_fd)
 
     monkeypatch.setattr("holdfast_agent.erasing.os.unlink", unlink)
     assert told(tmp_path, "/first", "/second") == [

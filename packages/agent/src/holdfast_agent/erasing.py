@@ -159,11 +159,15 @@ def _remove_folder(parent: int, name: str) -> None:
 
 def _without_keys(parent: int, name: str, secure_discard: SecureDiscard) -> Technique | None:
     """Destroy the key slots of a LUKS container; `None` for what is none."""
+    looked_at = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        size = header_size(lambda start, length: os.pread(looked_at, length, start))
+    finally:
+        os.close(looked_at)
+    if size is None:
+        return None  # not opened for writing, which a program that runs would not let us
     container = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     try:
-        size = header_size(lambda start, length: os.pread(container, length, start))
-        if size is None:
-            return None
         for start in range(0, size, _CHUNK):
             os.pwrite(container, bytes(min(_CHUNK, size - start)), start)
         os.fsync(container)
