@@ -157,11 +157,13 @@ async def test_what_a_silent_device_holds_is_called_unverified_at_the_deadline(t
         assert await plane.retirement.sweep() == 1
         ended = plane.retirement.require(device.key)
         assert (ended.step, ended.certificate, lifecycle(plane, device)) == (Step.UNVERIFIED, "", Lifecycle.RETIRED)
-        assert (await kinds(plane, device.key))[-1] == "sanitization.unverified"
+        assert (await kinds(plane, device.key))[-2:] == ["sanitization.unverified", "incident.opened"]
+        assert [incident.cause for incident in plane.store.open_incidents(device.key.scope)] == ["erasure"]
         assert await plane.retirement.sweep() == 0
         late = await plane.retirement.confirm(device.key, word(), actor=ACTOR)
         assert late.step is Step.CONFIRMED
         assert late.certificate
+        assert plane.store.open_incidents(device.key.scope) == []
 
 
 async def test_a_client_that_does_not_know_how_leaves_it_to_a_person(tmp_path):

@@ -323,7 +323,10 @@ class Agent:
             from holdfast_agent.erasing import erase  # noqa: PLC0415  (once in a device's life)
 
             self._keep_erasing(Erasing(order.id, args))
-            self._keep_erasing(Erasing(order.id, args, erase(args, Path(self._config.root))))
+            report = erase(args, Path(self._config.root))
+            # A key in a TPM is a wrapped file here and goes with the folder; one in a token is not ours to remove.
+            goes = self._config.key is not KeyPlace.TOKEN
+            self._keep_erasing(Erasing(order.id, args, msgspec.structs.replace(report, key=goes)))
         self._feed(Carried(directives.done(order)))
 
     def _keep_erasing(self, erasing: Erasing) -> None:
