@@ -216,6 +216,9 @@ async def test_its_serial_number_comes_back_under_no_other_name(tmp_path):
         for name, reference in (("cam-2", model.reference), ("cam-3", newer.reference)):
             with pytest.raises(HostileData, match=r"device\.serial_retired"):
                 await plane.inventory.add_device(scope, Row(1, DeviceId(name), reference, serial="SN-7"), actor=ACTOR)
+        unmanaged = await plane.inventory.add_device(scope, Row(1, DeviceId("cam-6"), "", serial="SN-7"), actor=ACTOR)
+        with pytest.raises(HostileData, match=r"device\.serial_retired"):
+            await plane.inventory.assign_model(unmanaged.key, model.reference, actor=ACTOR)
         listed = f"device,model,serial\ncam-4,{model.reference},SN-7\ncam-5,{model.reference},SN-8\n"
         added, problems = await plane.inventory.import_devices(scope, listed, actor=ACTOR)
         assert [device.key.device for device in added] == ["cam-5"]

@@ -248,6 +248,26 @@ async def test_what_is_owed_survives_a_restart(tmp_path):
         assert plane.retirement.require(device.key).step is Step.UNVERIFIED
 
 
+async def test_one_retirement_that_cannot_end_does_not_hold_up_the_others(tmp_path, monkeypatch, caplog):
+    clock = FakeClock()
+    async with new_plane(tmp_path, clock=clock) as plane:
+        first, second = await erasing(plane), await erasing(plane, "cam-2", "SN-8")
+        for device in (first, second):
+            await plane.retirement.retire(device.key, why="scrapped", actor=ACTOR)
+        clock.forward(DEADLINE)
+        broken = plane.retirement._lapse  # noqa: SLF001  (a fault nobody foresaw)
+
+        async def lapse(key):
+            if key == first.key:
+                raise RuntimeError("unforeseen")
+            return await broken(key)
+
+        monkeypatch.setattr(plane.retirement, "_lapse", lapse)
+        assert await plane.retirement.sweep() == 1
+        assert lifecycle(plane, second) is Lifecycle.RETIRED
+        assert "cam-1" in caplog.text
+
+
 # Replacing
 
 

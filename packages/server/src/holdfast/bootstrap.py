@@ -62,7 +62,6 @@ from holdfast.ports.issuers import IssuerBook
 from holdfast.ports.store import Change
 from holdfast.ports.tombstones import Tombstones
 from holdfast.ports.validity import AuthorityIssuers
-from holdfast.ports.withdrawal import Withdrawal
 from holdfast.record.evidence import LogAppraiser
 from holdfast.record.service import RecordService, leaves_of
 from holdfast.response.service import IncidentListener, NetworkProfileContributor, ResponseService
@@ -116,7 +115,6 @@ class Plane:
         clock: Clock,
         randomness: Randomness,
         limits: Limits,
-        withdrawals: Sequence[Withdrawal] = (),
     ) -> None:
         self.config, self.folder, self.limits = config, folder, limits
         self.store, self.authority, self.clock, self.randomness = store, authority, clock, randomness
@@ -144,7 +142,6 @@ class Plane:
             verdicts=self.verdicts,
             emit=emit,
             signer=signer,
-            withdrawals=withdrawals,
         )
         self.replacement = ReplacementService(store=store, clock=clock, emit=emit, retirement=self.retirement)
         self.certifier = Certifier(

@@ -230,13 +230,19 @@ class RetirementService:
 
     async def sweep(self) -> int:
         """Look at every retirement that something is owed to; return how many moved."""
-        moved = 0
-        for key in sorted(self._owed):
+        return sum([await self._look_again(key) for key in sorted(self._owed)])
+
+    async def _look_again(self, key: DeviceKey) -> bool:
+        try:
             retirement = self.of(key)
             if retirement is not None and not retirement.withdrawn:
                 await self.withdraw(key)
-            moved += await self._lapse(key)
-        return moved
+            return await self._lapse(key)
+        except WorldError:
+            raise
+        except Exception:  # noqa: BLE001  (whatever is wrong with one device, the lives of the others must end)
+            _log.exception("the retirement of %s could not be looked at again", key)
+            return False
 
     async def _lapse(self, key: DeviceKey) -> bool:
         async with self._store.exclusive(key):

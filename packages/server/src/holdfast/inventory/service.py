@@ -109,8 +109,7 @@ class InventoryService:
     def _from_row(self, scope: Scope, row: Row, *, owner: str) -> Device:
         if row.model:
             self.model(scope, row.model)
-        if row.serial and self._store.kept(Tombstone, scope, tombstone_id(row.model, row.serial)) is not None:
-            raise _serial_retired(row.serial)
+        self._check_serial(scope, row.model, row.serial)
         lifecycle = Lifecycle.EXPECTED if row.model else Lifecycle.UNMANAGED
         return Device(
             DeviceKey(scope, row.device),
@@ -123,6 +122,10 @@ class InventoryService:
             row.labels,
             serial=row.serial,
         )
+
+    def _check_serial(self, scope: Scope, model: str, serial: str) -> None:
+        if serial and self._store.kept(Tombstone, scope, tombstone_id(model, serial)) is not None:
+            raise _serial_retired(serial)
 
     def _added(self, device: Device, kind: Kind, actor: str) -> list[Change]:
         data = {"model": device.model, "owner": device.owner, "site": device.site}
@@ -166,11 +169,12 @@ class InventoryService:
         """Say which model a device is of: an unmanaged one is expected then, another is judged by the new model.
 
         Raises:
-            HostileData: ``device.unknown``, ``model.unknown``, ``lifecycle.not_allowed``.
+            HostileData: ``device.unknown``, ``device.serial_retired``, ``model.unknown``, ``lifecycle.not_allowed``.
         """
         self.model(key.scope, reference)
         async with self._store.exclusive(key):
             device, now = require_device(self._store, key), self._clock.now()
+            self._check_serial(key.scope, reference, device.serial)
             lifecycle = advance(device.lifecycle, LifecycleEvent.SET_MODEL)
             changed = msgspec.structs.replace(device, model=reference, lifecycle=lifecycle)
             data = {"model": reference, "before": device.model}
