@@ -255,7 +255,7 @@ async def test_one_retirement_that_cannot_end_does_not_hold_up_the_others(tmp_pa
         for device in (first, second):
             await plane.retirement.retire(device.key, why="scrapped", actor=ACTOR)
         clock.forward(DEADLINE)
-        broken = plane.retirement._lapse  # noqa: SLF001  (a fault nobody foresaw)
+        broken = plane.retirement._lapse
 
         async def lapse(key):
             if key == first.key:

@@ -174,8 +174,8 @@ class InventoryService:
         self.model(key.scope, reference)
         async with self._store.exclusive(key):
             device, now = require_device(self._store, key), self._clock.now()
-            self._check_serial(key.scope, reference, device.serial)
             lifecycle = advance(device.lifecycle, LifecycleEvent.SET_MODEL)
+            self._check_serial(key.scope, reference, device.serial)
             changed = msgspec.structs.replace(device, model=reference, lifecycle=lifecycle)
             data = {"model": reference, "before": device.model}
             changes = [changed, *self._emit(Noted(Kind.DEVICE_CHANGED, actor, changed, key.scope, data, now))]
