@@ -157,7 +157,8 @@ def check_certified(retirement: Retirement) -> str:
     raise HostileData(
         "sanitization.not_verified",
         f"Nobody has verified that {retirement.id} was erased ({retirement.step.value}); nothing is certified.",
-        remedy=f"Erase it and confirm that: holdfast device erased {retirement.id} --method METHOD --evidence FILE.",
+        remedy=f"Erase it and confirm that: holdfast device erased {retirement.id} --method METHOD --technique WHAT "
+        "--by WHO --evidence FILE.",
         http_status=409,
     )
 

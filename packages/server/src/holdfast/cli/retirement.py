@@ -117,7 +117,7 @@ def _show_retired(told: dict[str, Any]) -> None:
         "ordered": f"{device} is asked to erase itself at its next check-in, until {ended['deadline']}. "
         "Its credential speaks for that alone.",
         "by-hand": f"{device} is retired; its keys have ended. Erase it by hand until {ended['deadline']}, then: "
-        f"holdfast device erased {device} --method {ended['method']} --evidence FILE",
+        f"holdfast device erased {device} --method {ended['method']} --technique WHAT --by WHO --evidence FILE",
         "not-owed": f"{device} is retired; its keys have ended, and nothing has to be erased.",
     }
     words(("✓ ", "green"), said.get(ended["step"], f"{device} is retired; its erasure is {ended['step']}."))
