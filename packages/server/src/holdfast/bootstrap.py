@@ -144,12 +144,16 @@ class Plane:
         self.inventory = InventoryService(store=store, clock=clock, verdicts=self.verdicts, emit=emit)
         self.chips = TpmRegistry(store=store, clock=clock, emit=emit)
         self.tombstones = Tombstones(store=store, clock=clock, emit=emit)
+        self.ownership = OwnershipService(
+            store=store, clock=clock, randomness=randomness, verdicts=self.verdicts, emit=emit
+        )
         self.retirement = RetirementService(
             store=store,
             clock=clock,
             verdicts=self.verdicts,
             emit=emit,
             signer=signer,
+            withdrawals=(self.ownership,),
         )
         self.replacement = ReplacementService(store=store, clock=clock, emit=emit, retirement=self.retirement)
         self.certifier = Certifier(
@@ -209,9 +213,6 @@ class Plane:
         )
         hook = ProgramHook(config.provisioning_hook, limits) if config.provisioning_hook else None
         self.fleet_claims = FleetClaimService(store=store, clock=clock, hook=hook, emit=emit, limits=limits)
-        self.ownership = OwnershipService(
-            store=store, clock=clock, randomness=randomness, verdicts=self.verdicts, emit=emit
-        )
         self.enrollment = EnrollmentService(
             store=store,
             authority=authority,
