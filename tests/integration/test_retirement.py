@@ -32,8 +32,6 @@ GOOD = ErasureReport((Erased("/data/clips", Technique.DISCARD),))
 class Broker:
     """A place that gives rights; it can be away."""
 
-    name = "broker"
-
     def __init__(self) -> None:
         self.away = False
         self.withdrawn: list[str] = []

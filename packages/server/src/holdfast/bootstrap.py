@@ -147,15 +147,6 @@ class Plane:
         self.ownership = OwnershipService(
             store=store, clock=clock, randomness=randomness, verdicts=self.verdicts, emit=emit
         )
-        self.retirement = RetirementService(
-            store=store,
-            clock=clock,
-            verdicts=self.verdicts,
-            emit=emit,
-            signer=signer,
-            withdrawals=(self.ownership,),
-        )
-        self.replacement = ReplacementService(store=store, clock=clock, emit=emit, retirement=self.retirement)
         self.certifier = Certifier(
             store=store,
             clock=clock,
@@ -256,6 +247,15 @@ class Plane:
             )
 
         self.broker_watches = BrokerWatches(store=store, service=self.brokers, watched=watched)
+        self.retirement = RetirementService(
+            store=store,
+            clock=clock,
+            verdicts=self.verdicts,
+            emit=emit,
+            signer=signer,
+            withdrawals=(self.ownership, self.broker_watches),
+        )
+        self.replacement = ReplacementService(store=store, clock=clock, emit=emit, retirement=self.retirement)
         self.tokens = TokenService(store=store, clock=clock, randomness=randomness, emit=emit)
         self.tpm = TpmEnrollment(
             store=store,

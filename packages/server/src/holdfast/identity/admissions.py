@@ -1,8 +1,8 @@
 """Which devices brokers admit, kept up with the change feed, so that one change does not mean looking at a whole fleet.
 
-1. A device is admitted that has a key which may speak (not revoked, not lapsed, its issuer trusted), and no open
-   incident of cause ``broker``: who came to a broker under another's name, or with an ended certificate, stays out
-   until a person has looked.
+1. A device is admitted that is not retired (or about to be), has a key which may speak (not revoked, not lapsed, its
+   issuer trusted), and no open incident of cause ``broker``: who came to a broker under another's name, or with an
+   ended certificate, stays out until a person has looked.
 2. The book is made anew when a model changes or a day ends (exceptions end with days), otherwise one device at a time.
 3. A certificate that speaks to us and must not speak to brokers is on their revocation lists, and on no other.
 4. Making it anew gives way to other work: a fleet of ten thousand takes about a second.
@@ -49,7 +49,7 @@ class AdmissionBook:
         self._barred: defaultdict[Scope, dict[DeviceId, tuple[str, ...]]] = defaultdict(dict)
 
     def take(self, changes: Sequence[Change]) -> tuple[set[DeviceKey], set[Scope]]:
-        """Note what became durable; return the devices whose certificate ended, and the scopes with any change."""
+        """Note what became durable; return the devices whose certificate or life ended, and the scopes that changed."""
         ended: set[DeviceKey] = set()
         scopes: set[Scope] = set()
         for change in changes:
@@ -58,6 +58,8 @@ class AdmissionBook:
                 self._stale[key.scope].add(key)
                 scopes.add(key.scope)
             if isinstance(change, Credential) and change.revoked_at is not None:
+                ended.add(change.key)
+            if isinstance(change, Device) and change.lifecycle.is_over:
                 ended.add(change.key)
             if isinstance(change, StoredModel | IssuerState):
                 self._days.pop(change.scope, None)

@@ -17,7 +17,10 @@ Watched = Callable[[Broker], BrokerWatch]
 
 
 class BrokerWatches:
-    """The watches of all brokers. `run` keeps them; without it (no server runs) they can still be stepped by hand."""
+    """The watches of all brokers. `run` keeps them; without it (no server runs) they can still be stepped by hand.
+
+    Implements `holdfast.ports.withdrawal.Withdrawal`.
+    """
 
     def __init__(self, *, store: Store, service: BrokerService, watched: Watched) -> None:
         self._service = service
@@ -38,6 +41,13 @@ class BrokerWatches:
         if key not in self._watches or self._watches[key].broker != broker:
             self._watches[key] = self._watched(broker)
         return self._watches[key]
+
+    async def withdraw(self, key: DeviceKey) -> None:
+        """See the port: every broker of the environment was told, and has let go of the device."""
+        for broker in self._service.brokers(key.scope):
+            watch = self.watch(key.scope, broker.id)
+            watch.tell((key.device,))
+            await watch.step()
 
     def _take(self, changes: Sequence[Change]) -> None:
         """What became durable: told to the brokers of its scopes."""

@@ -215,28 +215,33 @@ class RetirementService:
             await self._store.commit(changes)
         return self.require(key)
 
-    async def withdraw(self, key: DeviceKey) -> None:
-        """Take back what places outside gave the device; one that cannot be reached now is tried at the next sweep."""
+    async def withdraw(self, key: DeviceKey) -> bool:
+        """Take back what places outside gave the device; whether all of it is. If not, the next sweep tries again."""
         try:
             for withdrawal in self._withdrawals:
                 await withdrawal.withdraw(key)
         except WorldError as error:
             _log.warning("the rights of %s could not be taken back yet: %s", key, error)
-            return
+            return False
         async with self._store.exclusive(key):
             retirement = self.of(key)
             if retirement is not None and not retirement.withdrawn:
                 await self._store.commit([msgspec.structs.replace(retirement, withdrawn=True)])
+        return True
 
     async def sweep(self) -> int:
         """Look at every retirement that something is owed to; return how many moved."""
-        return sum([await self._look_again(key) for key in sorted(self._owed)])
+        moved, reached = 0, True
+        for key in sorted(self._owed):
+            moved += await self._look_again(key)
+            retirement = self.of(key)
+            if reached and retirement is not None and not retirement.withdrawn:
+                # A place that is away is tried once a sweep: waiting for it must not hold up whose time has come.
+                reached = await self.withdraw(key)
+        return moved
 
     async def _look_again(self, key: DeviceKey) -> bool:
         try:
-            retirement = self.of(key)
-            if retirement is not None and not retirement.withdrawn:
-                await self.withdraw(key)
             return await self._lapse(key)
         except WorldError:
             raise

@@ -1,4 +1,4 @@
-"""Taking a device's rights back wherever they were given: brokers, rollouts, gateways. Each is one `Withdrawal`."""
+"""Taking a device's rights back wherever they were given: brokers today. Each place is one `Withdrawal`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,6 @@ from holdfast_core.kernel.ids import DeviceKey
 
 class Withdrawal(Protocol):
     """One place that gives devices rights of its own."""
-
-    @property
-    def name(self) -> str:
-        """What it is, for people."""
-        ...
 
     async def withdraw(self, key: DeviceKey) -> None:
         """End every right and every open connection of the device there. Doing it again changes nothing.
