@@ -20,7 +20,7 @@ from cryptography import x509
 from holdfast.identity.certifying import Admission, Certifier
 from holdfast.identity.enrollment import Pending, Shown
 from holdfast.ports.clock import Clock
-from holdfast.ports.events import Emit, Noted
+from holdfast.ports.events import Emit, Noted, Tried
 from holdfast.ports.store import Change, Removed, Store
 from holdfast_core.identity.model import Method
 from holdfast_core.identity.names import DOMAIN, device_named
@@ -110,7 +110,7 @@ class ApprovalService:
             proof = {"key": name, "approved_by": request.decided_by}
             return Admission(Method.APPROVAL, proof, (Removed(PendingRequest, key.scope, name),))
 
-        return (await self._certifier.enroll(key, request_der, admit, channel=shown.channel))[0]
+        return (await self._certifier.enroll(key, request_der, admit, channel=shown.channel, tried=Tried.APPROVAL))[0]
 
     def _keep_later(self, key: DeviceKey, spki: Digest, address: str) -> None:
         too_many = len(self._writing) >= self._limits.pending_requests

@@ -17,7 +17,7 @@ from holdfast.identity.enrollment import Shown
 from holdfast.identity.fleet_claims import FleetClaimService, no_hook
 from holdfast.identity.public import public_id
 from holdfast.ports.clock import Clock
-from holdfast.ports.events import Emit, EnrollmentDoubted, Noted
+from holdfast.ports.events import Emit, EnrollmentDoubted, Noted, Tried
 from holdfast.ports.store import Change, Store
 from holdfast_core.identity.fleet import (
     FleetClaim,
@@ -146,6 +146,7 @@ class FleetEnrollment:
             request.public_bytes(Encoding.DER),
             admit,
             channel=shown.channel,
+            tried=Tried.FLEET_CLAIM,
             own_subject=request.subject,
             new=None if known else new,
         )

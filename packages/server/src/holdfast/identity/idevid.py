@@ -15,7 +15,7 @@ from cryptography import x509
 from holdfast.identity.certifying import Admission, Certifier
 from holdfast.identity.enrollment import Shown
 from holdfast.ports.clock import Clock
-from holdfast.ports.events import Emit, EnrollmentDoubted, Noted
+from holdfast.ports.events import Emit, EnrollmentDoubted, Noted, Tried
 from holdfast.ports.store import Change, Removed, Store
 from holdfast_core.identity.manufacturers import (
     Allowance,
@@ -135,6 +135,7 @@ class IDevIDEnrollment:
             request_der,
             admit,
             channel=shown.channel,
+            tried=Tried.MANUFACTURER,
             own_subject=idevid.subject,
             new=None if known else device,
         )

@@ -125,11 +125,6 @@ class OwnershipService:
         changes.extend(Removed(kind, scope, name) for kind in single)
         return changes
 
-    @property
-    def name(self) -> str:
-        """See `ports.withdrawal`."""
-        return "enrollment"
-
     async def withdraw(self, key: DeviceKey) -> None:
         """See `ports.withdrawal`."""
         async with self._store.exclusive(key):
