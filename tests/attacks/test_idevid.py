@@ -232,8 +232,8 @@ async def test_idevid_of_a_retired_device(tmp_path, acme):
         device = await expected(plane, "cam-1", "SN1")
         await trusted(plane, acme, device.model, add=True, owner="Ada")
         await plane.retirement.retire(device.key, why="scrapped", actor=ACTOR)
-        assert await refused(plane, acme, acme.idevid("SN1"), request_for("cam-1")) == "device.inactive"
-        assert incident(plane, device) == "device.inactive"
+        assert await refused(plane, acme, acme.idevid("SN1"), request_for("cam-1")) == "device.retired"
+        assert plane.store.open_incident(device.key, "retired-manufacturer") is not None
 
 
 async def test_one_serial_number_on_two_devices(tmp_path, acme):

@@ -165,7 +165,7 @@ async def test_retired_device_finds_no_buyer(tmp_path):
         await plane.retirement.retire(device.key, why="scrapped", actor=ACTOR)
         with pytest.raises(HostileData) as told:
             await plane.ownership.claim(device.key.scope, code, owner="Bob", actor=ACTOR)
-        assert told.value.code == "device.retired"
+        assert told.value.code == "possession.unknown"
 
 
 async def test_withdrawn_claim(tmp_path):
