@@ -152,7 +152,7 @@ async def test_retired_name_never_gets_another_key(tmp_path):
     async with new_plane(tmp_path) as plane:
         claim = await claim_for(plane)
         device = plane.inventory.devices(plane.config.scope, DeviceFilter())[0]
-        await plane.inventory.retire(device.key, why="lost", actor=ACTOR)
+        await plane.retirement.retire(device.key, why="lost", actor=ACTOR)
         with pytest.raises(HostileData) as refused:
             await plane.identity.enroll("cam-1", claim, request_for("cam-1"))
-        assert refused.value.code == "device.inactive"
+        assert refused.value.code == "device.retired"

@@ -62,7 +62,7 @@ async def test_a_revoked_device_asks(tmp_path):
 async def test_a_retired_device_asks(tmp_path):
     async with new_plane(tmp_path) as plane:
         device = await device_with(plane, PUMP)
-        await plane.inventory.retire(device.key, why="scrapped", actor=ACTOR)
+        await plane.retirement.retire(device.key, why="scrapped", actor=ACTOR)
         with pytest.raises(IdentityRefused):
             await fetched(device)
 

@@ -163,7 +163,7 @@ async def test_retired_device_that_is_quarantined_at_the_same_moment_stays_retir
         device = await enrolled(plane)
         await device.check_in()
         await asyncio.gather(
-            plane.inventory.retire(device.key, why="scrapped", actor=ACTOR),
+            plane.retirement.retire(device.key, why="scrapped", actor=ACTOR),
             plane.response.quarantine(device.key, why="smoke", actor=ACTOR),
             return_exceptions=True,
         )

@@ -135,7 +135,7 @@ def test_renewal_of_a_revoked_device(plane, root, tmp_path) -> None:
 
 def test_renewal_of_a_retired_device(plane, root, tmp_path) -> None:
     member = Member(plane, root, tmp_path, "retired")
-    plane.do(plane.plane.inventory.retire(plane.key("retired"), why="scrapped", actor=ACTOR))
+    plane.do(plane.plane.retirement.retire(plane.key("retired"), why="scrapped", actor=ACTOR))
     answer = member.renew(new_key())
     assert (answer.status, answer.code) == (403, "identity.revoked")
 

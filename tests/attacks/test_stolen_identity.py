@@ -177,7 +177,7 @@ async def test_certificate_of_a_retired_device_is_refused(tmp_path):
     async with new_plane(tmp_path) as plane:
         device = await enrolled(plane)
         await device.check_in()
-        await plane.inventory.retire(device.key, why="sold", actor=ACTOR)
+        await plane.retirement.retire(device.key, why="sold", actor=ACTOR)
         with pytest.raises(IdentityRefused):
             await device.check_in()
         assert posture_of(device).verdict.level is Level.RETIRED

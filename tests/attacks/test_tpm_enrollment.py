@@ -441,11 +441,11 @@ async def test_chip_of_a_retired_device(tmp_path, chip):
         await expect(plane, "cam-1", pin=chip[1])
         await enroll(plane, chip, "cam-1")
         key = DeviceKey(plane.config.scope, DeviceId("cam-1"))
-        await plane.inventory.retire(key, why="sold", actor=ACTOR)
+        await plane.retirement.retire(key, why="sold", actor=ACTOR)
         with running_chip() as tcti, prepared(tcti) as restored:
             assert await refused(enroll(plane, restored, "cam-1")) == "tpm.device_retired"
         reasons = [reason.code for incident in await incidents(plane, "cam-1") for reason in incident.reasons]
-        assert "tpm.device_retired" in reasons
+        assert "retired.tpm" in reasons
         assert certified(plane) == 1
 
 
@@ -455,7 +455,7 @@ async def test_chip_of_a_retired_device_under_a_fresh_name(tmp_path, chip):
         await trust(plane, first_use=True)
         await enroll(plane, chip, "cam-1")
         key = DeviceKey(plane.config.scope, DeviceId("cam-1"))
-        await plane.inventory.retire(key, why="sold", actor=ACTOR)
+        await plane.retirement.retire(key, why="sold", actor=ACTOR)
         with running_chip() as tcti, prepared(tcti) as restored:
             assert await refused(enroll(plane, restored, "cam-2")) == "tpm.ek_bound"
             digest = spki_digest_of(parse_public(chip[1].endorsement.public))

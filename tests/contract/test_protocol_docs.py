@@ -14,6 +14,7 @@ from conftest import ROOT
 from holdfast.web.problems import Problem
 from holdfast_core.baseline.delta import FindingsDelta
 from holdfast_core.baseline.model import BuildManifest, Findings, Plan
+from holdfast_core.inventory.erasure import ErasureReport
 from holdfast_core.kernel.limits import LIMITS
 from holdfast_core.wire.codec import decode_check_in, decode_reply
 from holdfast_core.wire.frame import Health, InstalledRelease, LogNews, Metrics
@@ -43,6 +44,7 @@ SOURCES = (
     "server/src/holdfast/identity/service.py",
     "server/src/holdfast/ports/sections.py",
     "server/src/holdfast/adapters/hook.py",
+    "server/src/holdfast/ports/tombstones.py",
     "server/src/holdfast/adapters/store/failures.py",
     "server/src/holdfast/web/device/app.py",
     "server/src/holdfast/web/device/est.py",
@@ -68,6 +70,7 @@ _KINDS = {
     "findings": lambda data: msgspec.json.decode(data, type=Findings),
     "delta": lambda data: msgspec.json.decode(data, type=FindingsDelta),
     "manifest": lambda data: msgspec.json.decode(data, type=BuildManifest),
+    "erasure": lambda data: msgspec.json.decode(data, type=ErasureReport),
     "plan": lambda data: msgspec.json.decode(data, type=Plan),
     "secret": lambda data: msgspec.json.decode(data, type=SecretTold),
 }

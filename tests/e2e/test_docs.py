@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -23,6 +24,7 @@ from pathlib import Path
 import pytest
 
 from broker_builders import free_port, has_started, wait_for
+from builders import enrolled, plane_on
 from holdfast.adapters.pki.files import certificate_fingerprint
 from maker_builders import Maker
 from server_process import ServerProcess, configured
@@ -292,6 +294,33 @@ def test_running_a_broker(reader: Reader, checkout: Path) -> None:
         if command.endswith("&"):
             folder = reader.folder / ("nats" if command.startswith("nats") else "broker")
             assert wait_for(lambda folder=folder: has_started(folder), 20)
+
+
+def test_retiring_a_device(reader: Reader, checkout: Path) -> None:
+    page = checkout / "docs/how-to/retire-a-device.md"
+    (written,) = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+    reader.own |= ports()
+    _, told = reader.run("holdfast init --data /var/lib/holdfast")
+    key = re.search(r"^Log key +(.*)$", told, re.MULTILINE)
+    assert key is not None
+    (reader.folder / "log.key").write_text(key[1])
+    (reader.folder / "receipt.jpg").write_bytes(b"a receipt")
+    reader.run("holdfast model example door-camera > camera.yaml")
+    camera = reader.folder / "camera.yaml"
+    camera.write_text(camera.read_text() + written)
+    reader.run("holdfast model check camera.yaml")
+
+    async def in_use() -> None:
+        async with plane_on(reader.data) as plane:
+            for name in ("cam-1", "cam-2"):
+                await enrolled(plane, name)
+
+    asyncio.run(in_use())
+    for command in commands(checkout / "docs/how-to/retire-a-device.md"):
+        told, _ = reader.run(command)
+        if command.startswith("holdfast certificate"):
+            assert "Verified" in told
+    assert "</html>" in (reader.folder / "cam-1.html").read_text()
 
 
 @pytest.mark.usefixtures("site")

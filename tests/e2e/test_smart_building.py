@@ -90,7 +90,7 @@ async def test_one_stolen_credential_is_cut_off_and_the_building_goes_on(tmp_pat
         renewing.took(fresh, chain[0])
         clients[RENEWED] = await fleet.arrives(RENEWED, identity=renewing.identity)
 
-        await fleet.plane.inventory.retire(sensors[RETIRED].key, why="taken down", actor=ACTOR)
+        await fleet.plane.retirement.retire(sensors[RETIRED].key, why="taken down", actor=ACTOR)
         with pytest.raises(IdentityRefused):
             await fleet.plane.renewal.renew(
                 sensors[RETIRED].fingerprint, sensors[RETIRED].request(ec.generate_private_key(ec.SECP256R1()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from broker_builders import eventually, now
@@ -13,6 +14,7 @@ from fleet_builders import SCOPE, fleet_at, watched
 from holdfast.ports.broker import Broker, BrokerKind
 from holdfast_core.identity.issuers import Rollover
 from holdfast_core.identity.usage import PUBLISH, TopicUse
+from holdfast_core.inventory.lifecycle import Lifecycle
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.ids import DeviceId, DeviceKey
 from holdfast_core.kernel.instants import DAY
@@ -204,3 +206,17 @@ async def test_a_rollover_of_the_issuer_goes_through_without_a_refusal(kind, tmp
         assert await eventually(lambda: before.ended)
         assert not (await fleet.client("of-a")).alive
         assert (await fleet.arrives("of-b")).alive
+
+
+@EVERY
+async def test_a_device_that_is_retired_is_cut_off_before_it_has_erased_itself(kind, tmp_path):
+    async with fleet_at(kind, tmp_path) as fleet, watched(fleet):
+        for name in ("pump-1", "fan-1"):
+            await fleet.enroll(name)
+        pump, fan = await fleet.arrives("pump-1"), await fleet.arrives("fan-1")
+        device = fleet.plane.store.device(DeviceKey(SCOPE, DeviceId("pump-1")))
+        # Erasure was ordered: its credential still speaks, to say that it is done.
+        await fleet.plane.store.commit([msgspec.structs.replace(device, lifecycle=Lifecycle.RETIRING)])
+        assert await eventually(lambda: pump.ended)
+        assert not (await fleet.client("pump-1")).alive
+        assert fan.alive

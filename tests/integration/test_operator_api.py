@@ -69,7 +69,7 @@ async def test_a_device_is_added_claimed_enrolled_held_released_and_retired(tmp_
         retired = (await api.post("/devices/cam-1/retire", json={"why": "scrapped"})).json()
         assert (retired["lifecycle"], retired["level"]) == ("retired", "retired")
         history = (await api.get("/devices/cam-1/history", params={"kinds": "device.retired"})).json()["items"]
-        assert [item["entry"]["data"] for item in history] == [{"why": "scrapped"}]
+        assert [item["entry"]["data"] for item in history] == [{"why": "scrapped", "erasure": "by-hand"}]
         assert history[0]["entry"]["actor"] == "token:robot"
 
 

@@ -96,6 +96,7 @@ ARGUES: dict[str, tuple[str, dict[str, Any], set[str]]] = {
         {"model.cleartext_data", "model.compensation_expired"},
     ),
     "personal data at rest in public": (CAMERA, {"data.0.encrypted_at_rest": False}, {"model.plaintext_at_rest"}),
+    "personal data that nothing erases": (CAMERA, {"retirement": {"erase": "none"}}, {"model.erases_nothing"}),
     "debug port open in production": (
         CAMERA,
         {"interfaces.2.enabled_in_production": True},

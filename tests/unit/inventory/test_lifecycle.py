@@ -20,7 +20,13 @@ KEY = DeviceKey(Scope("acme", "live"), DeviceId("cam-1"))
 def test_the_usual_life() -> None:
     state = Lifecycle.UNMANAGED
     seen = [state]
-    for event in (LifecycleEvent.SET_MODEL, LifecycleEvent.ENROLL, LifecycleEvent.CHECK_IN, LifecycleEvent.RETIRE):
+    for event in (
+        LifecycleEvent.SET_MODEL,
+        LifecycleEvent.ENROLL,
+        LifecycleEvent.CHECK_IN,
+        LifecycleEvent.ORDER_ERASURE,
+        LifecycleEvent.RETIRE,
+    ):
         state = advance(state, event)
         seen.append(state)
     assert seen == list(Lifecycle)

@@ -19,7 +19,7 @@ from typing import NoReturn
 import msgspec
 
 from holdfast_agent.clock import Clock
-from holdfast_agent.loop import Agent, say
+from holdfast_agent.loop import OVER, Agent, say
 from holdfast_agent.state import DEFAULT_TCTI, Config, Folder, KeyPlace, LightAudit
 from holdfast_agent.status import as_json, in_text, read_status
 from holdfast_agent.transport import parse_server
@@ -227,6 +227,9 @@ def _check_in(options: argparse.Namespace) -> int:
             _say_why(f"Not calling yet. {trouble.sentence}", trouble.code, trouble.remedy)
             return FAILED
         taken = agent.contact(recheck=options.light_audit)
+        if agent.retired:
+            say(OVER)
+            return FINE
         agent.give_up_trial()
     _tell(agent)
     _as_json(options, folder)

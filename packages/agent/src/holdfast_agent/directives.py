@@ -10,6 +10,7 @@ import msgspec
 
 from holdfast_agent.hardening import HardenArgs
 from holdfast_core.baseline.model import Plan
+from holdfast_core.inventory.erasure import EraseArgs, is_erasable
 from holdfast_core.kernel.limits import LIMITS
 from holdfast_core.wire.frame import DirectiveReport, DirectiveState
 from holdfast_core.wire.orders import Order
@@ -57,3 +58,15 @@ def read_harden(order: Order) -> HardenArgs | DirectiveReport:
         return msgspec.json.decode(order.args, type=HardenArgs)
     except (msgspec.MsgspecError, RecursionError) as error:
         return refused(order, "directive.malformed", f"The arguments could not be read: {error}.")
+
+
+def read_erase(order: Order) -> EraseArgs | DirectiveReport:
+    """The arguments of an ``erase`` directive, or why it is refused. What a device starts from is never erased."""
+    try:
+        args = msgspec.json.decode(order.args, type=EraseArgs)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        return refused(order, "directive.malformed", f"The arguments could not be read: {error}.")
+    for path in args.paths:
+        if not is_erasable(path):
+            return refused(order, "erase.forbidden_place", f"{path} is no place that may be erased.")
+    return args

@@ -22,8 +22,21 @@ from holdfast_agent import directives, hardening, sections, transport
 from holdfast_agent.audit import Extent, ended, extent_due, look_heavy, look_light, looked
 from holdfast_agent.clock import Clock
 from holdfast_agent.pace import Pace, lowest_priority
-from holdfast_agent.state import FINDINGS, IDENTITY, PLAN, ROOT, AuditMark, Config, Folder, KeyPlace, Stored
+from holdfast_agent.state import (
+    ERASING,
+    FINDINGS,
+    IDENTITY,
+    PLAN,
+    ROOT,
+    AuditMark,
+    Config,
+    Erasing,
+    Folder,
+    KeyPlace,
+    Stored,
+)
 from holdfast_core.baseline.model import Findings, Plan
+from holdfast_core.inventory.erasure import SECTION
 from holdfast_core.kernel.digests import Digest, canonical, digest_of
 from holdfast_core.kernel.errors import HoldfastError, HostileData, WorldError
 from holdfast_core.kernel.limits import LIMITS
@@ -59,6 +72,9 @@ SLICE_S = 30
 CHECK_IN_PATH = "/v1/check-in"
 RENEW_FIRST = frozenset({"identity.expired", "identity.issuer_ended"})
 """Refusals that a renewal answers: the certificate is genuine, and its time is over."""
+
+
+OVER = "This device was retired: its data and its key are erased. It will not call again."
 
 
 def say(words: str) -> None:
@@ -128,7 +144,10 @@ class Agent:
         self._state = DeviceState()
         self._mark: AuditMark | None = None
         self._plan: Plan | None = None
+        self._erasing: Erasing | None = None
         self._known: Findings | None = None
+        self.retired = False
+        """Whether the device's life ended in the last contact."""
         self._load()
         self._feed(confirm.Ticked(clock.now(), started=True))
 
@@ -176,6 +195,9 @@ class Agent:
         while True:
             try:
                 self.contact()
+                if self.retired:
+                    say(OVER)
+                    sys.exit(0)
             except HoldfastError as error:
                 say(str(error))
                 self._feed(_refused(self._clock, error.code, error.sentence, error.remedy), persist=False)
@@ -190,6 +212,9 @@ class Agent:
             resending = self._state.pending is not None
             parts, healthy = ((), None) if resending else self._gather()
             self._feed(CheckInDue(now, parts, healthy))
+            self._end_if_told()
+            if self.retired:
+                return True
             if self._state.trouble is not None:
                 return False
             if not self._state.owes_more and (self._sat or self._extent() is not Extent.FULL):
@@ -281,8 +306,42 @@ class Agent:
                 self._take_renewal(order)
             case "rotate-secrets":
                 self._rotate_secrets(order)
+            case "erase":
+                self._erase(order)
             case _:
                 self._feed(Carried(directives.unsupported(order)))
+
+    def _erase(self, order: Order) -> None:
+        """Erase the device; the order is durable before anything goes, and what came of it before it is told."""
+        if self._state.trial is not None:
+            return  # it stays open until the change is kept or taken back
+        args = directives.read_erase(order)
+        if isinstance(args, DirectiveReport):
+            self._feed(Carried(args))
+            return
+        if self._erasing is None or self._erasing.report is None or self._erasing.directive != order.id:
+            from holdfast_agent.erasing import erase  # noqa: PLC0415  (once in a device's life)
+
+            self._keep_erasing(Erasing(order.id, args))
+            report = erase(args, Path(self._config.root))
+            # A key in a TPM is a wrapped file here and goes with the folder; one in a token is not ours to remove.
+            goes = self._config.key is not KeyPlace.TOKEN
+            self._keep_erasing(Erasing(order.id, args, msgspec.structs.replace(report, key=goes)))
+        self._feed(Carried(directives.done(order)))
+
+    def _keep_erasing(self, erasing: Erasing) -> None:
+        self._folder.write(ERASING, msgspec.json.encode(erasing))
+        self._erasing = erasing
+
+    def _end_if_told(self) -> None:
+        """The key goes once the server has the report, or takes nothing from this device any more."""
+        if self._erasing is None or self._erasing.report is None:
+            return
+        taken = self._state.acked.get(SECTION) == digest_of(msgspec.json.encode(self._erasing.report))
+        trouble = self._state.trouble
+        if taken or (trouble is not None and trouble.of_identity):
+            self._folder.retire(self._config.device, int(self._clock.wall_s()))
+            self.retired = True
 
     def _take_plan(self, order: Order) -> DirectiveReport:
         plan = directives.read_plan(order)
@@ -336,6 +395,9 @@ class Agent:
     # Evidence
 
     def _gather(self) -> tuple[tuple[Part, ...], bool | None]:
+        if self._erasing is not None and self._erasing.report is not None:
+            # The last word; there is nothing left to look at.
+            return (Part(SECTION, msgspec.json.encode(self._erasing.report)),), None
         extent = self._extent()
         if extent is Extent.NOTHING and self._recheck and self._plan is not None:
             extent = Extent.LIGHT
@@ -429,6 +491,7 @@ class Agent:
         self._state = stored.protocol
         self._mark = stored.audit
         self._plan = self._folder.plan()
+        self._erasing = self._folder.erasing()
         self._known = None
 
 

@@ -14,11 +14,15 @@
     findings.json  what the last audit found; written when it changes
     sent.json      what the server holds, while that is an earlier audit: only the changes are sent then
     walk.json      where a costly look was put down, for the next sitting; there only in between
+    erasing.json   the order to erase the device and what came of it, from the order until its end
+    retired.json   that this device was retired; once it is there, nothing else is
     lock           held by the one agent that may use the folder
 
 1. The folder is 0700 and belongs to the agent's user, files are 0600.
 2. Written is: a temporary file, fsync, rename, fsync of the folder.
-3. A state that cannot be read is never silently started anew: its count would repeat, and look like a clone.
+3. A device that was retired stays so: the mark is durable before the key goes, and whoever finds the mark removes what
+   a crash left.
+4. A state that cannot be read is never silently started anew: its count would repeat, and look like a clone.
 """
 
 from __future__ import annotations
@@ -35,6 +39,7 @@ from typing import TypeVar
 import msgspec
 
 from holdfast_core.baseline.model import Findings, Plan
+from holdfast_core.inventory.erasure import EraseArgs, ErasureReport
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.errors import WorldError
 from holdfast_core.wire.confirm import Moment
@@ -50,6 +55,7 @@ ENROLLMENT = "enrollment.json"
 """There only while an enrollment is being put in force."""
 STATE, PLAN, FINDINGS, SENT, LOCK = "state.json", "plan.json", "findings.json", "sent.json", "lock"
 WALK = "walk.json"
+ERASING, RETIRED = "erasing.json", "retired.json"
 _TEMPORARY = ".new"
 DEFAULT_TCTI = "device:/dev/tpmrm0"
 """The kernel's resource manager, which shares the chip among programs."""
@@ -118,6 +124,19 @@ class Stored(msgspec.Struct, frozen=True, omit_defaults=True):
     written: Written = Written()
 
 
+class Erasing(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The order to erase the device: the directive's number, what it asks, and once it was done what came of it."""
+
+    directive: int
+    args: EraseArgs
+    report: ErasureReport | None = None
+
+
+class _Mark(msgspec.Struct, frozen=True):
+    device: str
+    at_s: int
+
+
 class Enrollment(msgspec.Struct, frozen=True):
     """What an enrollment leaves: certificates as PEM, the identity with its key."""
 
@@ -154,6 +173,9 @@ class Folder:
         descriptor = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if (self.path / RETIRED).exists():
+                self._empty()
+            self.check_living()
             self._take_over()
             yield
         except BlockingIOError as error:
@@ -171,7 +193,12 @@ class Folder:
         return all((self.path / name).exists() for name in (CONFIG, ROOT, IDENTITY))
 
     def config(self) -> Config:
-        """What was decided at enrollment. Raises WorldError ``agent.not_enrolled``, ``agent.state_damaged``."""
+        """What was decided at enrollment.
+
+        Raises:
+            WorldError: ``agent.retired``, ``agent.not_enrolled``, ``agent.state_damaged``.
+        """
+        self.check_living()
         config = self._load(CONFIG, Config)
         if config is None or not self.enrolled:
             raise WorldError(
@@ -194,6 +221,37 @@ class Folder:
         except OSError as error:
             raise _disk(error, self.path) from error
         return stored
+
+    def check_living(self) -> None:
+        """Raises WorldError ``agent.retired``, once the device was retired."""
+        if (self.path / RETIRED).exists():
+            raise WorldError(
+                "agent.retired",
+                "This device was retired: it erased its data and its key, and stays silent.",
+                remedy=f"For a new life under another name, remove {self.path / RETIRED}, then enroll it.",
+            )
+
+    def erasing(self) -> Erasing | None:
+        """The order to erase the device, if there is one."""
+        return self._load(ERASING, Erasing)
+
+    def retire(self, device: str, at_s: int) -> None:
+        """End the device's life here: the mark first, then everything else goes. Raises WorldError ``agent.disk``."""
+        self.write(RETIRED, msgspec.json.encode(_Mark(device, at_s)))
+        self._empty()
+
+    def _empty(self) -> None:
+        """Remove everything but the mark, the key first."""
+        try:
+            for name in (IDENTITY, RENEWAL):
+                self.remove(name)
+            self._sync()
+            for path in list(self.path.iterdir()):
+                if path.name not in (RETIRED, LOCK) and not path.is_dir():
+                    path.unlink(missing_ok=True)
+            self._sync()
+        except OSError as error:
+            raise _disk(error, self.path) from error
 
     def plan(self) -> Plan | None:
         """What to audit, if the server has said."""

@@ -24,6 +24,7 @@ from holdfast.adapters.published import ListFetcher
 from holdfast.adapters.store import EmbeddedStore, open_engine
 from holdfast.adapters.store.schema import check_version
 from holdfast.adapters.system import SystemClock, SystemRandomness
+from holdfast.adapters.tls_probe import TlsProbe
 from holdfast.adapters.vault import FILE as VAULT
 from holdfast.adapters.vault import FileVault
 from holdfast.adapters.webhook_secret import WebhookSecret
@@ -56,7 +57,10 @@ from holdfast.identity.tokens import TokenService
 from holdfast.identity.tpm_enrollment import TpmEnrollment
 from holdfast.identity.tpm_registry import TpmRegistry
 from holdfast.identity.vaulting import VaultService
+from holdfast.inventory.erasing import ErasureAppraiser, ErasureListener
 from holdfast.inventory.evidence import small_sections
+from holdfast.inventory.replacing import ReplacementService
+from holdfast.inventory.retiring import RetirementService
 from holdfast.inventory.service import InventoryService
 from holdfast.ports.broker import Broker
 from holdfast.ports.clock import Clock, Randomness
@@ -64,6 +68,7 @@ from holdfast.ports.credentials import Credentials
 from holdfast.ports.events import Event
 from holdfast.ports.issuers import IssuerBook
 from holdfast.ports.store import Change
+from holdfast.ports.tombstones import Tombstones
 from holdfast.ports.validity import AuthorityIssuers
 from holdfast.record.evidence import LogAppraiser
 from holdfast.record.service import RecordService, leaves_of
@@ -126,7 +131,7 @@ class Plane:
         self.vault = FileVault(folder / "keys" / VAULT, passphrase)
         self.webhook_secret = WebhookSecret(folder / "keys", self.vault)
         incidents = IncidentListener(store=store, randomness=randomness, webhook=bool(config.webhook_url))
-        listeners = (leaves_of, incidents)
+        listeners = (leaves_of, incidents, ErasureListener(store))
 
         def emit(event: Event) -> Sequence[Change]:
             return [change for listener in listeners for change in listener(event)]
@@ -138,6 +143,19 @@ class Plane:
         self.verdicts = VerdictService(store=store, clock=clock, emit=emit)
         self.inventory = InventoryService(store=store, clock=clock, verdicts=self.verdicts, emit=emit)
         self.chips = TpmRegistry(store=store, clock=clock, emit=emit)
+        self.tombstones = Tombstones(store=store, clock=clock, emit=emit)
+        self.ownership = OwnershipService(
+            store=store, clock=clock, randomness=randomness, verdicts=self.verdicts, emit=emit
+        )
+        self.retirement = RetirementService(
+            store=store,
+            clock=clock,
+            verdicts=self.verdicts,
+            emit=emit,
+            signer=signer,
+            withdrawals=(self.ownership,),
+        )
+        self.replacement = ReplacementService(store=store, clock=clock, emit=emit, retirement=self.retirement)
         self.certifier = Certifier(
             store=store,
             clock=clock,
@@ -148,6 +166,7 @@ class Plane:
             emit=emit,
             limits=limits,
             chips=self.chips,
+            tombstones=self.tombstones,
         )
         self.secrets = SecretService(store=store, vault=self.vault, clock=clock, randomness=randomness, emit=emit)
         self.secret_delivery = SecretDelivery(
@@ -168,6 +187,7 @@ class Plane:
             certifier=self.certifier,
             verdicts=self.verdicts,
             emit=emit,
+            tombstones=self.tombstones,
         )
         self.renewal = RenewalService(
             store=store,
@@ -193,9 +213,6 @@ class Plane:
         )
         hook = ProgramHook(config.provisioning_hook, limits) if config.provisioning_hook else None
         self.fleet_claims = FleetClaimService(store=store, clock=clock, hook=hook, emit=emit, limits=limits)
-        self.ownership = OwnershipService(
-            store=store, clock=clock, randomness=randomness, verdicts=self.verdicts, emit=emit
-        )
         self.enrollment = EnrollmentService(
             store=store,
             authority=authority,
@@ -273,6 +290,7 @@ class Plane:
             limits=limits,
             scope=config.scope,
             published=config.watched_lists,
+            probes=tuple(TlsProbe(party, config.scope) for party in config.watched_parties),
         )
         self.response = ResponseService(
             store=store, clock=clock, verdicts=self.verdicts, emit=emit, incidents=incidents
@@ -285,7 +303,7 @@ class Plane:
             verdicts=self.verdicts,
             credentials=credentials,
             emit=emit,
-            appraisers=(*small_sections(), BaselineAppraiser(compiler), LogAppraiser()),
+            appraisers=(*small_sections(), BaselineAppraiser(compiler), LogAppraiser(), ErasureAppraiser()),
             contributors=(
                 PlanContributor(compiler),
                 NetworkProfileContributor(),

@@ -26,7 +26,7 @@ PREFIX = "HOLDFAST_"
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 """0 means any free one."""
 Count = Annotated[int, msgspec.Meta(ge=1)]
-_LISTS = frozenset({"names", "catalogues", "provisioning_hook", "watched_lists"})
+_LISTS = frozenset({"names", "catalogues", "provisioning_hook", "watched_lists", "watched_parties"})
 _NAME = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*", re.IGNORECASE
 )
@@ -61,6 +61,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     is issued from then on; empty: nothing is served, and certificates say nothing of it."""
     validation_host: str = "0.0.0.0"  # noqa: S104  (asked from outside; what is served is public and signed)
     validation_port: Port = 8446
+    watched_parties: tuple[str, ...] = ()
+    """``HOST:PORT`` of servers that let devices in by their certificates; each is tried with a revoked one."""
     watched_lists: tuple[str, ...] = ()
     """Files and addresses where brokers and others find our revocation lists; looked at every minute."""
     metrics_port: Port = 9464

@@ -52,6 +52,8 @@ def services_of(plane: Plane, device_port: int) -> Services:
         store=plane.store,
         clock=plane.clock,
         inventory=plane.inventory,
+        retirement=plane.retirement,
+        replacement=plane.replacement,
         identity=plane.identity,
         renewal=plane.renewal,
         approvals=plane.approvals,
@@ -130,7 +132,7 @@ class Serving:
                 protocol=bounded(limits, ValidationProtocol),
             )
             self._listeners.append(self.validation)
-        self._work: list[Coroutine[Any, Any, None]] = [plane.verdicts.watch(), keep_trimmed()]
+        self._work: list[Coroutine[Any, Any, None]] = [plane.verdicts.watch(), plane.retirement.watch(), keep_trimmed()]
         self._work.extend(
             [plane.ownership.watch(), plane.lists.run(), plane.relying_parties.run(), plane.broker_watches.run()]
         )

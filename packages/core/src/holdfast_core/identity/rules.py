@@ -59,7 +59,7 @@ def check_owned(device: Device) -> Device:
     Raises:
         IdentityRefused: ``device.inactive``, ``device.unowned`` (403).
     """
-    if device.lifecycle in (Lifecycle.UNMANAGED, Lifecycle.RETIRED):
+    if device.lifecycle is Lifecycle.UNMANAGED or device.lifecycle.is_over:
         raise IdentityRefused(
             "device.inactive",
             f"{device.key.device} is {device.lifecycle.value}; such a device gets no certificate.",

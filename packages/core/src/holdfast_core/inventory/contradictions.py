@@ -15,6 +15,7 @@ from holdfast_core.inventory.model import (
     DeviceClass,
     DeviceModel,
     Direction,
+    Eraser,
     Exposure,
     Fallback,
     Flow,
@@ -238,6 +239,18 @@ def _at_rest(model: DeviceModel, now: Instant) -> Iterator[Reason]:
             )
 
 
+def _erasure(model: DeviceModel, _now: Instant) -> Iterator[Reason]:
+    retirement = model.retirement
+    held = [item for item in model.data if item.classification in SENSITIVE]
+    nothing = retirement.erase is Eraser.NONE or (retirement.erase is Eraser.AGENT and not retirement.paths)
+    if held and nothing:
+        yield Reason(
+            "model.erases_nothing",
+            f"The device holds {held[0].name} ({held[0].classification.value}), and nothing erases it in the end.",
+            "Name where it lies in retirement.paths, or write retirement.erase: by-hand.",
+        )
+
+
 def _debug(model: DeviceModel, _now: Instant) -> Iterator[Reason]:
     for interface in model.interfaces:
         if interface.enabled_in_production and interface.kind.lower() in DEBUG_KINDS:
@@ -400,6 +413,7 @@ _RULES: tuple[Callable[[DeviceModel, Instant], Iterator[Reason]], ...] = (
     _needs,
     _cleartext,
     _at_rest,
+    _erasure,
     _open_inbound,
     _topics,
     _debug,

@@ -5,11 +5,14 @@
     unmanaged --expect--> expected --enroll--> enrolled --check-in--> active
         |                    |                   |  ^                  |  |
         |                    |                   |  +-----enroll-------+  |
-        +------retire--------+------retire-------+---------retire---------+--> retired
+        |                    |                   +----order-erasure-------+--> retiring
+        |                    |                   |                        |       |
+        +------retire--------+------retire-------+---------retire---------+-------+--> retired
 
 1. Nothing enrolls that nobody expects: an unmanaged device is expected first, by a person or an import.
 2. Enrolling again is allowed (a new key, a repaired board); the device is active again once it has checked in.
 3. Retired is the end: a name that once held a key never gets another, so the record of it stays unambiguous.
+4. A device is retiring while it is waited for that it erases itself: it may say so, and has no other right any more.
 """
 
 from __future__ import annotations
@@ -36,7 +39,13 @@ class Lifecycle(StrEnum):
     EXPECTED = "expected"
     ENROLLED = "enrolled"
     ACTIVE = "active"
+    RETIRING = "retiring"
     RETIRED = "retired"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the device's life here has ended, or only its erasure is waited for."""
+        return self in (Lifecycle.RETIRING, Lifecycle.RETIRED)
 
 
 class LifecycleEvent(StrEnum):
@@ -45,6 +54,7 @@ class LifecycleEvent(StrEnum):
     SET_MODEL = "set-model"
     ENROLL = "enroll"
     CHECK_IN = "check-in"
+    ORDER_ERASURE = "order-erasure"
     RETIRE = "retire"
 
 
@@ -58,11 +68,15 @@ TRANSITIONS: Mapping[tuple[Lifecycle, LifecycleEvent], Lifecycle] = MappingProxy
         (Lifecycle.ENROLLED, LifecycleEvent.SET_MODEL): Lifecycle.ENROLLED,
         (Lifecycle.ENROLLED, LifecycleEvent.ENROLL): Lifecycle.ENROLLED,
         (Lifecycle.ENROLLED, LifecycleEvent.CHECK_IN): Lifecycle.ACTIVE,
+        (Lifecycle.ENROLLED, LifecycleEvent.ORDER_ERASURE): Lifecycle.RETIRING,
         (Lifecycle.ENROLLED, LifecycleEvent.RETIRE): Lifecycle.RETIRED,
         (Lifecycle.ACTIVE, LifecycleEvent.SET_MODEL): Lifecycle.ACTIVE,
         (Lifecycle.ACTIVE, LifecycleEvent.ENROLL): Lifecycle.ENROLLED,
         (Lifecycle.ACTIVE, LifecycleEvent.CHECK_IN): Lifecycle.ACTIVE,
+        (Lifecycle.ACTIVE, LifecycleEvent.ORDER_ERASURE): Lifecycle.RETIRING,
         (Lifecycle.ACTIVE, LifecycleEvent.RETIRE): Lifecycle.RETIRED,
+        (Lifecycle.RETIRING, LifecycleEvent.CHECK_IN): Lifecycle.RETIRING,
+        (Lifecycle.RETIRING, LifecycleEvent.RETIRE): Lifecycle.RETIRED,
     }
 )
 """Every move there is; what is not listed is refused."""
@@ -73,6 +87,7 @@ _REMEDIES: Mapping[Lifecycle, str] = MappingProxyType(
         Lifecycle.EXPECTED: "Enroll the device first: create a claim and run the printed command on it.",
         Lifecycle.ENROLLED: "Let the device check in first.",
         Lifecycle.ACTIVE: "Nothing is needed: the device is active.",
+        Lifecycle.RETIRING: "It is being erased; wait for it, or end it now: holdfast device retire DEVICE --now.",
         Lifecycle.RETIRED: "A retired device stays retired; add it again under another name.",
     }
 )
@@ -100,6 +115,7 @@ _VERBS: Mapping[LifecycleEvent, str] = MappingProxyType(
         LifecycleEvent.SET_MODEL: "be of another model",
         LifecycleEvent.ENROLL: "enroll",
         LifecycleEvent.CHECK_IN: "check in",
+        LifecycleEvent.ORDER_ERASURE: "be asked to erase itself",
         LifecycleEvent.RETIRE: "be retired",
     }
 )
@@ -127,6 +143,10 @@ class Device(msgspec.Struct, frozen=True, omit_defaults=True):
     """When the last owner took over from another; `None` while there was only one."""
     serial: str = ""
     """The maker's serial number, as its manufacturer's certificate has it."""
+    replaces: str = ""
+    """The device whose role it took over."""
+    replaced_by: str = ""
+    """The device that took over its role."""
 
     def __post_init__(self) -> None:
         """Refuse parts that cannot be."""

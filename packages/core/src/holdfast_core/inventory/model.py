@@ -232,6 +232,39 @@ class Identity(_Declared, frozen=True):
     renewal_key: RenewalKey = RenewalKey.NEW
 
 
+class Eraser(StrEnum):
+    """Who erases a device that is retired."""
+
+    AGENT = "agent"
+    BY_HAND = "by-hand"
+    NONE = "none"
+    """It holds nothing that would have to be erased."""
+
+
+class Sanitizing(StrEnum):
+    """How thoroughly, in the words of NIST SP 800-88r2; least first."""
+
+    CLEAR = "clear"
+    PURGE = "purge"
+    DESTROY = "destroy"
+
+    def reaches(self, wanted: Sanitizing) -> bool:
+        """Whether this is at least as thorough as `wanted`."""
+        order = list(Sanitizing)
+        return order.index(self) >= order.index(wanted)
+
+
+class Retirement(_Declared, frozen=True):
+    """What has to be erased when the device's life ends, and who does it."""
+
+    erase: Eraser = Eraser.BY_HAND
+    method: Sanitizing = Sanitizing.CLEAR
+    paths: tuple[str, ...] = ()
+    """What the agent erases: files, folders, or LUKS containers, whose keys it destroys. Its own key it always does."""
+    media: str = ""
+    """What the data lies on, for the certificate of sanitization, such as ``eMMC, soldered``."""
+
+
 class EssentialFunction(_Declared, frozen=True):
     """What must go on whatever Holdfast does: its flows and the probe that tells."""
 
@@ -353,6 +386,7 @@ class DeviceModel(_Declared, frozen=True):
     needs: tuple[Need, ...] = (Need("baseline", 172_800), Need("health", 86_400))
     identity: Identity = Identity()
     local_accounts: tuple[LocalAccount, ...] = ()
+    retirement: Retirement = Retirement()
     forbidden: tuple[str, ...] = ()
     """Controls that must never be applied to this model, beyond those that tailoring forbids by itself."""
 

@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 
 from holdfast_core.inventory.accounts import faults as account_faults
-from holdfast_core.inventory.model import DeviceModel, HealthProbe
+from holdfast_core.inventory.erasure import is_erasable
+from holdfast_core.inventory.model import DeviceModel, Eraser, HealthProbe, Sanitizing
 from holdfast_core.inventory.topics import parse_filter
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.ids import parse_name
@@ -219,6 +220,40 @@ def _identity(model: DeviceModel) -> Iterator[Problem]:
                 f"$.identity.{key}",
                 f"{str(amount)[:20]} is not possible here.",
                 f"Write a whole number from {least} to {most}.",
+            )
+
+
+def _retirement(model: DeviceModel) -> Iterator[Problem]:
+    """What the agent erases are places it may erase, by a method that it can carry out."""
+    retirement = model.retirement
+    if retirement.erase is Eraser.AGENT and retirement.method is Sanitizing.DESTROY:
+        yield Problem(
+            "model.retirement",
+            "$.retirement.method",
+            "No agent can destroy what it runs on.",
+            "Write erase: by-hand with method: destroy, or method: purge.",
+        )
+    if retirement.paths and retirement.erase is not Eraser.AGENT:
+        yield Problem(
+            "model.retirement",
+            "$.retirement.paths",
+            "Only the agent erases places, and it is not asked to.",
+            "Write erase: agent, or leave the paths out.",
+        )
+    if len(retirement.paths) > LIMITS.erased_paths:
+        yield Problem(
+            "model.too_many",
+            "$.retirement.paths",
+            f"The list has {len(retirement.paths)} entries.",
+            f"Keep it within {LIMITS.erased_paths}; name the folder that holds them.",
+        )
+    for index, path in enumerate(retirement.paths):
+        if not is_erasable(path):
+            yield Problem(
+                "model.path",
+                f"$.retirement.paths[{index}]",
+                f"{path[:80]!r} is no place that an agent may erase.",
+                "Write an absolute path to data, without '..' and not of what the device starts from.",
             )
 
 
@@ -449,6 +484,7 @@ _CHECKS: tuple[Callable[[DeviceModel], Iterator[Problem]], ...] = (
     _names,
     _numbers,
     _identity,
+    _retirement,
     _window,
     _flows,
     _topics,

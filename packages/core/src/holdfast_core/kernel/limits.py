@@ -87,6 +87,10 @@ class Limits(msgspec.Struct, frozen=True):
     check_ins_per_contact: int = 64
     """Check-ins of one device within its model's contact interval."""
     open_directives: int = 16
+    erased_paths: int = 16
+    """Places that one retiring device is asked to erase."""
+    erased_path: int = 120
+    """Characters of one of them, and of each thing a person says of an erasure."""
     note_bytes: int = 16 * 1024
     """One signed note (a checkpoint), signatures included."""
     note_signatures: int = 64

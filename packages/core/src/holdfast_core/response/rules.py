@@ -12,6 +12,8 @@
    next look that finds it sound closes it. It is of no device: its key names the party.
 7. A broker that does not obey opens a ``broker`` incident under its own name (``broker:<name>``), which ends when it
    obeys again; a device that comes to a broker as somebody else opens one too, and only a person closes that.
+8. Whatever belonged to a retired device and is tried again opens a ``retired-…`` incident, one for each way.
+9. An erasure that nobody verified until its deadline opens an ``erasure`` incident; verifying it closes that.
 """
 
 from __future__ import annotations
@@ -33,6 +35,9 @@ CREDENTIAL = "credential"
 ENROLLMENT = "enrollment"
 RELYING_PARTY = "relying-party"
 BROKER = "broker"
+ERASURE = "erasure"
+RETIRED = "retired"
+"""With what was tried after it, such as ``retired-claim``: each way back is an incident of its own."""
 
 _SEVERITY = {Level.QUARANTINED: Severity.CRITICAL, Level.RESTRICTED: Severity.MEDIUM}
 

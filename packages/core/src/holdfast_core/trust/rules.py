@@ -2,7 +2,7 @@
 
 In this order, the first that applies:
 
-1. A retired device is `retired`.
+1. A retired device is `retired`, and so is one that is only waited for to erase itself.
 2. A hold makes it `quarantined`, and so does having no credential in force.
 3. Any appraisal that is contraindicated makes it `quarantined`, required or not.
 4. A device that was never seen, or is silent for longer than the policy allows, is `restricted`.
@@ -42,6 +42,8 @@ def decide(facts: Facts, policy: Policy, now: Instant) -> Verdict:
     until = _next_lapse(facts, policy, now)
     if facts.lifecycle is Lifecycle.RETIRED:
         return Verdict(Level.RETIRED, (_RETIRED,), now, None)
+    if facts.lifecycle is Lifecycle.RETIRING:
+        return Verdict(Level.RETIRED, (_RETIRING,), now, None)
     if facts.hold is not None or not facts.identified:
         held = (facts.hold.reason,) if facts.hold is not None else ()
         return Verdict(Level.QUARANTINED, (*held, *(() if facts.identified else (_REVOKED,))), now, until)
@@ -54,6 +56,7 @@ def decide(facts: Facts, policy: Policy, now: Instant) -> Verdict:
 
 
 _RETIRED = Reason("lifecycle.retired", "The device is retired.")
+_RETIRING = Reason("lifecycle.retiring", "The device is being retired: it may say that it erased itself, nothing else.")
 _REVOKED = Reason(
     "identity.revoked",
     "Every key of the device was revoked: it is refused whenever it calls.",

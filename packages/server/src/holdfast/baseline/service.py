@@ -15,7 +15,7 @@ import msgspec
 from holdfast.ports.appraisal import Appraised, Context, Keep, SectionEvidence
 from holdfast.ports.clock import Clock
 from holdfast.ports.events import Emit, Noted
-from holdfast.ports.lookup import require_device, require_posture
+from holdfast.ports.lookup import require_device, require_living, require_posture
 from holdfast.ports.store import Store, StoredModel
 from holdfast_core.baseline.control import Catalogue, Control, Fix
 from holdfast_core.baseline.delta import FindingsDelta, applied
@@ -258,7 +258,7 @@ class BaselineService:
         return may_reboot
 
     async def _order(self, key: DeviceKey, wanted: Wish, actor: str) -> OpenDirective:
-        device = require_device(self._store, key)
+        device = require_living(self._store, key)
         require_posture(self._store, key)
         async with self._store.exclusive(key):
             posture, now = require_posture(self._store, key), self._clock.now()

@@ -246,6 +246,8 @@ class CheckInService:
     def _contribute(self, context: Context, changes: list[Change]) -> Posture:
         """Turn new wishes into numbered directives."""
         posture = context.posture
+        if context.device.lifecycle.is_over:
+            return posture  # what it was asked in the end is open already, and nothing else is asked of it
         for contributor in self._contributors:
             for wish in contributor.wishes(context, posture.verdict):
                 if posture.desired.wants(wish):

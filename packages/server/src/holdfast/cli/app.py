@@ -30,6 +30,7 @@ from holdfast.cli import (
     log,
     manufacturer,
     model,
+    retirement,
     secret,
     serve,
     token,
@@ -73,7 +74,13 @@ def build() -> typer.Typer:
         (
             "device",
             "Devices: add, find, look at, act on.",
-            (device.register, device_report.register, device_actions.register, device_ownership.register),
+            (
+                device.register,
+                device_report.register,
+                device_actions.register,
+                device_ownership.register,
+                retirement.register,
+            ),
         ),
         ("claim", "Claims: the right of one device to enroll, once.", (claim.register,)),
         ("enrollment", "Enrollments that wait for a person.", (enrollment.register,)),
@@ -87,6 +94,7 @@ def build() -> typer.Typer:
         ("secret", "Local secrets: passwords that must be on a device itself.", (secret.register,)),
         ("ca", "The authorities that certify devices: show, roll over, export.", (ca.register,)),
         ("vault", "Keys and secrets at rest: rotate, encrypt, change the passphrase.", (vault.register,)),
+        ("certificate", "Certificates of sanitization: verify them.", (retirement.register_certificate,)),
         ("log", "The record: show, export and verify it.", (log.register,)),
     ):
         group = typer.Typer(help=summary, no_args_is_help=True)

@@ -45,7 +45,6 @@ def register(app: typer.Typer) -> None:
     command(app, "model")(model)
     command(app, "quarantine")(quarantine)
     command(app, "release")(release)
-    command(app, "retire")(retire)
     command(app, "revoke")(revoke)
     command(app, "audit")(audit)
     command(app, "harden")(harden)
@@ -67,12 +66,6 @@ def quarantine(session: Session, *, device: DeviceArgument, why: WhyOption) -> N
 def release(session: Session, *, device: DeviceArgument, why: WhyOption) -> None:
     """End a quarantine; the verdict is then what the evidence says."""
     _act(session, device, "release", {"why": why}, f"{device} is released. Its verdict now follows its evidence.")
-
-
-def retire(session: Session, *, device: DeviceArgument, why: WhyOption, yes: YesOption = False) -> None:
-    """End a device's life here: its keys end, and its name is never used again."""
-    confirmed(f"Retire {device} for ever? Its keys end now and its name cannot be used again.", yes=yes)
-    _act(session, device, "retire", {"why": why}, f"{device} is retired; its keys have ended.")
 
 
 def revoke(session: Session, *, device: DeviceArgument, why: WhyOption, yes: YesOption = False) -> None:
@@ -117,7 +110,7 @@ def inspect(
         "inspector": inspector,
         "date": date or rfc3339(SystemClock().now())[:10],
         "expires": expires,
-        "photo": _photo_digest(photo) if photo else "",
+        "photo": file_digest(photo) if photo else "",
         "remark": remark,
     }
     with connected(session.folder) as api:
@@ -128,8 +121,8 @@ def inspect(
         words(("✓ ", "green"), f"{control.upper()} of {device}: {outcome}, seen by {inspector}, until {expires}.")
 
 
-def _photo_digest(path: Path) -> str:
-    """The digest of a picture; the picture itself stays where it is."""
+def file_digest(path: Path) -> str:
+    """The digest of what a person keeps as evidence; the file itself stays where it is."""
     import hashlib  # noqa: PLC0415  (rule 3 of the package)
 
     from holdfast.cli.files import unreadable  # noqa: PLC0415

@@ -38,11 +38,14 @@ def show_device(told: dict[str, Any], now: Instant) -> None:
             ("site", told.get("site") or ""),
             ("zone", told.get("zone") or ""),
             ("serial number", told.get("serial") or ""),
+            ("replaces", told.get("replaces") or ""),
+            ("replaced by", told.get("replaced_by") or ""),
             ("labels", _labels(told["labels"])),
             ("last seen", ago(told.get("last_seen"), now)),
             ("next due", ago(told.get("next_due"), now) if told.get("next_due") else ""),
         ]
     )
+    _retirement(told, now)
     _answers(told)
     _appraisals(told, now)
     _directives(told)
@@ -53,6 +56,38 @@ def show_device(told: dict[str, Any], now: Instant) -> None:
 
 def _labels(labels: dict[str, str]) -> str:
     return ", ".join(f"{key}={value}" for key, value in labels.items())
+
+
+_STEPS = {
+    "ordered": "asked to erase itself; waited for",
+    "by-hand": "to be erased by hand: confirm it with holdfast device erased",
+    "reported": "the device reported that it erased itself",
+    "confirmed": "erased, on the word of",
+    "unverified": "not verified: nobody knows whether it was erased",
+    "not-owed": "nothing had to be erased",
+}
+
+
+def _retirement(told: dict[str, Any], now: Instant) -> None:
+    ended = told.get("retirement")
+    if not ended:
+        return
+    heading("The end of its life")
+    by = f" {ended['verified_by']}" if ended["step"] == "confirmed" else ""
+    waits = ended["step"] in ("ordered", "by-hand")
+    fields(
+        [
+            ("why", f"{ended['why']} ({ended['by']}, {ago(ended['at'], now)})"),
+            ("erasure", _STEPS[ended["step"]] + by),
+            ("method", ended["method"]),
+            ("until", f"{ended['deadline']}, {ago(ended['deadline'], now)}" if waits else ""),
+            ("in the way", ended["shortfall"]),
+            ("rights elsewhere", "" if ended["withdrawn"] else "not taken back everywhere yet; it is tried again"),
+            ("certificate", "holdfast device certificate " + told["device"] if ended["certified"] else ""),
+        ]
+    )
+    for item in ended["items"]:
+        show(f"{item['path']}: {item['technique']} {item['why']}".rstrip(), indent=2)
 
 
 def _answers(told: dict[str, Any]) -> None:

@@ -131,7 +131,7 @@ def verify(session: Session, *, file: VerifyArgument, pins: PinOption = None, ke
     from holdfast_core.record.verify import verify_export  # noqa: PLC0415
 
     held = [_checkpoint(read_bounded(pin, LIMITS.note_bytes)) for pin in pins or ()]
-    trusted = _key(key) if key else None
+    trusted = verifier_key(key) if key else None
     with progress("Verifying") as advance:
         report = verify_export(_lines(file, advance), pins=held, trusted_key=trusted)
     if session.json:
@@ -156,7 +156,7 @@ def _checkpoint(data: bytes) -> str:
     return text
 
 
-def _key(given: str) -> str:
+def verifier_key(given: str) -> str:
     """The key itself, or the first line of the file that holds it."""
     from holdfast.cli.files import read_bounded  # noqa: PLC0415  (rule 3 of the package)
     from holdfast_core.kernel.limits import LIMITS  # noqa: PLC0415

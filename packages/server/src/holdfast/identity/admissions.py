@@ -4,7 +4,8 @@
    incident of cause ``broker``: who came to a broker under another's name, or with an ended certificate, stays out
    until a person has looked.
 2. The book is made anew when a model changes or a day ends (exceptions end with days), otherwise one device at a time.
-3. Making it anew gives way to other work: a fleet of ten thousand takes about a second.
+3. A certificate that speaks to us and must not speak to brokers is on their revocation lists, and on no other.
+4. Making it anew gives way to other work: a fleet of ten thousand takes about a second.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from holdfast_core.identity.grants import Grants, grants_of
 from holdfast_core.identity.issuers import IssuerState
 from holdfast_core.identity.model import Credential
 from holdfast_core.identity.names import certified_name
-from holdfast_core.inventory.lifecycle import Device
+from holdfast_core.inventory.lifecycle import Device, Lifecycle
 from holdfast_core.kernel.ids import DeviceId, DeviceKey, Scope
 from holdfast_core.kernel.instants import DAY, Instant
 from holdfast_core.response.model import Incident
@@ -45,6 +46,7 @@ class AdmissionBook:
         self._days: dict[Scope, int] = {}
         self._stale: defaultdict[Scope, set[DeviceKey]] = defaultdict(set)
         self._quarantined: set[DeviceKey] = set()
+        self._barred: defaultdict[Scope, dict[DeviceId, tuple[str, ...]]] = defaultdict(dict)
 
     def take(self, changes: Sequence[Change]) -> tuple[set[DeviceKey], set[Scope]]:
         """Note what became durable; return the devices whose certificate ended, and the scopes with any change."""
@@ -83,6 +85,8 @@ class AdmissionBook:
     def grants(self, device: Device) -> Grants | None:
         """What `device` is granted now; `None` when it may not connect."""
         now, key = self._clock.now(), device.key
+        if device.lifecycle not in (Lifecycle.ENROLLED, Lifecycle.ACTIVE):
+            return None  # one that is being retired still says that it was erased, to us alone
         if not any(self._may_speak(credential, now) for credential in self._store.credentials_of(key)):
             return None
         if self._store.open_incident(key, BROKER) is not None:
@@ -107,8 +111,13 @@ class AdmissionBook:
             self._look_at(book, stale.pop())
         return tuple(book[device] for device in sorted(book))
 
+    def barred(self, scope: Scope) -> tuple[str, ...]:
+        """The serial numbers of certificates that still speak to us and to no broker, of the last `admissions`."""
+        return tuple(sorted(serial for serials in self._barred[scope].values() for serial in serials))
+
     async def _make(self, scope: Scope, today: int) -> None:
         self._stale[scope].clear()
+        self._barred[scope].clear()
         book: dict[DeviceId, Admission] = {}
         self._books[scope], self._days[scope] = book, today
         devices = self._store.devices(scope, DeviceFilter(limit=EVERY_DEVICE))
@@ -120,8 +129,13 @@ class AdmissionBook:
     def _look_at(self, book: dict[DeviceId, Admission], key: DeviceKey) -> None:
         device = self._store.device(key)
         grants = None if device is None else self.grants(device)
+        barred = self._barred[key.scope]
+        barred.pop(key.device, None)
         if grants is None:
             book.pop(key.device, None)
+            now, held = self._clock.now(), self._store.credentials_of(key)
+            if speaking := tuple(credential.serial for credential in held if self._may_speak(credential, now)):
+                barred[key.device] = speaking
         else:
             book[key.device] = Admission(grants, certified_name(key))
 

@@ -151,9 +151,8 @@ class BrokerService:
     async def publication(self, broker: Broker, probe: ClientIdentity, canary: ClientIdentity) -> Publication:
         """Everything `broker` must be told now."""
         admitted = await self.book.admissions(broker.scope)
-        lists, lapses = await asyncio.to_thread(
-            self._trust.revocations, broker.scope, (canary.serial,), self._clock.now()
-        )
+        kept_out = (canary.serial, *self.book.barred(broker.scope))
+        lists, lapses = await asyncio.to_thread(self._trust.revocations, broker.scope, kept_out, self._clock.now())
         return Publication(admitted, self._trust.anchors(broker.scope), lists, lapses, probe, canary)
 
     async def _first(self, broker: Broker) -> Publication:

@@ -22,11 +22,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from holdfast.identity.tpm_refusals import tpm_required
 from holdfast.ports.clock import Clock, Randomness
 from holdfast.ports.credentials import end_credentials
-from holdfast.ports.events import Emit, Noted
+from holdfast.ports.events import Emit, Noted, Tried
 from holdfast.ports.issuers import IssuerBook
 from holdfast.ports.lookup import require_device
 from holdfast.ports.signer import Authority, PublicKey
 from holdfast.ports.store import Change, Store
+from holdfast.ports.tombstones import Tombstones
 from holdfast.ports.verdicts import Verdicts
 from holdfast_core.identity.lifetimes import ends_at
 from holdfast_core.identity.model import Credential, Method, Revocation
@@ -81,6 +82,7 @@ class Certifier:
         emit: Emit,
         limits: Limits,
         chips: Chips,
+        tombstones: Tombstones,
     ) -> None:
         self._store = store
         self._chips = chips
@@ -91,6 +93,7 @@ class Certifier:
         self._verdicts = verdicts
         self._emit = emit
         self._limits = limits
+        self._tombstones = tombstones
         self._under_way: set[Digest] = set()
         """Keys whose certificates are not durable yet."""
 
@@ -103,6 +106,7 @@ class Certifier:
         channel: bytes | None = None,
         own_subject: x509.Name | None = None,
         new: Device | None = None,
+        tried: Tried = Tried.ENROLLMENT,
     ) -> list[x509.Certificate]:
         """Certify the device `key`; return its certificate, then the chain without the root.
 
@@ -113,13 +117,15 @@ class Certifier:
             channel: the ``tls-unique`` of the connection, where it has one.
             own_subject: a subject that the device is known by already; allowed in the request.
             new: the device as it comes into the inventory with its certificate, if it is not there yet.
+            tried: by what it enrolls, should its life have ended.
 
         Raises:
-            IdentityRefused: by `admit`, or ``device.inactive``, ``device.unowned``.
+            IdentityRefused: by `admit`, or ``device.inactive``, ``device.unowned``, ``device.retired``.
             HostileData: ``csr.*``, ``identity.key_reused``, ``identity.busy``.
         """
         request = read_request(request_der, key, self._limits, own_subject=own_subject, channel=channel)
         async with self._store.exclusive(key):
+            await self._tombstones.check(key, tried)
             now = self._clock.now()
             device = check_owned(self._store.device(key) or new or require_device(self._store, key))
             admission = admit(device, now)

@@ -4,6 +4,7 @@
 2. The device is asked to renew at its next check-in; what it had before ends at the first use of the new certificate,
    or when `sweep` finds that the time for it is over.
 3. A code leaves this service once, as text; only its digest stays.
+4. It is the `Withdrawal` of enrollment: what could still enroll or own a device that was retired is taken back.
 """
 
 from __future__ import annotations
@@ -123,6 +124,17 @@ class OwnershipService:
         single = (kind for kind in (PossessionCode, Allowance) if self._store.kept(kind, scope, name) is not None)
         changes.extend(Removed(kind, scope, name) for kind in single)
         return changes
+
+    @property
+    def name(self) -> str:
+        """See `ports.withdrawal`."""
+        return "enrollment"
+
+    async def withdraw(self, key: DeviceKey) -> None:
+        """See `ports.withdrawal`."""
+        async with self._store.exclusive(key):
+            if changes := self._withdrawn(key, self._clock.now()):
+                await self._store.commit(changes)
 
     async def set_owner(self, key: DeviceKey, owner: str, *, actor: str) -> Device:
         """Say who answers for a device, or correct it; its identity stays. For a sale there is `transfer`.

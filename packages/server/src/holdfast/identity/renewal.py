@@ -19,7 +19,7 @@ from holdfast.identity.certifying import Certifier
 from holdfast.ports.appraisal import Context
 from holdfast.ports.clock import Clock
 from holdfast.ports.credentials import Credentials, hold_clone
-from holdfast.ports.events import Emit, Noted
+from holdfast.ports.events import Emit, Noted, Tried
 from holdfast.ports.issuers import IssuerBook
 from holdfast.ports.lookup import require_device, require_posture
 from holdfast.ports.store import Change, Store
@@ -100,7 +100,7 @@ class RenewalService:
         try:
             return check_held(self._store.credential(fingerprint))
         except IdentityRefused as refusal:
-            if changes := self._credentials.misused(fingerprint, refusal, self._clock.now()):
+            if changes := self._credentials.misused(fingerprint, refusal, self._clock.now(), Tried.RENEWAL):
                 await self._store.commit(changes)
             raise
 

@@ -26,7 +26,7 @@ from holdfast_core.identity import secrets as rules
 from holdfast_core.identity.model import Credential
 from holdfast_core.identity.rules import IdentityRefused
 from holdfast_core.identity.secrets import LocalSecret
-from holdfast_core.inventory.lifecycle import Device, Lifecycle
+from holdfast_core.inventory.lifecycle import Device
 from holdfast_core.inventory.model import LocalAccount
 from holdfast_core.kernel.digests import Digest, canonical
 from holdfast_core.kernel.errors import HostileData
@@ -144,7 +144,7 @@ class SecretDelivery:
         """Device, account and record, judged under the lock: a revocation may have come while this waited."""
         self._credentials.speaking(fingerprint, self._clock.now())
         device, posture = require_device(self._store, key), require_posture(self._store, key)
-        if device.lifecycle is Lifecycle.RETIRED or posture.hold is not None:
+        if device.lifecycle.is_over or posture.hold is not None:
             raise IdentityRefused(
                 "secret.held",
                 f"Nothing is told to a device that is {'retired' if posture.hold is None else 'held'}.",

@@ -13,9 +13,10 @@ from holdfast.identity.certifying import Admission, Certifier
 from holdfast.identity.public import public_id
 from holdfast.ports.clock import Clock, Randomness
 from holdfast.ports.credentials import end_credentials
-from holdfast.ports.events import Emit, Noted
+from holdfast.ports.events import Emit, Noted, Tried
 from holdfast.ports.lookup import require_device
 from holdfast.ports.store import Store
+from holdfast.ports.tombstones import Tombstones
 from holdfast.ports.verdicts import Verdicts
 from holdfast_core.identity.model import CLAIM_PREFIX, Claim, Credential, Method, Revocation
 from holdfast_core.identity.rules import check_claim, check_owned
@@ -44,6 +45,7 @@ class IdentityService:
         certifier: Certifier,
         verdicts: Verdicts,
         emit: Emit,
+        tombstones: Tombstones,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -51,6 +53,7 @@ class IdentityService:
         self._certifier = certifier
         self._verdicts = verdicts
         self._emit = emit
+        self._tombstones = tombstones
 
     async def create_claim(self, key: DeviceKey, *, lifetime: int, actor: str) -> tuple[str, Claim]:
         """A new single-use claim for `key`, as text (shown once) and as stored.
@@ -100,11 +103,14 @@ class IdentityService:
         """Certify the holder of a claim; return its certificate, then the chain without the root.
 
         Raises:
-            IdentityRefused: the claim does not admit the device, or nobody answers for it.
+            IdentityRefused: the claim does not admit the device, nobody answers for it, or it was retired.
             HostileData: the request is refused (``csr.*``, ``identity.*``).
         """
         digest, device_id = digest_of(claim_text.encode()), DeviceId(name)
-        claim = check_claim(self._store.claim(digest), device_id, self._clock.now())
+        found = self._store.claim(digest)
+        if found is not None and found.key.device == device_id:
+            await self._tombstones.check(found.key, Tried.CLAIM)
+        claim = check_claim(found, device_id, self._clock.now())
 
         def admit(_device: Device, now: Instant) -> Admission:
             # Again under the lock: of many that race with one claim, only the first finds it unused.
@@ -112,7 +118,7 @@ class IdentityService:
             used = msgspec.structs.replace(current, used_at=now)
             return Admission(Method.CLAIM, {"claim": public_id(digest)}, (used,))
 
-        return await self._certifier.enroll(claim.key, request_der, admit, channel=channel)
+        return await self._certifier.enroll(claim.key, request_der, admit, channel=channel, tried=Tried.CLAIM)
 
     async def revoke(self, key: DeviceKey, *, why: str, actor: str, code: Revocation = Revocation.UNSPECIFIED) -> int:
         """End every credential of a device; return how many ended. From the next request on it is refused.

@@ -36,8 +36,9 @@ from holdfast.identity.tpm_refusals import (
 from holdfast.identity.tpm_registry import TpmRegistry
 from holdfast.ports.clock import Clock, Randomness
 from holdfast.ports.credentials import hold_clone
-from holdfast.ports.events import CloneSeen, CredentialMisused, Emit, Noted
+from holdfast.ports.events import CloneSeen, Emit, Noted, Tried
 from holdfast.ports.store import Change, Store
+from holdfast.ports.tombstones import tried_again
 from holdfast.ports.verdicts import Verdicts
 from holdfast_core.formats.tpm.credential import make_credential
 from holdfast_core.formats.tpm.keys import CURVES, spki_digest_of
@@ -176,7 +177,7 @@ class TpmEnrollment:
             return self._admission(pending, device, moment)
 
         with self._registry.alone(pending.ek):
-            return await self._certifier.enroll(pending.key, step.request, admit)
+            return await self._certifier.enroll(pending.key, step.request, admit, tried=Tried.TPM)
 
     def _opened(self, session: str, now: Instant) -> Pending:
         try:
@@ -210,10 +211,8 @@ class TpmEnrollment:
                 await self._alarm(device, pending.key, now)
                 raise chip_of_another()
             if device.lifecycle is Lifecycle.RETIRED:
-                refusal = chip_of_retired(owner.device)
-                reason = Reason(refusal.code, refusal.sentence, refusal.remedy)
-                await self._commit_if_any([*self._emit(CredentialMisused(device, reason, now))])
-                raise refusal
+                await self._commit_if_any(tried_again(self._store, self._emit, device, Tried.TPM, now))
+                raise chip_of_retired(owner.device)
 
     async def _alarm(self, device: Device, seen_as: DeviceKey, now: Instant) -> None:
         reason = Reason(

@@ -2,7 +2,8 @@
 
 1. A device's model must be known before the device is expected; one imported without a model stays unmanaged.
 2. Models are never changed or removed, only added under a new version: what a verdict was made from stays readable.
-3. Retiring ends every credential in the same commit.
+3. A maker's serial number whose device was retired here comes with no other: the hardware lives on under a new record
+   only where somebody says so by leaving the number out.
 """
 
 from __future__ import annotations
@@ -15,16 +16,15 @@ import msgspec
 
 from holdfast.inventory import model_file
 from holdfast.ports.clock import Clock
-from holdfast.ports.credentials import end_credentials
 from holdfast.ports.events import Emit, Noted
 from holdfast.ports.lookup import require_device
 from holdfast.ports.store import Change, DeviceFilter, Store, StoredModel
 from holdfast.ports.verdicts import Verdicts
 from holdfast_core.inventory.lifecycle import Device, Lifecycle, LifecycleEvent, advance
+from holdfast_core.inventory.retirement import Tombstone, tombstone_id
 from holdfast_core.inventory.rows import Row, RowProblem, parse_rows
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.ids import DeviceKey, Scope
-from holdfast_core.kernel.reasons import require_why
 from holdfast_core.record.model import Kind
 
 IMPORT_GROUP = 500
@@ -95,7 +95,7 @@ class InventoryService:
         """Add a device; with a model it is expected, without one it is unmanaged. Who adds it answers for it at first.
 
         Raises:
-            HostileData: ``device.exists``, ``model.unknown``.
+            HostileData: ``device.exists``, ``device.serial_retired``, ``model.unknown``.
         """
         device = self._from_row(scope, row, owner=row.owner or actor)
         if self._store.device(device.key) is not None:
@@ -109,6 +109,7 @@ class InventoryService:
     def _from_row(self, scope: Scope, row: Row, *, owner: str) -> Device:
         if row.model:
             self.model(scope, row.model)
+        self._check_serial(scope, row.model, row.serial)
         lifecycle = Lifecycle.EXPECTED if row.model else Lifecycle.UNMANAGED
         return Device(
             DeviceKey(scope, row.device),
@@ -121,6 +122,10 @@ class InventoryService:
             row.labels,
             serial=row.serial,
         )
+
+    def _check_serial(self, scope: Scope, model: str, serial: str) -> None:
+        if serial and self._store.kept(Tombstone, scope, tombstone_id(model, serial)) is not None:
+            raise _serial_retired(serial)
 
     def _added(self, device: Device, kind: Kind, actor: str) -> list[Change]:
         data = {"model": device.model, "owner": device.owner, "site": device.site}
@@ -164,12 +169,13 @@ class InventoryService:
         """Say which model a device is of: an unmanaged one is expected then, another is judged by the new model.
 
         Raises:
-            HostileData: ``device.unknown``, ``model.unknown``, ``lifecycle.not_allowed``.
+            HostileData: ``device.unknown``, ``device.serial_retired``, ``model.unknown``, ``lifecycle.not_allowed``.
         """
         self.model(key.scope, reference)
         async with self._store.exclusive(key):
             device, now = require_device(self._store, key), self._clock.now()
             lifecycle = advance(device.lifecycle, LifecycleEvent.SET_MODEL)
+            self._check_serial(key.scope, reference, device.serial)
             changed = msgspec.structs.replace(device, model=reference, lifecycle=lifecycle)
             data = {"model": reference, "before": device.model}
             changes = [changed, *self._emit(Noted(Kind.DEVICE_CHANGED, actor, changed, key.scope, data, now))]
@@ -188,33 +194,20 @@ class InventoryService:
         """Devices in id order."""
         return self._store.devices(scope, wanted)
 
-    async def retire(self, key: DeviceKey, *, why: str, actor: str) -> Device:
-        """End a device's life here; its name is never used again.
-
-        Raises:
-            HostileData: ``device.unknown``, ``lifecycle.not_allowed``, ``why.missing``.
-        """
-        require_why(why)
-        async with self._store.exclusive(key):
-            device = require_device(self._store, key)
-            now = self._clock.now()
-            retired = msgspec.structs.replace(device, lifecycle=advance(device.lifecycle, LifecycleEvent.RETIRE))
-            changes: list[Change] = [retired]
-            changes.extend(self._emit(Noted(Kind.DEVICE_RETIRED, actor, retired, key.scope, {"why": why}, now)))
-            ended = "the device was retired"
-            changes.extend(end_credentials(self._store, self._emit, retired, why=ended, actor=actor, now=now))
-            posture = self._store.posture(key)
-            if posture is not None:
-                posture, follow = self._verdicts.settle(retired, posture, now)
-                changes.extend([posture, *follow])
-            await self._store.commit(changes)
-        return retired
-
 
 def _exists(key: DeviceKey) -> HostileData:
     return HostileData(
         "device.exists",
         f"There is a device {key.device!r} in {key.scope} already.",
         remedy="Choose another id; ids are never used twice, also not after a device was retired.",
+        http_status=409,
+    )
+
+
+def _serial_retired(serial: str) -> HostileData:
+    return HostileData(
+        "device.serial_retired",
+        f"A device of this maker with the serial number {serial!r} was retired here.",
+        remedy="If this is that hardware and it may live on, add it without the number, and enroll it with a claim.",
         http_status=409,
     )

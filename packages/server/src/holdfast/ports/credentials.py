@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from holdfast.ports.events import CloneSeen, CredentialMisused, Emit, Noted
+from holdfast.ports.events import CloneSeen, CredentialMisused, Emit, Noted, Tried
 from holdfast.ports.issuers import IssuerBook
 from holdfast.ports.store import Change, Store
+from holdfast.ports.tombstones import tried_again
 from holdfast.ports.verdicts import Verdicts
 from holdfast_core.identity.model import Credential, Revocation
 from holdfast_core.identity.rules import IdentityRefused, check_credential, confirm, revoke
-from holdfast_core.inventory.lifecycle import Device
+from holdfast_core.inventory.lifecycle import Device, Lifecycle
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.instants import Instant
 from holdfast_core.kernel.reasons import Reason
@@ -48,12 +49,16 @@ class Credentials:
             changes.extend(_ended(before, self._emit, device, why=why, actor="server", now=now, code=code))
         return changes
 
-    def misused(self, fingerprint: Digest, refusal: IdentityRefused, now: Instant) -> list[Change]:
+    def misused(
+        self, fingerprint: Digest, refusal: IdentityRefused, now: Instant, tried: Tried = Tried.CERTIFICATE
+    ) -> list[Change]:
         """The changes that follow when somebody holds the key of a credential that was ended: an incident."""
         credential = self._store.credential(fingerprint)
         device = self._store.device(credential.key) if credential else None
         if credential is None or device is None or credential.revoked_at is None:
             return []
+        if device.lifecycle is Lifecycle.RETIRED:
+            return tried_again(self._store, self._emit, device, tried, now)
         reason = Reason(
             refusal.code,
             f"Somebody used a certificate of {device.key.device} that has ended (serial {credential.serial}): "

@@ -7,15 +7,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 
 import msgspec
 
 from holdfast.ports.store import Change
+from holdfast_core.inventory.erasure import ErasureReport
 from holdfast_core.inventory.lifecycle import Device
 from holdfast_core.kernel.ids import DeviceKey, Scope
 from holdfast_core.kernel.instants import Instant
 from holdfast_core.kernel.reasons import Reason
 from holdfast_core.record.model import Kind
+from holdfast_core.response.rules import RETIRED
 from holdfast_core.trust.model import Facts, Policy, Verdict
 
 
@@ -82,10 +85,45 @@ class BrokerDoubted(msgspec.Struct, frozen=True):
     at: Instant
 
 
+class Tried(StrEnum):
+    """By what somebody tried to bring a device back whose life has ended."""
+
+    CERTIFICATE = "certificate"
+    CLAIM = "claim"
+    RENEWAL = "renewal"
+    APPROVAL = "approval"
+    MANUFACTURER = "manufacturer"
+    TPM = "tpm"
+    FLEET_CLAIM = "fleet-claim"
+    ENROLLMENT = "enrollment"
+
+    @property
+    def cause(self) -> str:
+        """The cause of the incident that tells of it."""
+        return f"{RETIRED}-{self.value}"
+
+
+class RetiredTried(msgspec.Struct, frozen=True):
+    """Somebody tried to use a device, or what belonged to it, after its life had ended."""
+
+    device: Device
+    tried: Tried
+    reason: Reason
+    at: Instant
+
+
 class BrokerMended(msgspec.Struct, frozen=True):
     """A broker obeys again."""
 
     key: DeviceKey
+    at: Instant
+
+
+class ErasureReported(msgspec.Struct, frozen=True):
+    """A retiring device said what it erased."""
+
+    device: Device
+    report: ErasureReport
     at: Instant
 
 
@@ -105,6 +143,8 @@ Event = (
     | CloneSeen
     | CredentialMisused
     | EnrollmentDoubted
+    | RetiredTried
+    | ErasureReported
     | LogDoubted
     | RelyingPartyLooked
     | BrokerDoubted

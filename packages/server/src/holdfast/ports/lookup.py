@@ -22,6 +22,19 @@ def require_device(store: Store, key: DeviceKey) -> Device:
     return device
 
 
+def require_living(store: Store, key: DeviceKey) -> Device:
+    """The device, unless its life has ended: `HostileData` ``device.unknown`` (404), ``device.retired`` (409)."""
+    device = require_device(store, key)
+    if device.lifecycle.is_over:
+        raise HostileData(
+            "device.retired",
+            f"{key.device} is {device.lifecycle.value}: its rights have ended, and nothing is done with it any more.",
+            remedy="Nothing is needed.",
+            http_status=409,
+        )
+    return device
+
+
 def require_posture(store: Store, key: DeviceKey) -> Posture:
     """The device's posture, or `HostileData` ``device.not_enrolled`` (409)."""
     posture = store.posture(key)

@@ -19,10 +19,12 @@ class SmallSection:
     Args:
         section: its name.
         kind: the type of its body.
+        limit: bytes that a body may have.
     """
 
-    def __init__(self, section: str, kind: Any) -> None:
+    def __init__(self, section: str, kind: Any, *, limit: int = SMALL_BODY_BYTES) -> None:
         self.section = section
+        self._limit = limit
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(kind)
 
     def read(self, evidence: SectionEvidence, context: Context) -> Any:
@@ -33,10 +35,10 @@ class SmallSection:
             LimitExceeded: ``checkin.section_too_large``.
         """
         if evidence.body is not None:
-            if len(bytes(evidence.body)) > SMALL_BODY_BYTES:
+            if len(bytes(evidence.body)) > self._limit:
                 raise LimitExceeded(
                     "checkin.section_too_large",
-                    f"Section {self.section!r} is over {SMALL_BODY_BYTES} bytes.",
+                    f"Section {self.section!r} is over {self._limit} bytes.",
                     remedy="Send less in it.",
                 )
             return decode_body(evidence.body, self._decoder, section=self.section)

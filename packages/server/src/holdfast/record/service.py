@@ -16,10 +16,12 @@ from holdfast.ports.events import (
     CloneSeen,
     CredentialMisused,
     EnrollmentDoubted,
+    ErasureReported,
     Event,
     LogDoubted,
     Noted,
     RelyingPartyLooked,
+    RetiredTried,
     VerdictChanged,
 )
 from holdfast.ports.signer import LogSigner
@@ -39,10 +41,15 @@ def leaves_of(event: Event) -> Sequence[Change]:
             return (_verdict_leaf(event),)
         case LogDoubted():
             return (_device_leaf(event.kind, event, event.data),)
+        case RetiredTried(tried=tried, reason=reason):
+            return (_device_leaf(Kind.DEVICE_TRIED, event, {"by": tried.value, "code": reason.code}),)
         case CloneSeen() | CredentialMisused() | EnrollmentDoubted() | RelyingPartyLooked():
-            return ()  # the incident that response opens says it
+            pass  # the incident that response opens says it
         case BrokerDoubted() | BrokerMended():
-            return ()  # the incident that response opens says it
+            pass  # likewise
+        case ErasureReported():
+            pass  # the step that it moves says it
+    return ()
 
 
 def _verdict_leaf(event: VerdictChanged) -> Leaf:
@@ -59,7 +66,7 @@ def _verdict_leaf(event: VerdictChanged) -> Leaf:
     return _device_leaf(Kind.VERDICT_CHANGED, event, data)
 
 
-def _device_leaf(kind: Kind, event: VerdictChanged | LogDoubted, data: Mapping[str, Any]) -> Leaf:
+def _device_leaf(kind: Kind, event: VerdictChanged | LogDoubted | RetiredTried, data: Mapping[str, Any]) -> Leaf:
     key = event.device.key
     return leaf(entry(kind, at=event.at, scope=key.scope, actor="server", device=key.device, data=data))
 

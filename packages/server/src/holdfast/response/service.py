@@ -20,16 +20,17 @@ from holdfast.ports.events import (
     CredentialMisused,
     Emit,
     EnrollmentDoubted,
+    ErasureReported,
     Event,
     LogDoubted,
     Noted,
     RelyingPartyLooked,
+    RetiredTried,
     VerdictChanged,
 )
-from holdfast.ports.lookup import require_device, require_posture
+from holdfast.ports.lookup import require_device, require_living, require_posture
 from holdfast.ports.store import Change, Delivery, Store, leaf
 from holdfast.ports.verdicts import Verdicts
-from holdfast_core.inventory.lifecycle import Lifecycle
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.ids import DeviceKey
 from holdfast_core.kernel.instants import Instant
@@ -41,6 +42,7 @@ from holdfast_core.response.rules import (
     CLONE,
     CREDENTIAL,
     ENROLLMENT,
+    ERASURE,
     LOG,
     RELYING_PARTY,
     VERDICT,
@@ -75,18 +77,14 @@ class IncidentListener:
                 current = self._store.open_incident(device.key, VERDICT)
                 incident = after_verdict(device.key, before, after, current, fresh_id=self._fresh(), now=at)
                 return self.told(incident, is_new=current is None) if incident else ()
-            case CloneSeen(device, reason, at):
-                return self._open(device.key, CLONE, f"{device.key.device} has a clone", reason, at)
-            case CredentialMisused(device, reason, at) | EnrollmentDoubted(device, reason, at):
-                misused = isinstance(event, CredentialMisused)
-                ended = f"An ended certificate of {device.key.device} was used"
-                title = ended if misused else f"Somebody tried to enroll as {device.key.device}"
-                return self._open(device.key, CREDENTIAL if misused else ENROLLMENT, title, reason, at)
-            case LogDoubted(device, reason=reason, at=at):
-                return self._open(device.key, LOG, "The log is not what a device has seen", reason, at)
+            case CloneSeen() | CredentialMisused() | EnrollmentDoubted() | RetiredTried() | LogDoubted():
+                cause, title = _cause_of(event)
+                return self._open(event.device.key, cause, title, event.reason, event.at)
             case RelyingPartyLooked() | BrokerDoubted() | BrokerMended():
                 return self._of_party(event)
             case Noted():
+                return self._after_note(event)
+            case ErasureReported():
                 return ()
 
     def _of_party(self, event: RelyingPartyLooked | BrokerDoubted | BrokerMended) -> Sequence[Change]:
@@ -97,6 +95,21 @@ class IncidentListener:
             return self._open(event.key, BROKER, event.title, event.reason, event.at)
         current = self._store.open_incident(event.key, BROKER)
         return self.told(close(current, "the broker obeys again", event.at), is_new=False) if current else ()
+
+    def _after_note(self, noted: Noted) -> Sequence[Change]:
+        """An erasure that nobody verified until its deadline is an incident, until it is certified after all."""
+        if noted.device is None or noted.kind not in (Kind.SANITIZATION_UNVERIFIED, Kind.SANITIZATION_CERTIFIED):
+            return ()
+        key = noted.device.key
+        if noted.kind is Kind.SANITIZATION_UNVERIFIED:
+            reason = Reason(
+                "erasure.unverified",
+                f"{key.device} was retired, and until the deadline nobody verified that it was erased.",
+                f"Find it, erase it, and confirm that: holdfast device erased {key.device}. What it held may be read.",
+            )
+            return self._open(key, ERASURE, f"Nobody knows whether {key.device} was erased", reason, noted.at)
+        current = self._store.open_incident(key, ERASURE)
+        return self.told(close(current, "its erasure was verified", noted.at), is_new=False) if current else ()
 
     def _after_look(self, key: DeviceKey, reasons: tuple[Reason, ...], at: Instant) -> Sequence[Change]:
         current = self._store.open_incident(key, RELYING_PARTY)
@@ -127,6 +140,24 @@ class IncidentListener:
         at = incident.updated_at
         body = msgspec.json.encode({"type": kind.value, "timestamp": at, "data": incident})
         return Delivery("msg_" + self._randomness.token(ID_BYTES), incident.key.scope, body, at, at)
+
+
+def _cause_of(
+    event: CloneSeen | CredentialMisused | EnrollmentDoubted | RetiredTried | LogDoubted,
+) -> tuple[str, str]:
+    """Cause and title of the incident that tells of `event`."""
+    name = event.device.key.device
+    match event:
+        case CloneSeen():
+            return CLONE, f"{name} has a clone"
+        case CredentialMisused():
+            return CREDENTIAL, f"An ended certificate of {name} was used"
+        case EnrollmentDoubted():
+            return ENROLLMENT, f"Somebody tried to enroll as {name}"
+        case RetiredTried(tried=tried):
+            return tried.cause, f"{name} was retired, and somebody tried to bring it back: {tried.value}"
+        case LogDoubted():
+            return LOG, "The log is not what a device has seen"
 
 
 class ResponseService:
@@ -164,14 +195,7 @@ class ResponseService:
         require_device(self._store, key)
         require_posture(self._store, key)
         async with self._store.exclusive(key):
-            device, now = require_device(self._store, key), self._clock.now()
-            if device.lifecycle is Lifecycle.RETIRED:
-                raise HostileData(
-                    "device.retired",
-                    f"{key.device} is retired: its keys have ended, and there is nothing to hold or release.",
-                    remedy="Nothing is needed.",
-                    http_status=409,
-                )
+            device, now = require_living(self._store, key), self._clock.now()
             before = require_posture(self._store, key)
             if hold is None and before.hold is None:
                 raise _not_held(key)

@@ -27,6 +27,7 @@ from holdfast_core.identity.secrets import LocalSecret
 from holdfast_core.identity.usage import BrokerMark, TopicUse
 from holdfast_core.identity.validity import Canary, IssuerLists
 from holdfast_core.inventory.lifecycle import Device
+from holdfast_core.inventory.retirement import Retirement, Tombstone
 from holdfast_core.kernel.ids import DeviceKey, Scope
 from holdfast_core.kernel.kept import Kept
 from holdfast_core.response.model import Incident
@@ -133,6 +134,8 @@ KEPT: dict[str, type[Kept]] = {
     "broker": Broker,
     "broker-mark": BrokerMark,
     "topic-use": TopicUse,
+    "retirement": Retirement,
+    "tombstone": Tombstone,
 }
 """The types of small records by the name they are stored under; a name is for ever."""
 KEPT_NAMES = {kind: name for name, kind in KEPT.items()}

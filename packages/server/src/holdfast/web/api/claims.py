@@ -79,11 +79,16 @@ async def create_claim(new: NewClaim, caller: Operator, services: Served) -> Cla
     """Make a single-use claim for a device."""
     key = caller.key(new.device)
     text, claim = await services.identity.create_claim(key, lifetime=new.lifetime_s * SECOND, actor=caller.actor)
+    return made(services, text, claim)
+
+
+def made(services: Services, text: str, claim: Claim) -> ClaimMade:
+    """A claim as it is shown once."""
     return ClaimMade(
         claim=text,
-        device=key.device,
+        device=claim.key.device,
         expires_at=rfc3339(claim.expires_at),
-        command=_command(services, key.device, text),
+        command=_command(services, claim.key.device, text),
     )
 
 

@@ -25,6 +25,7 @@ from holdfast_core.baseline.inspections import InspectionRecord
 from holdfast_core.baseline.model import Judged, Report
 from holdfast_core.identity.model import Credential
 from holdfast_core.inventory.lifecycle import Device, Lifecycle
+from holdfast_core.inventory.retirement import Retirement, Step
 from holdfast_core.inventory.rules import integrity_answer, recovery_answer, update_answer
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.instants import Instant, rfc3339
@@ -228,8 +229,41 @@ class PinShape(Shape):
     root: str
 
 
+class ErasedShape(Shape):
+    """What became of one place."""
+
+    path: str
+    technique: str
+    why: str
+
+
+class RetirementShape(Shape):
+    """How the end of a device's life stands.
+
+    `step` is ``ordered``, ``by-hand``, ``reported``, ``confirmed``, ``unverified`` or ``not-owed``. `shortfall` says
+    why a person is needed where the device was asked first.
+    """
+
+    step: str
+    why: str
+    by: str
+    at: Time
+    deadline: Time
+    method: str
+    paths: list[str]
+    items: list[ErasedShape]
+    shortfall: str
+    verified_by: str
+    withdrawn: bool
+    certified: bool
+
+
 class DevicePage(DeviceSummary):
-    """Everything that is known of one device."""
+    """Everything that is known of one device. `replaces` and `replaced_by` name devices, or are empty."""
+
+    replaces: str
+    replaced_by: str
+    retirement: RetirementShape | None
 
     verdict: VerdictShape | None
     appraisals: list[AppraisalShape]
@@ -303,8 +337,12 @@ def page(device: Device, store: Store, now: Instant) -> DevicePage:
     told = (
         answers(integrity_answer(model, now), update_answer(model, now), recovery_answer(model, now)) if model else []
     )
+    ended = store.kept(Retirement, device.key.scope, device.key.device)
     return DevicePage(
         **_summary(device, posture),
+        replaces=device.replaces,
+        replaced_by=device.replaced_by,
+        retirement=retirement(ended) if ended else None,
         verdict=_verdict(posture) if posture else None,
         appraisals=_appraisals(posture, now) if posture else [],
         desired=_desired(posture) if posture else DesiredShape(open=[], settled=[]),
@@ -313,6 +351,26 @@ def page(device: Device, store: Store, now: Instant) -> DevicePage:
         hold=_hold(posture) if posture else None,
         pin=PinShape(size=posture.pin.size, root=posture.pin.root) if posture and posture.pin else None,
         answers=told,
+    )
+
+
+def retirement(of: Retirement) -> RetirementShape:
+    """How the end of a device's life stands."""
+    word, items = of.confirmation, of.report.items if of.report else ()
+    reported = f"device:{of.id}" if of.step is Step.REPORTED else ""
+    return RetirementShape(
+        step=of.step.value,
+        why=of.why,
+        by=of.by,
+        at=rfc3339(of.at),
+        deadline=rfc3339(of.deadline),
+        method=of.wanted.method.value,
+        paths=list(of.wanted.paths),
+        items=[ErasedShape(path=i.path, technique=i.technique.value, why=i.why) for i in items],
+        shortfall=of.shortfall,
+        verified_by=word.by if word else reported,
+        withdrawn=of.withdrawn,
+        certified=bool(of.certificate),
     )
 
 

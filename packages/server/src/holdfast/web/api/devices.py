@@ -132,13 +132,6 @@ async def release_device(device: DeviceName, body: Why, caller: Operator, servic
     return _now(device, caller, services)
 
 
-@router.post("/{device}/retire")
-async def retire_device(device: DeviceName, body: Why, caller: Admin, services: Served) -> DeviceSummary:
-    """End a device's life here, and its credentials with it; its name is never used again."""
-    await services.inventory.retire(caller.key(device), why=body.why, actor=caller.actor)
-    return _now(device, caller, services)
-
-
 @router.post("/{device}/revoke")
 async def revoke_credentials(device: DeviceName, body: Why, caller: Admin, services: Served) -> Ended:
     """End every credential of a device; from the next request on it is refused."""

@@ -21,6 +21,8 @@ from holdfast.identity.service import IdentityService
 from holdfast.identity.tokens import TokenService
 from holdfast.identity.tpm_registry import TpmRegistry
 from holdfast.identity.vaulting import VaultService
+from holdfast.inventory.replacing import ReplacementService
+from holdfast.inventory.retiring import RetirementService
 from holdfast.inventory.service import InventoryService
 from holdfast.ports.clock import Clock
 from holdfast.ports.store import Store
@@ -38,6 +40,8 @@ class Services:
     store: Store
     clock: Clock
     inventory: InventoryService
+    retirement: RetirementService
+    replacement: ReplacementService
     identity: IdentityService
     renewal: RenewalService
     approvals: ApprovalService
