@@ -123,7 +123,7 @@ async def test_names_are_probed(tmp_path):
         scope = plane.config.scope
         _, gone = await expected(plane, "cam-1", "cam-2")
         await plane.inventory.add_device(scope, Row(1, DeviceId("cam-3")), actor=ACTOR)
-        await plane.inventory.retire(gone.key, why="scrapped", actor=ACTOR)
+        await plane.retirement.retire(gone.key, why="scrapped", actor=ACTOR)
         answers = [await ask(plane, name, request_for(name)) for name in ("cam-1", "cam-2", "cam-3", "nobody")]
         assert len(set(map(repr, answers))) == 1
         assert [request.device for request in waiting(plane)] == ["cam-1"]

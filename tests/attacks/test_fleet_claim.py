@@ -140,9 +140,9 @@ async def test_name_of_a_device_whose_keys_were_revoked_or_that_was_retired(tmp_
             await hall.enroll(request_for(name))
         scope = plane.config.scope
         await plane.identity.revoke(DeviceKey(scope, DeviceId("cam-1")), why="lost", actor=ACTOR)
-        await plane.inventory.retire(DeviceKey(scope, DeviceId("cam-2")), why="scrapped", actor=ACTOR)
+        await plane.retirement.retire(DeviceKey(scope, DeviceId("cam-2")), why="scrapped", actor=ACTOR)
         assert await hall.refused(request_for("cam-1")) == "fleet.taken"
-        assert await hall.refused(request_for("cam-2")) == "device.inactive"
+        assert await hall.refused(request_for("cam-2")) == "device.retired"
 
 
 async def test_expected_device_of_another_model_or_owner(tmp_path):

@@ -231,9 +231,9 @@ async def test_idevid_of_a_retired_device(tmp_path, acme):
     async with new_plane(tmp_path) as plane:
         device = await expected(plane, "cam-1", "SN1")
         await trusted(plane, acme, device.model, add=True, owner="Ada")
-        await plane.inventory.retire(device.key, why="scrapped", actor=ACTOR)
-        assert await refused(plane, acme, acme.idevid("SN1"), request_for("cam-1")) == "device.inactive"
-        assert incident(plane, device) == "device.inactive"
+        await plane.retirement.retire(device.key, why="scrapped", actor=ACTOR)
+        assert await refused(plane, acme, acme.idevid("SN1"), request_for("cam-1")) == "device.retired"
+        assert incident(plane, device) == "device.retired"
 
 
 async def test_one_serial_number_on_two_devices(tmp_path, acme):

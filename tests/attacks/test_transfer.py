@@ -162,10 +162,10 @@ async def test_retired_device_finds_no_buyer(tmp_path):
     async with new_plane(tmp_path) as plane:
         device = await enrolled(plane)
         code = await plane.ownership.create_code(device.key, actor=ACTOR)
-        await plane.inventory.retire(device.key, why="scrapped", actor=ACTOR)
+        await plane.retirement.retire(device.key, why="scrapped", actor=ACTOR)
         with pytest.raises(HostileData) as told:
             await plane.ownership.claim(device.key.scope, code, owner="Bob", actor=ACTOR)
-        assert told.value.code == "device.retired"
+        assert told.value.code == "possession.unknown"
 
 
 async def test_withdrawn_claim(tmp_path):

@@ -37,7 +37,7 @@ from holdfast_core.kernel.limits import Limits
 from holdfast_core.kernel.reasons import Reason
 from holdfast_core.record.model import Kind
 
-_DOUBTFUL = frozenset({"idevid.used", "idevid.model", "device.inactive"})
+_DOUBTFUL = frozenset({"idevid.used", "idevid.model", "device.retired"})
 
 
 class IDevIDEnrollment:
