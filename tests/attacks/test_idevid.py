@@ -16,6 +16,7 @@ from holdfast.inventory.model_file import example_bytes
 from holdfast_core.identity.manufacturers import ALLOWED_FOR, Manufacturer, SerialFrom
 from holdfast_core.identity.model import Method
 from holdfast_core.identity.rules import IdentityRefused
+from holdfast_core.inventory.lifecycle import Lifecycle
 from holdfast_core.inventory.rows import Row
 from holdfast_core.kernel.digests import digest_of
 from holdfast_core.kernel.errors import HostileData
@@ -223,7 +224,7 @@ async def test_idevid_of_a_device_that_enrolled_in_another_way(tmp_path, acme):
             (await plane.inventory.add_model(plane.config.scope, example_bytes(CAMERA), actor=ACTOR)).reference,
         )
         device = await enrolled(plane, "cam-1")
-        await plane.store.commit([msgspec.structs.replace(device.device, serial="SN1", lifecycle="enrolled")])
+        await plane.store.commit([msgspec.structs.replace(device.device, serial="SN1", lifecycle=Lifecycle.ENROLLED)])
         assert await refused(plane, acme, acme.idevid("SN1"), request_for("cam-1")) == "idevid.used"
 
 

@@ -18,6 +18,8 @@ from holdfast_core.kernel.limits import Limits
 
 _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 _LATER_S = 30
+_ENDING_S = 5.0
+_PIECE = 64 * 1024
 
 
 class ProgramHook:
@@ -47,8 +49,7 @@ class ProgramHook:
             except TimeoutError:
                 raise _failed(f"it did not answer within {self._limits.hook_seconds:.0f} s") from None
             finally:
-                _end(process)
-                await process.wait()
+                await _ended(process)
 
     async def _answer(self, process: asyncio.subprocess.Process, question: bytes) -> bytes:
         if process.stdin is None or process.stdout is None:
@@ -71,9 +72,19 @@ class ProgramHook:
         return bytes(answer)
 
 
-def _end(process: asyncio.subprocess.Process) -> None:
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    """Kill the whole session and see the program gone.
+
+    What it left unread is thrown away: asyncio tells of the end only once the pipe is empty. A descendant that fled
+    into another session may hold the pipe; it is not waited for.
+    """
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_ENDING_S):
+            while process.stdout is not None and await process.stdout.read(_PIECE):
+                pass
+            await process.wait()
 
 
 def _failed(why: str) -> WorldError:
