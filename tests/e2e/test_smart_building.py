@@ -81,6 +81,7 @@ async def test_one_stolen_credential_is_cut_off_and_the_building_goes_on(tmp_pat
         sensors = await installed(fleet)
         serials = {sensor.identity.serial for sensor in sensors.values()}
         assert len(serials) == len(SENSORS)
+        await known(fleet, SENSORS)
         clients = {name: await fleet.arrives(name) for name in SENSORS}
         await all_speak(clients)
 
@@ -108,6 +109,16 @@ async def test_one_stolen_credential_is_cut_off_and_the_building_goes_on(tmp_pat
         entries = [parse_entry(leaf.data) for leaf in await fleet.plane.record.leaves(0, 10_000)]
         assert {e.device for e in entries if e.kind is Kind.BROKER_CUT_OFF} >= {STOLEN, RETIRED}
         assert STOLEN in {e.device for e in entries if e.kind is Kind.CREDENTIAL_REVOKED}
+
+
+async def known(fleet: Fleet, names: tuple[str, ...]) -> None:
+    """The broker has the rights of all of them; before that it lets them in, and lets them say nothing."""
+    for _ in range(200):
+        publication = fleet.watch.publication
+        if publication is not None and {a.grants.device for a in publication.admitted} >= set(names):
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(names)
 
 
 async def all_speak(clients) -> None:
