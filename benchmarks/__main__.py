@@ -11,7 +11,18 @@ import os
 import platform
 import sys
 
-MODULES = ("check_ins", "fleet", "agent", "audit", "keys", "issuance", "validity", "renewal_storm", "brokers")
+MODULES = (
+    "check_ins",
+    "fleet",
+    "agent",
+    "audit",
+    "keys",
+    "issuance",
+    "validity",
+    "renewal_storm",
+    "brokers",
+    "cut_off",
+)
 
 
 def main() -> None:
