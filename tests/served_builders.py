@@ -20,7 +20,7 @@ from holdfast.config import Config
 from holdfast.inventory.model_file import example_bytes
 from holdfast.web.device.app import device_app, est_app
 from holdfast.web.device.endings import end_with_credentials
-from holdfast.web.device.protocol import bounded
+from holdfast.web.device.protocol import EstProtocol, bounded
 from holdfast.web.device.tpm import tpm_routes
 from holdfast.web.listeners import Listener, bind
 from holdfast.web.trust import DeviceTrust
@@ -99,7 +99,7 @@ def served(folder: Path, *, ahead: int = 0, config: Config = Config()) -> Iterat
         app = device_app(
             plane.check_ins, plane.enrollment, LIMITS, plane.secret_delivery, tpm_routes(plane.tpm, LIMITS)
         )
-        for_devices, for_est = bounded(LIMITS), bounded(LIMITS)
+        for_devices, for_est = bounded(LIMITS), bounded(LIMITS, EstProtocol)
         end_with_credentials(plane.store, for_devices, for_est)
         trust = DeviceTrust(folder / "keys", plane.passphrase.reveal(), plane.store, plane.authority)
         listener = Listener(app, bind("127.0.0.1", 0), tls=trust.device, limits=LIMITS, protocol=for_devices)

@@ -43,7 +43,7 @@ def test_the_authorities_are_told_and_the_answer_holds_one_certificate(
 ) -> None:
     client = dialled(url, root)
     told = client.call("cacerts")
-    assert told.headers["content-type"] == "application/pkcs7-mime; smime-type=certs-only"
+    assert told.headers["content-type"] == "application/pkcs7-mime"
     assert told.headers["content-transfer-encoding"] == "base64"
     assert max(map(len, told.body.splitlines())) == 64
     subjects = {c.subject.rfc4514_string() for c in told.certificates}
@@ -51,6 +51,7 @@ def test_the_authorities_are_told_and_the_answer_holds_one_certificate(
     name = f"one-{url[-5:]}"
     answer = client.call("simpleenroll", request(name, new_key()), basic=(name, plane.claim(name)))
     assert answer.status == 200
+    assert answer.headers["content-type"] == "application/pkcs7-mime; smime-type=certs-only"
     leaf = answer.certificate
     names = leaf.extensions.get_extension_for_oid(ExtensionOID.SUBJECT_ALTERNATIVE_NAME).value
     assert names.get_values_for_type(x509.DNSName) == [f"{name}.production.default.holdfast.internal"]
@@ -188,3 +189,34 @@ def test_openssl_agrees_with_what_is_issued_and_with_its_confinement(
     # A relying party of this one environment trusts its anchor and needs no root.
     assert verified("-CAfile", anchor, "-purpose", "sslclient", leaf_file).returncode == 0
     assert verified("-CAfile", str(root), "-untrusted", issuer, "-purpose", "sslserver", leaf_file).returncode != 0
+
+
+def told_raw(plane: ServedPlane, root: Path, operation: str) -> tuple[bytes, bytes]:
+    """Head and body of a GET that asks for the connection to be closed, byte for byte."""
+    context = ssl.create_default_context(cafile=str(root))
+    context.verify_flags |= 0x200000
+    port = int(plane.est_url.rsplit(":", 1)[1])
+    with (
+        socket.create_connection(("127.0.0.1", port)) as raw,
+        context.wrap_socket(raw, server_hostname="127.0.0.1") as tls,
+    ):
+        method = b"POST" if operation.startswith("simple") else b"GET"
+        tls.sendall(b"%s /.well-known/est/%s HTTP/1.1\r\n" % (method, operation.encode()))
+        tls.sendall(b"Connection: close\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n")
+        told = b"".join(iter(lambda: tls.recv(65_536), b""))
+    head, _, body = told.partition(b"\r\n\r\n")
+    return head, body
+
+
+def test_headers_are_spelled_as_clients_of_the_field_compare_them(plane: ServedPlane, root: Path) -> None:
+    """Some compare names byte by byte, and read until the connection is closed."""
+    head, body = told_raw(plane, root, "cacerts")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert b"\r\nContent-Type: application/pkcs7-mime\r\n" in head + b"\r\n"
+    assert b"\r\nContent-Transfer-Encoding: base64\r\n" in head + b"\r\n"
+    assert b"\r\nContent-Length: %d\r\n" % len(body) in head + b"\r\n"
+    head, _ = told_raw(plane, root, "csrattrs")
+    assert b"\r\nContent-Type: application/csrattrs\r\n" in head + b"\r\n"
+    head, _ = told_raw(plane, root, "simpleenroll")
+    assert head.startswith(b"HTTP/1.1 401 ")
+    assert b'\r\nWWW-Authenticate: Basic realm="holdfast"\r\n' in head + b"\r\n"

@@ -29,7 +29,7 @@ from holdfast.web.api.app import operator_app
 from holdfast.web.api.services import Services
 from holdfast.web.device.app import device_app, est_app
 from holdfast.web.device.endings import end_with_credentials
-from holdfast.web.device.protocol import LocalProtocol, bounded
+from holdfast.web.device.protocol import EstProtocol, LocalProtocol, bounded
 from holdfast.web.device.tpm import tpm_routes
 from holdfast.web.health import health_app
 from holdfast.web.listeners import Listener, bind, bind_local
@@ -94,7 +94,7 @@ class Serving:
         )
         health, counted = health_app(services, devices)
         self.plane = plane
-        for_devices, for_est = bounded(limits), bounded(limits)
+        for_devices, for_est = bounded(limits), bounded(limits, EstProtocol)
         end_with_credentials(plane.store, for_devices, for_est)
         trust = DeviceTrust(keys, plane.passphrase.reveal(), plane.store, plane.authority)
         self.device = Listener(counted, device_socket, tls=trust.device, limits=limits, protocol=for_devices)

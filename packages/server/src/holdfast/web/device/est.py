@@ -30,6 +30,8 @@ from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.limits import Limits
 
 PKCS7 = "application/pkcs7-mime; smime-type=certs-only"
+CACERTS_TYPE = "application/pkcs7-mime"
+"""§4.1.3 has no parameter here, and §4.2.3 has one; clients of the field compare the whole value."""
 CSR_ATTRIBUTES = "application/csrattrs"
 EST = "/.well-known/est"
 _LINE = 64
@@ -41,7 +43,7 @@ def est_routes(enrollment: EnrollmentService, limits: Limits) -> list[Route]:
     """The routes of EST."""
 
     async def cacerts(request: Request) -> Response:
-        return _pkcs7(enrollment.authorities(_shown(request)))
+        return _pkcs7(enrollment.authorities(_shown(request)), CACERTS_TYPE)
 
     async def simpleenroll(request: Request) -> Response:
         shown, name = _shown(request), _basic(request)
@@ -113,9 +115,9 @@ def _unwrapped(body: bytes) -> bytes:
         ) from error
 
 
-def _pkcs7(certificates: list[x509.Certificate]) -> Response:
+def _pkcs7(certificates: list[x509.Certificate], media_type: str = PKCS7) -> Response:
     der = pkcs7.serialize_certificates(certificates, Encoding.DER)
-    return Response(_wrapped(der), media_type=PKCS7, headers=_ENCODING)
+    return Response(_wrapped(der), media_type=media_type, headers=_ENCODING)
 
 
 def _wrapped(der: bytes) -> bytes:

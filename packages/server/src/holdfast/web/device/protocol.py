@@ -11,7 +11,7 @@ import asyncio
 import socket
 import struct
 from collections import Counter, defaultdict
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -244,6 +244,43 @@ class BoundedProtocol(HttpToolsProtocol):
 def bounded(limits: Limits, kind: type[BoundedProtocol] = BoundedProtocol) -> type[BoundedProtocol]:
     """The protocol of one port under `limits`, with a count of its own."""
     return type(kind.__name__, (kind,), {"limits": limits, "open_by": Counter(), "shown": defaultdict(set)})
+
+
+class EstProtocol(BoundedProtocol):
+    """One connection of an EST client; its answers spell header names as RFCs do.
+
+    Names mean the same in any case (RFC 9110, section 5.1), but clients of the field compare them byte by byte.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
+        """Take the connection."""
+        super().connection_made(cast("asyncio.Transport", _Spelling(transport)))
+
+
+class _Spelling:
+    """A transport that writes the names of headers with capitals; uvicorn makes them small without asking."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Pass `data` on; the head of an answer is one write, and begins with the protocol's name."""
+        if data.startswith(b"HTTP/1.1 "):
+            head, end, body = data.partition(b"\r\n\r\n")
+            status, *fields = head.split(b"\r\n")
+            data = b"\r\n".join([status, *map(_spelled, fields)]) + end + body
+        self._transport.write(data)
+
+
+def _spelled(field: bytes) -> bytes:
+    name, colon, value = field.partition(b":")
+    return (_ODD_NAMES.get(name) or name.title()) + colon + value
+
+
+_ODD_NAMES = {b"www-authenticate": b"WWW-Authenticate", b"etag": b"ETag"}
 
 
 class LocalProtocol(BoundedProtocol):
