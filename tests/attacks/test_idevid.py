@@ -270,24 +270,68 @@ async def test_authority_of_the_manufacturer_poses_as_a_device(tmp_path, acme):
         assert told.value.code == "idevid.unfit"
 
 
-async def test_our_own_authorities_as_a_manufacturer(tmp_path, acme, other):
+def posing(name, like):
+    """A root of somebody's own that bears `name`."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name)
+    builder = builder.public_key(key.public_key()).serial_number(7)
+    builder = builder.not_valid_before(like.not_valid_before_utc).not_valid_after(like.not_valid_after_utc)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    return builder.sign(key, hashes.SHA256())
+
+
+async def add_refused(plane, certificate):
+    record = Manufacturer(scope=plane.config.scope, id="acme", certificates=(), models=(CAMERA,), added_at=Instant(0))
+    with pytest.raises(HostileData) as told:
+        await plane.manufacturers.add(record, certificate.public_bytes(Encoding.PEM), actor=ACTOR)
+    return told.value.code
+
+
+def written_otherwise(name, write):
+    return x509.Name([x509.NameAttribute(entry.oid, write(entry.value)) for entry in name])
+
+
+async def test_our_own_authorities_as_a_manufacturer(tmp_path):
     """Whoever may add manufacturers of one tenant must not take over the names that TLS finds authorities by."""
     async with new_plane(tmp_path) as plane:
         await plane.inventory.add_model(plane.config.scope, example_bytes(CAMERA), actor=ACTOR)
-        key = ec.generate_private_key(ec.SECP256R1())
         root = plane.authority.root
-        builder = x509.CertificateBuilder().subject_name(root.subject).issuer_name(root.subject)
-        builder = builder.public_key(key.public_key()).serial_number(7)
-        builder = builder.not_valid_before(root.not_valid_before_utc).not_valid_after(root.not_valid_after_utc)
-        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        posing = builder.sign(key, hashes.SHA256())
-        for certificate in (root, posing):
-            record = Manufacturer(
-                scope=plane.config.scope, id="acme", certificates=(), models=(CAMERA,), added_at=Instant(0)
-            )
-            with pytest.raises(HostileData) as told:
-                await plane.manufacturers.add(record, certificate.public_bytes(Encoding.PEM), actor=ACTOR)
-            assert told.value.code == "manufacturer.name_taken"
+        for certificate in (root, posing(root.subject, root)):
+            assert await add_refused(plane, certificate) == "manufacturer.name_taken"
+
+
+@pytest.mark.parametrize("write", [str.upper, str.title, lambda text: f" {text.replace(' ', '   ')} "])
+async def test_a_name_of_ours_in_other_letters(tmp_path, write):
+    """TLS takes names for the same whose case and blanks differ."""
+    async with new_plane(tmp_path) as plane:
+        await plane.inventory.add_model(plane.config.scope, example_bytes(CAMERA), actor=ACTOR)
+        for ours in (plane.authority.root, plane.authority.issuer(plane.config.scope, 1)):
+            poser = posing(written_otherwise(ours.subject, write), ours)
+            assert await add_refused(plane, poser) == "manufacturer.name_taken"
+
+
+@pytest.mark.parametrize("write", [str, str.upper])
+async def test_the_name_of_an_issuer_to_come(tmp_path, write):
+    """It is known before the issuer is made; once that certifies, TLS would judge its devices by the poser's key."""
+    async with new_plane(tmp_path) as plane:
+        await plane.inventory.add_model(plane.config.scope, example_bytes(CAMERA), actor=ACTOR)
+        first = plane.authority.issuer(plane.config.scope, 1)
+        poser = posing(
+            written_otherwise(first.subject, lambda text: write(text.replace("issuer 1", "issuer 2"))), first
+        )
+        assert await add_refused(plane, poser) == "manufacturer.name_taken"
+
+
+async def test_a_name_left_behind_in_tls(tmp_path, acme, other):
+    """Added and removed again: TLS knows a root until the next start, and would judge another's devices by it."""
+    async with new_plane(tmp_path) as plane:
+        await plane.inventory.add_model(plane.config.scope, example_bytes(CAMERA), actor=ACTOR)
+        await trusted(plane, acme, CAMERA)
+        await plane.manufacturers.remove(plane.config.scope, "acme", actor=ACTOR)
+        (real,) = x509.load_pem_x509_certificates(acme.roots)
+        assert await add_refused(plane, posing(real.subject, real)) == "manufacturer.name_taken"
+        await trusted(plane, other, CAMERA, name="other")
+        assert (await trusted(plane, acme, CAMERA)).id == "acme"  # the same root again is no other's
         await trusted(plane, acme, CAMERA)
         await trusted(plane, other, CAMERA, name="other")
 

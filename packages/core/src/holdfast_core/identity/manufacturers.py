@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from holdfast_core.identity.model import Credential, Method
+from holdfast_core.identity.names import ISSUER_NAME
 from holdfast_core.identity.rules import IdentityRefused
 from holdfast_core.inventory.lifecycle import Device, parse_text
 from holdfast_core.kernel.errors import HostileData, LimitExceeded
@@ -109,6 +110,21 @@ def read_authorities(pem: bytes, limits: Limits) -> list[x509.Certificate]:
     if len(found) > limits.manufacturer_certificates:
         raise _no_authorities(f"there are more than {limits.manufacturer_certificates}")
     return found
+
+
+def read_alike(name: x509.Name) -> tuple[tuple[str, str], ...]:
+    """What names have in common that TLS takes for one: case, blanks and kinds of strings tell none apart (RFC 5280)."""
+    return tuple(sorted((entry.oid.dotted_string, _folded(str(entry.value))) for entry in name))
+
+
+def is_reserved(name: x509.Name) -> bool:
+    """Whether an issuer of ours could come to bear this name: issuers are numbered, so their names are known before."""
+    common = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return any(_folded(str(entry.value)).startswith(ISSUER_NAME.lower()) for entry in common)
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.casefold().split())
 
 
 def read_idevid(der: bytes, serial_from: SerialFrom, now: Instant) -> IDevID:

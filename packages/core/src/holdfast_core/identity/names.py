@@ -12,6 +12,8 @@ from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.ids import DeviceKey, Scope, parse_device_id
 
 DOMAIN = "holdfast.internal"
+ISSUER_NAME = "Holdfast issuer"
+"""How the common name of every issuer begins; its number follows."""
 _PARTS_AFTER_DEVICE = 4
 
 

@@ -1,7 +1,8 @@
 """The manufacturers whose certificates admit devices: added, listed, removed; and a person's leave to come again.
 
-1. No manufacturer's authority may bear a name that one of ours or of another manufacturer bears: TLS finds authorities
-   by their names, and whoever may add manufacturers to one tenant must not shut out another.
+1. No manufacturer's authority may bear a name that one of ours or of another manufacturer bears, or that an issuer of
+   ours will bear: TLS finds authorities by their names, case and blanks aside, and whoever may add manufacturers to one
+   tenant must not shut out another.
 2. Removing a manufacturer admits nobody any more; devices that were admitted stay.
 """
 
@@ -25,6 +26,8 @@ from holdfast_core.identity.manufacturers import (
     Manufacturer,
     checked,
     der_of,
+    is_reserved,
+    read_alike,
     read_authorities,
 )
 from holdfast_core.kernel.digests import digest_of
@@ -58,6 +61,8 @@ class ManufacturerService:
         self._emit = emit
         self._limits = limits
         self._lock = asyncio.Lock()
+        self._let_go: set[bytes] = set()
+        """Authorities that were removed since the start: TLS knows them, and with them their names, until the next."""
 
     def list(self, scope: Scope) -> list[Manufacturer]:
         """The manufacturers of a scope by name."""
@@ -91,7 +96,9 @@ class ManufacturerService:
                 "add": made.add,
                 "owner": made.owner,
             }
+            before = self._store.kept(Manufacturer, scope, made.id)
             await self._store.commit([made, *self._emit(Noted(Kind.MANUFACTURER_ADDED, actor, None, scope, data, now))])
+            self._let_go.update(before.certificates if before else ())
         return made
 
     async def remove(self, scope: Scope, name: str, *, actor: str) -> Manufacturer:
@@ -111,6 +118,7 @@ class ManufacturerService:
                 )
             noted = Noted(Kind.MANUFACTURER_REMOVED, actor, None, scope, {"manufacturer": name}, self._clock.now())
             await self._store.commit([Removed(Manufacturer, scope, name), *self._emit(noted)])
+            self._let_go.update(found.certificates)
         return found
 
     async def allow(self, key: DeviceKey, *, why: str, actor: str) -> Allowance:
@@ -130,17 +138,18 @@ class ManufacturerService:
 
     def _check_names(self, authorities: Sequence[x509.Certificate]) -> None:
         ours = [self._authority.root, self._services, *self._book.every()]
-        kept = [der for one in self._store.all_kept(Manufacturer) for der in one.certificates]
-        taken = {authority.subject: authority.public_bytes(Encoding.DER) for authority in ours}
-        taken |= {x509.load_der_x509_certificate(der).subject: der for der in kept}
+        kept = [*self._let_go, *(der for one in self._store.all_kept(Manufacturer) for der in one.certificates)]
+        taken = {read_alike(authority.subject): authority.public_bytes(Encoding.DER) for authority in ours}
+        taken |= {read_alike(x509.load_der_x509_certificate(der).subject): der for der in kept}
         for authority in authorities:
-            der = authority.public_bytes(Encoding.DER)
-            if authority in ours or taken.get(authority.subject, der) != der:
+            der, subject = authority.public_bytes(Encoding.DER), authority.subject
+            if authority in ours or is_reserved(subject) or taken.get(read_alike(subject), der) != der:
                 name = authority.subject.rfc4514_string()[:200]
                 raise HostileData(
                     "manufacturer.name_taken",
                     f"{name!r} is the name of an authority that is trusted already.",
-                    remedy="Look at where the file comes from: it is Holdfast's own authority, or has another's name.",
+                    remedy="Look at where the file comes from: it is Holdfast's own authority, or has another's name. "
+                    "Names of manufacturers that were removed are free once the server was restarted.",
                     http_status=409,
                 )
 

@@ -24,7 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from holdfast.ports.keystore import PrivateKey
 from holdfast.ports.signer import PublicKey
 from holdfast_core.identity.lifetimes import BACKDATE
-from holdfast_core.identity.names import DOMAIN, certified_name, scope_name
+from holdfast_core.identity.names import DOMAIN, ISSUER_NAME, certified_name, scope_name
 from holdfast_core.identity.requests import subject_of
 from holdfast_core.kernel.ids import DeviceKey, Scope
 from holdfast_core.kernel.instants import DAY, Instant, to_datetime
@@ -128,7 +128,7 @@ def _issuer_name(scope: Scope, number: int) -> x509.Name:
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, scope.tenant),
             x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, scope.environment),
-            x509.NameAttribute(NameOID.COMMON_NAME, f"Holdfast issuer {number}"),
+            x509.NameAttribute(NameOID.COMMON_NAME, f"{ISSUER_NAME} {number}"),
         ]
     )
 
