@@ -179,6 +179,20 @@ async def test_cloned_idevid_after_the_real_device_spoke(tmp_path, acme):
         await real.check_in()  # the real device goes on
 
 
+async def test_idevid_again_after_a_person_revoked_what_it_got(tmp_path, acme):
+    """Whoever holds a copy must not undo a revocation by asking again, also where the certificate was never used."""
+    async with new_plane(tmp_path) as plane:
+        device = await expected(plane, "cam-1", "SN1")
+        await trusted(plane, acme, CAMERA)
+        identity = acme.idevid("SN1")
+        await come(plane, acme, identity, request_for("cam-1"))
+        await plane.identity.revoke(device.key, why="the board was stolen", actor=ACTOR)
+        assert await refused(plane, acme, identity, request_for("cam-1")) == "idevid.used"
+        assert incident(plane, device) == "idevid.used"
+        await plane.manufacturers.allow(device.key, why="found again", actor=ACTOR)
+        await come(plane, acme, identity, request_for("cam-1"))
+
+
 async def test_control_a_device_whose_answer_was_lost_comes_again(tmp_path, acme):
     async with new_plane(tmp_path) as plane:
         device = await expected(plane, "cam-1", "SN1")

@@ -4,7 +4,8 @@
    nothing of another's devices, also where both use the same serial numbers.
 2. An IDevID says one thing: the serial number. It is read from one place only, the one the record names.
 3. An IDevID is for one admission. Its device may come again while the certificate it got was never used (an answer
-   gets lost, power fails); after that a person has to allow it, for a copied IDevID looks exactly the same.
+   gets lost, power fails); after that, and once a person revoked one, a person has to allow it, for a copied IDevID
+   looks exactly the same.
 4. The dates of the authorities above an IDevID are not judged: devices outlive them, and 802.1AR wants IDevIDs that
    never end. An IDevID that does end is refused after its end.
 """
@@ -20,7 +21,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from holdfast_core.identity.model import Credential, Method
+from holdfast_core.identity.model import Credential, Method, Revocation
 from holdfast_core.identity.names import ISSUER_NAME
 from holdfast_core.identity.rules import IdentityRefused
 from holdfast_core.inventory.lifecycle import Device, parse_text
@@ -173,7 +174,12 @@ def checked(manufacturer: Manufacturer) -> Manufacturer:
 
 def is_used_up(credentials: Iterable[Credential]) -> bool:
     """Whether a device with these credentials has been admitted for good (rule 3)."""
-    return any(c.confirmed_at is not None or c.method is not Method.MANUFACTURER for c in credentials)
+    return any(c.confirmed_at is not None or c.method is not Method.MANUFACTURER or _ended(c) for c in credentials)
+
+
+def _ended(credential: Credential) -> bool:
+    """Whether it was ended for another reason than that its device came again before it used it."""
+    return credential.revoked_at is not None and credential.revoked_code is not Revocation.SUPERSEDED
 
 
 def check_unused(device: Device, credentials: Iterable[Credential], allowance: Allowance | None, now: Instant) -> None:
