@@ -114,7 +114,7 @@ def read_authorities(pem: bytes, limits: Limits) -> list[x509.Certificate]:
 
 
 def read_alike(name: x509.Name) -> tuple[tuple[str, str], ...]:
-    """What names have in common that TLS takes for one: case, blanks and kinds of strings tell none apart (RFC 5280)."""
+    """What names have in common that TLS takes for one: case, blanks and kinds of strings tell none apart."""
     return tuple(sorted((entry.oid.dotted_string, _folded(str(entry.value))) for entry in name))
 
 

@@ -3,15 +3,19 @@
 1. A file is written beside its place, synced, renamed over it, and the folder synced: a reader sees the old or the new.
 2. Files take the group of their folder (set its set-group-id bit), so that the broker reads them under another account;
    nobody else does.
-3. What the broker itself writes (its state, log and pid) is in ``state/``.
+3. What the broker itself writes (its state, log and pid) is in ``state/``. Whoever has taken the broker over puts there
+   what they like: a pipe that nobody writes to must not have the control plane wait for ever (`open_plain`).
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import stat
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from cryptography import x509
 
@@ -58,9 +62,20 @@ def differing(folder: Path, files: Mapping[str, bytes]) -> list[str]:
 def read_or_none(path: Path) -> bytes | None:
     """The bytes of a file; `None` where it cannot be read."""
     try:
-        return path.read_bytes()
+        with open_plain(path) as file:
+            return file.read()
     except OSError:
         return None
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """A file to read, opened without waiting; `OSError` where it is no plain file."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    file = os.fdopen(handle, "rb")
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no plain file")
+    return file
 
 
 def certificate_ends(path: Path) -> Instant | None:

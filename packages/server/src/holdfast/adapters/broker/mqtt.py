@@ -8,27 +8,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.exception import MQTTException
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from holdfast.ports.broker import ClientIdentity
 from holdfast_core.kernel.errors import WorldError
+from holdfast_core.kernel.printable import printable
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 15.0
 STEP_SECONDS = 0.05
 LOCAL = "127.0.0.1"
 CONTROL_TOPIC = "$CONTROL/dynamic-security/v1"
+_NO_MQTT = (MQTTException, ValueError, LookupError, struct.error)
+"""What paho raises for packets that are none: a broker may have been taken over."""
 _CLEAN_SESSION = 0x02
 _DISCONNECT = b"\xe0\x00"
 _CONNACK, _CONNACK_BYTES = 0x20, 4
@@ -94,7 +101,7 @@ class _Answer:
 
     def __init__(self) -> None:
         self.admitted: bool | None = None
-        self.body: dict[str, Any] | None = None
+        self.body: bytes | None = None
         self.subscribed = False
 
     def on_connect(
@@ -105,13 +112,13 @@ class _Answer:
 
     def on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
         """Keep the answer."""
-        self.body = json.loads(message.payload)
+        self.body = bytes(message.payload)
 
     def on_subscribe(
         self, _client: object, _data: object, _mid: int, reasons: Sequence[ReasonCode], _properties: Properties | None
     ) -> None:
         """Note that answers will come."""
-        self.subscribed = not reasons[0].is_failure
+        self.subscribed = bool(reasons) and not reasons[0].is_failure
 
 
 def control(port: int, user: str, password: str, root: bytes, commands: list[dict[str, Any]]) -> None:
@@ -139,13 +146,36 @@ def control(port: int, user: str, password: str, root: bytes, commands: list[dic
         _until(client, lambda: answer.body is not None, port)
     except OSError as error:
         raise _away(LOCAL, port, error.strerror or str(error)) from error
+    except _NO_MQTT as error:
+        raise _away(LOCAL, port, f"what it says is no MQTT ({type(error).__name__})") from error
     finally:
         client.disconnect()
-        client.loop(timeout=STEP_SECONDS)
-    told = (answer.body or {}).get("responses", [])
-    failed = [str(entry.get("error")) for entry in told if entry.get("error")]
-    if failed or len(told) != len(commands):
-        raise _refused(failed[0][:200] if failed else "it did not answer every command")
+        with contextlib.suppress(*_NO_MQTT):
+            client.loop(timeout=STEP_SECONDS)
+    check_answer(answer.body or b"", len(commands))
+
+
+class _Response(msgspec.Struct, frozen=True):
+    error: str = ""
+
+
+class _Responses(msgspec.Struct, frozen=True):
+    responses: tuple[_Response, ...]
+
+
+def check_answer(body: bytes, commands: int) -> None:
+    """Refuse an answer of the plugin that does not say that all of so many commands were done.
+
+    Raises:
+        WorldError: ``broker.control_refused``.
+    """
+    try:
+        told = msgspec.json.decode(body, type=_Responses).responses
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise _refused("its answer cannot be read") from None
+    failed = [entry.error for entry in told if entry.error]
+    if failed or len(told) != commands:
+        raise _refused(printable(failed[0])[:200] if failed else "it did not answer every command")
 
 
 def _until(client: paho.Client, done: Callable[[], bool], port: int) -> None:

@@ -83,7 +83,11 @@ def violations(lines: Sequence[str]) -> list[Seen]:
 
 
 def live(connz: Connz) -> list[tuple[Connection, tuple[str, ...]]]:
-    """Connections of devices with the topic filters that each is subscribed to."""
+    """Connections of devices with the topic filters that each is subscribed to.
+
+    Raises:
+        ValueError: one began at no time that there is.
+    """
     found: list[tuple[Connection, tuple[str, ...]]] = []
     for client in connz.connections or ():
         device = device_of(client.authorized_user)

@@ -13,16 +13,19 @@ import os
 import signal
 from pathlib import Path
 
+from holdfast.adapters.broker.files import open_plain
 from holdfast_core.kernel.errors import WorldError
 
 COMMAND_SECONDS = 20.0
 _SHOWN = 200
+_PID_BYTES = 32
 
 
 def broker_pid(pid_file: Path, program: str) -> int | None:
     """The process that `pid_file` names, if it runs `program`."""
     try:
-        pid = int(pid_file.read_text().strip())
+        with open_plain(pid_file) as file:
+            pid = int(file.read(_PID_BYTES))
         name = Path(f"/proc/{pid}/comm").read_text().strip()
     except (OSError, ValueError):
         return None

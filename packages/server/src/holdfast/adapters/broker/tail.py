@@ -11,6 +11,8 @@ from pathlib import Path
 
 import msgspec
 
+from holdfast.adapters.broker.files import open_plain
+
 READ_BYTES = 4 * 1024 * 1024
 KEPT_BYTES = 64 * 1024 * 1024
 LINE_BYTES = 8 * 1024
@@ -66,7 +68,7 @@ def put_aside(path: Path) -> bool:
 def _read(path: Path, start: int) -> tuple[bytes, bool] | None:
     """Whole lines from `start` on, and whether there are more; `None` where the file is shorter or away."""
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             size = file.seek(0, 2)
             if start > size:
                 return None
