@@ -117,6 +117,22 @@ async def test_request_that_asks_for_too_much_or_offers_too_little(tmp_path, cod
         await plane.identity.enroll("cam-1", claim, request_for("cam-1"))  # the claim was not spent
 
 
+async def test_request_whose_name_is_no_text(tmp_path):
+    """Rightly signed, with a BIT STRING where a name belongs: the parser meets it late, and raises something else."""
+    async with new_plane(tmp_path) as plane:
+        claim, key = await claim_for(plane), ec.generate_private_key(ec.SECP256R1())
+        whole = request_for("cam-1", key)
+        signed = x509.load_der_x509_csr(whole).tbs_certrequest_bytes
+        odd = signed.replace(b"\x0c\x05cam-1", b"\x03\x05\x00am-1")
+        assert odd != signed
+        signature = key.sign(odd, ec.ECDSA(hashes.SHA256()))
+        algorithm = bytes.fromhex("300a06082a8648ce3d040302")
+        rest = odd + algorithm + bytes([3, len(signature) + 1, 0]) + signature
+        with pytest.raises(HostileData) as refused:
+            await plane.identity.enroll("cam-1", claim, b"\x30\x81" + bytes([len(rest)]) + rest)
+        assert refused.value.code == "csr.malformed"
+
+
 async def test_request_signed_by_another_key(tmp_path):
     async with new_plane(tmp_path) as plane:
         claim = await claim_for(plane)

@@ -29,6 +29,7 @@ _BLOCK = re.compile(_BEGIN + rb"[A-Za-z0-9+/=\s]*" + _END)
 _SHARD = re.compile(r"/crl/[0-9a-f]+/([0-9]{1,6})\.crl")
 _UNREADABLE = (
     ValueError,
+    TypeError,
     UnsupportedAlgorithm,
     x509.DuplicateExtension,
     x509.InvalidVersion,

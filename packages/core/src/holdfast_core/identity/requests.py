@@ -31,6 +31,7 @@ LARGEST_RSA_BITS = 4096
 _CURVES = (ec.SECP256R1, ec.SECP384R1)
 _UNREADABLE = (
     ValueError,
+    TypeError,
     UnsupportedAlgorithm,
     InvalidSignature,
     x509.DuplicateExtension,

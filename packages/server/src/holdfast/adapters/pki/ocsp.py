@@ -48,6 +48,7 @@ _HASHES: dict[str, type[hashes.HashAlgorithm]] = {"sha1": hashes.SHA1, "sha256":
 _STATUS = {Unrevoked.GOOD: ocsp.OCSPCertStatus.GOOD, Unrevoked.UNKNOWN: ocsp.OCSPCertStatus.UNKNOWN}
 _UNREADABLE = (
     ValueError,
+    TypeError,
     UnsupportedAlgorithm,
     NotImplementedError,
     x509.DuplicateExtension,
