@@ -360,6 +360,26 @@ async def test_session_that_was_changed(tmp_path, chip):
         assert await plane.tpm.finish(step)
 
 
+async def test_one_chip_that_finishes_without_end_leaves_the_others_their_turn(tmp_path, chip, other_chip):
+    """What was used is remembered for ten minutes; one chip, however fast, must not fill what there is for all."""
+    clock = now()
+    async with new_plane(tmp_path, clock=clock) as plane:
+        plane.tpm._limits = msgspec.structs.replace(plane.tpm._limits, tpm_finished=6, tpm_finished_per_chip=3)
+        await expect(plane, "cam-1", "cam-2", pin=chip[1])
+        await plane.chips.pin(
+            DeviceKey(plane.config.scope, DeviceId("cam-2")),
+            spki_digest_of(parse_public(other_chip[1].endorsement.public)),
+            actor=ACTOR,
+        )
+        for _ in range(3):
+            assert await refused(enroll(plane, chip, "cam-1", finish={"attestation": b""})) == "tpm.attest_signature"
+        for _ in range(5):
+            assert await refused(enroll(plane, chip, "cam-1")) == "tpm.busy"
+        await enroll(plane, other_chip, "cam-2")
+        clock.forward(11 * MINUTE)
+        await enroll(plane, chip, "cam-1")
+
+
 # One chip, two names; two chips, one name.
 
 

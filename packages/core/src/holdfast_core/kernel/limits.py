@@ -49,6 +49,8 @@ class Limits(msgspec.Struct, frozen=True):
     """One step of an enrollment with a TPM: its public keys, and the certificates that lead to its maker."""
     tpm_finished: int = 65_536
     """Exchanges of TPM enrollments that got as far as the secret and are remembered, so that none is used twice."""
+    tpm_finished_per_chip: int = 64
+    """Of them, one chip's within ten minutes; an honest one comes once, and again when an answer was lost."""
     model_bytes: int = 256 * 1024
     model_depth: int = 16
     """How deep a model file may nest."""

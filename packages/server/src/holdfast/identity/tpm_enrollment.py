@@ -2,7 +2,8 @@
 
 1. The first step stores nothing: what the second needs travels with the device, sealed under a key of this process.
    So nobody fills the server up with exchanges that never end; a restart costs an honest device one more try.
-2. An exchange is used once: whoever shows its secret has used it up, whatever comes of it.
+2. An exchange is used once: whoever shows its secret has used it up, whatever comes of it. One chip has so many at a
+   time; what is remembered of them must not shut the others out.
 3. Which chip is in which device is a binding. Who shows the chip of one device under the name of another, or that of
    a retired one, is refused and leaves an incident; only after it opened the secret, so that no bystander raises it.
 4. A chip that is bound needs nothing else, also long past its certificate's expiry. But a device whose last
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections import Counter
 
 import msgspec
 from cryptography import x509
@@ -109,8 +111,9 @@ class TpmEnrollment:
         self._scope = scope
         self._limits = limits
         self._key: Fernet | None = None
-        self._spent: dict[bytes, Instant] = {}
-        """Nonces of exchanges that were used, until they would have lapsed; oldest first."""
+        self._spent: dict[bytes, tuple[Instant, str]] = {}
+        """Nonces of exchanges that were used, until they would have lapsed, with their chips; oldest first."""
+        self._spent_by: Counter[str] = Counter()
 
     def begin(self, step: Begin) -> Challenge:
         """Answer the first step.
@@ -191,11 +194,16 @@ class TpmEnrollment:
 
     def _use_up(self, pending: Pending, now: Instant) -> None:
         """No await stands between looking and noting, so of many that race with one exchange the first has it."""
-        while self._spent and next(iter(self._spent.values())) <= now:
-            del self._spent[next(iter(self._spent))]
-        if len(self._spent) >= self._limits.tpm_finished:
+        while self._spent and next(iter(self._spent.values()))[0] <= now:
+            _, chip = self._spent.pop(next(iter(self._spent)))
+            self._spent_by[chip] -= 1
+            if not self._spent_by[chip]:
+                del self._spent_by[chip]
+        full = len(self._spent) >= self._limits.tpm_finished
+        if full or self._spent_by[pending.ek] >= self._limits.tpm_finished_per_chip:
             raise busy()
-        self._spent[pending.nonce] = Instant(now + 2 * EXCHANGE_LIFE)
+        self._spent[pending.nonce] = Instant(now + 2 * EXCHANGE_LIFE), pending.ek
+        self._spent_by[pending.ek] += 1
 
     async def _check_chip(self, pending: Pending, now: Instant) -> None:
         """Refuse the chip of another device, or of a retired one, and leave an incident."""

@@ -91,9 +91,9 @@ def tpm_required() -> IdentityRefused:
 
 
 def busy() -> WorldError:
-    """The same chip at the same time, or more exchanges than are remembered."""
+    """The same chip at the same time or too often, or more exchanges than are remembered."""
     return WorldError(
         "tpm.busy",
-        "The chip is being enrolled at this moment, or very many are.",
+        "The chip is being enrolled at this moment, or came too often, or very many come.",
         remedy="Come again after the time in Retry-After.",
     )
