@@ -19,14 +19,16 @@ from holdfast.adapters.store import EmbeddedStore, open_engine
 from holdfast.bootstrap import DATABASE
 from holdfast.identity.answers import StatusAnswers
 from holdfast.identity.canaries import SPREAD, Canaries
-from holdfast.identity.lists import RevocationLists
+from holdfast.identity.lists import WHOLE, MadeList, RevocationLists
 from holdfast.identity.relying_parties import RelyingParties
 from holdfast.response.service import IncidentListener
+from holdfast.web.validation.app import PIECE_BYTES, validation_app
 from holdfast_core.identity.model import Revocation
 from holdfast_core.identity.published import LAPSE_WARNING, read_lists
-from holdfast_core.identity.validity import ANSWER_LIFE, LIST_LIFE, issuer_name
+from holdfast_core.identity.validity import ANSWER_LIFE, LIST_LIFE, issuer_name, stamp
+from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.errors import HoldfastError, WorldError
-from holdfast_core.kernel.instants import HOUR, MINUTE
+from holdfast_core.kernel.instants import HOUR, MINUTE, Instant
 from holdfast_core.kernel.limits import LIMITS
 from holdfast_core.kernel.reasons import Reason
 from issuer_builders import SCOPE, FixedIssuers, a_leaf, an_issuer
@@ -408,3 +410,64 @@ async def test_made_up_serial_numbers_drive_no_answer_of_a_real_one_out(site):
         site.answers.answer(name, request_of(forged, site.issuer))
     assert len(site.answers._responder._kept) == 1
     assert site.answers.answer(name, request)[0] == good
+
+
+# Asking for long lists without reading them, and again and again.
+
+
+class OneList:
+    """Lists of an issuer whose whole one is long."""
+
+    def __init__(self, der):
+        self.made = MadeList(Digest("sha256:00"), SCOPE, WHOLE, stamp(1, Instant(0)), 0, der)
+
+    def named(self, _name):
+        return self.made
+
+    async def current(self, _issuer, _shard):
+        return self.made
+
+
+async def asked(app, path, *headers):
+    """What is sent to who asks for `path`."""
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    scope = {"type": "http", "method": "GET", "path": path, "headers": list(headers), "query_string": b""}
+    await app({**scope, "client": ("192.0.2.1", 1), "root_path": ""}, receive, send)
+    return sent
+
+
+def validation_of(lists):
+    return validation_app(lists, None, FakeClock(), LIMITS)
+
+
+async def test_long_list_that_nobody_reads_takes_one_piece_of_memory():
+    der = bytes(range(256)) * 4096
+    begun, *pieces = await asked(validation_of(OneList(der)), "/crl/x/all.crl")
+    assert dict(begun["headers"])[b"content-length"] == str(len(der)).encode()
+    assert max(len(piece["body"]) for piece in pieces) <= PIECE_BYTES
+    assert b"".join(piece["body"] for piece in pieces) == der
+    assert [piece["more_body"] for piece in pieces] == [True] * (len(pieces) - 1) + [False]
+
+
+async def test_asking_for_a_list_that_one_has_costs_next_to_nothing(monkeypatch):
+    written = []
+    monkeypatch.setattr("holdfast.web.validation.app.pem", lambda der: written.append(der) or der)
+    lists = OneList(b"x" * 1000)
+    app = validation_of(lists)
+    begun, *_ = await asked(app, "/crl/x/all.pem")
+    tag = dict(begun["headers"])[b"etag"]
+    for _ in range(20):
+        begun, *_ = await asked(app, "/crl/x/all.pem", (b"if-none-match", tag))
+        assert begun["status"] == 304
+    assert len(written) == 1
+    lists.made = msgspec.structs.replace(lists.made, der=b"y" * 1000)  # a newer one is told at once
+    begun, body = await asked(app, "/crl/x/all.pem", (b"if-none-match", tag))
+    assert begun["status"] == 200
+    assert body["body"] == b"y" * 1000

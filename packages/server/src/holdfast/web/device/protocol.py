@@ -197,6 +197,12 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             super().on_message_complete()
 
+    def resume_writing(self) -> None:
+        """Some of a long answer was taken; the next piece has its own time."""
+        super().resume_writing()
+        if self._due is not None and self._due[2] == _ANSWER:
+            self._start_timer(self.limits.answer_seconds, _ANSWER)
+
     def on_response_complete(self) -> None:
         """The answer was handed over; a request that waited comes next."""
         self._stop_timer()
