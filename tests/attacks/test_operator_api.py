@@ -6,8 +6,10 @@ import pytest
 
 from api_builders import anybody, holder, problem_of, remote_app
 from builders import ACTOR, FakeClock, enrolled, new_plane
+from holdfast.inventory.model_file import example_bytes
 from holdfast_core.identity.model import Permission
-from holdfast_core.kernel.ids import Scope
+from holdfast_core.inventory.rows import Row
+from holdfast_core.kernel.ids import DeviceId, Scope
 from holdfast_core.kernel.instants import HOUR
 
 pytestmark = pytest.mark.anyio
@@ -79,6 +81,23 @@ async def test_seeing_another_scopes_device(tmp_path):
             assert problem_of(await spy.get("/log/export")) == (403, "log.whole")
             assert "cam-1" in (await owner.get("/log/leaves")).text
             assert (await owner.get("/log/export")).status_code == 200
+
+
+async def test_what_is_the_installations_from_another_scope(tmp_path):
+    """The vault holds every tenant's secrets, and one chip is in one device, whoever's it is."""
+    async with new_plane(tmp_path) as plane:
+        device = await enrolled(plane, "cam-1")
+        chip = f"sha256:{'ab' * 32}"
+        await plane.chips.pin(device.key, chip, actor=ACTOR)
+        rival = Scope("rival", "production")
+        model = await plane.inventory.add_model(rival, example_bytes("door-camera"), actor=ACTOR)
+        await plane.inventory.add_device(rival, Row(1, DeviceId("fan-1"), model.reference), actor=ACTOR)
+        async with holder(plane, scope=rival) as spy, holder(plane) as owner:
+            assert problem_of(await spy.post("/vault/rotate")) == (403, "vault.not_installation")
+            taken = await spy.post("/tpm/chips", json={"device": "fan-1", "digest": chip})
+            assert problem_of(taken) == (409, "tpm.ek_bound")
+            assert "cam-1" not in taken.text
+            assert (await owner.post("/vault/rotate")).status_code == 200
 
 
 async def test_acting_with_a_token_that_may_only_look(tmp_path):

@@ -100,7 +100,9 @@ class TpmRegistry:
             with self.alone(chip):
                 bound = self.bound(chip)
                 if bound is not None:
-                    raise _taken("tpm.ek_bound", f"This chip is {bound.device}'s.")
+                    # Of another scope's devices nothing is told, not even their names.
+                    whose = bound.device if bound.scope == key.scope else "another scope"
+                    raise _taken("tpm.ek_bound", f"This chip is {whose}'s.")
                 if self.of_device(key) is not None:
                     raise _taken("tpm.device_bound", f"{key.device} has another chip.")
                 made = TpmBinding(key.scope, chip, device=key.device, bound_at=now, by=actor)

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from holdfast.web.api.callers import Admin, Served
 from holdfast.web.api.shapes import Shape
+from holdfast_core.identity.rules import IdentityRefused
 
 router = APIRouter(prefix="/vault", tags=["vault"])
 
@@ -20,6 +21,12 @@ class VaultRotated(Shape):
 
 @router.post("/rotate")
 async def rotate_vault(caller: Admin, services: Served) -> VaultRotated:
-    """Seal every secret at rest under a new key."""
+    """Seal every secret at rest under a new key; only administrators of the installation may."""
+    if caller.scope != services.scope:
+        raise IdentityRefused(
+            "vault.not_installation",
+            f"A caller of {caller.scope} cannot seal the secrets of others anew.",
+            remedy=f"Call with a token of {services.scope}, or on the server: holdfast vault rotate.",
+        )
     done = await services.vault.rotate(caller.scope, actor=caller.actor)
     return VaultRotated(key=done.key, resealed=done.resealed, destroyed=done.destroyed)
