@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 from cryptography import x509
@@ -11,12 +13,14 @@ from builders import ACTOR, FakeClock, enrolled, new_plane, request_for
 from holdfast.identity.approvals import SILENT
 from holdfast.identity.enrollment import Pending, Shown
 from holdfast.inventory.model_file import example_bytes
+from holdfast.ports.store import Removed
 from holdfast_core.identity.model import Method
-from holdfast_core.identity.pending import WAITS
+from holdfast_core.identity.pending import WAITS, PendingRequest
 from holdfast_core.identity.rules import IdentityRefused
 from holdfast_core.inventory.rows import Row
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.ids import DeviceId
+from holdfast_core.kernel.instants import MINUTE
 from holdfast_core.kernel.limits import LIMITS
 
 pytestmark = pytest.mark.anyio
@@ -102,6 +106,60 @@ async def test_approval_that_lapsed(tmp_path):
         clock.forward(WAITS)
         assert isinstance(await ask(plane, "cam-1", request), Pending)
         assert not plane.store.credentials_of(device.key)
+
+
+async def test_key_whose_approval_was_taken_back(tmp_path):
+    async with new_plane(tmp_path) as plane:
+        (device,) = await expected(plane, "cam-1")
+        request = request_for("cam-1")
+        await ask(plane, "cam-1", request)
+        (pending,) = waiting(plane)
+        await plane.approvals.approve(device.key.scope, pending.id, actor=ACTOR)
+        await plane.approvals.refuse(device.key.scope, pending.id, why="the wrong line of the list", actor=ACTOR)
+        with pytest.raises(IdentityRefused) as told:
+            await ask(plane, "cam-1", request)
+        assert told.value.code == "enrollment.refused"
+        assert not plane.store.credentials_of(device.key)
+
+
+async def test_approval_taken_back_while_it_is_used(tmp_path):
+    """Either the certificate is made or the approval is taken back: nobody is told both."""
+    async with new_plane(tmp_path) as plane:
+        for number in range(20):
+            (device,) = await expected(plane, f"cam-{number}")
+            request = request_for(f"cam-{number}")
+            await ask(plane, f"cam-{number}", request)
+            (pending,) = waiting(plane)
+            await plane.approvals.approve(device.key.scope, pending.id, actor=ACTOR)
+            tries = [
+                plane.enrollment.enroll(Shown(), (f"cam-{number}", ""), request),
+                plane.approvals.refuse(device.key.scope, pending.id, why="wrong", actor=ACTOR),
+            ]
+            ends = await asyncio.gather(*(tries if number % 2 else tries[::-1]), return_exceptions=True)
+            made, back = ends if number % 2 else ends[::-1]
+            assert isinstance(made, x509.Certificate) is isinstance(back, HostileData)
+            assert len(plane.store.credentials_of(device.key)) == isinstance(made, x509.Certificate)
+            if not isinstance(back, HostileData):
+                await plane.store.commit([Removed(PendingRequest, device.key.scope, pending.id)])
+
+
+async def test_approval_from_before_a_revocation(tmp_path):
+    """A person ended the device's identity: a key that was approved before, and waited, does not bring it back."""
+    clock = FakeClock()
+    async with new_plane(tmp_path, clock=clock) as plane:
+        device = await enrolled(plane, "cam-1")
+        request = request_for("cam-1")
+        await ask(plane, "cam-1", request)
+        (pending,) = waiting(plane)
+        await plane.approvals.approve(device.key.scope, pending.id, actor=ACTOR)
+        clock.forward(MINUTE)
+        await plane.identity.revoke(device.key, why="stolen", actor=ACTOR)
+        with pytest.raises(IdentityRefused) as told:
+            await ask(plane, "cam-1", request)
+        assert told.value.code == "enrollment.refused"
+        clock.forward(MINUTE)
+        await plane.approvals.approve(device.key.scope, pending.id, actor=ACTOR)  # and now a person knows of both
+        assert isinstance(await ask(plane, "cam-1", request), x509.Certificate)
 
 
 async def test_refused_key_asks_again(tmp_path):

@@ -62,13 +62,15 @@ def test_only_what_is_expected_and_owned_waits(lifecycle: Lifecycle, owner: str,
     assert not may_wait(None)
 
 
-def test_a_decision_stands_for_its_time_and_is_not_turned_round() -> None:
+def test_a_decision_stands_for_its_time_and_a_refusal_is_not_turned_round() -> None:
     approved = decided(REQUEST, Decision.APPROVED, "token:ada", Instant(1000))
     assert (approved.decision, approved.decided_by, approved.expires_at) == (
         Decision.APPROVED,
         "token:ada",
         1000 + WAITS,
     )
+    taken_back = decided(approved, Decision.REFUSED, "token:eve", Instant(2000))
+    assert (taken_back.decision, taken_back.decided_by) == (Decision.REFUSED, "token:eve")
     with pytest.raises(HostileData) as refused:
-        decided(approved, Decision.REFUSED, "token:eve", Instant(2000))
+        decided(taken_back, Decision.APPROVED, "token:ada", Instant(3000))
     assert refused.value.code == "enrollment.decided"

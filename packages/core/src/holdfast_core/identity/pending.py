@@ -3,16 +3,19 @@
 1. A request is known by the fingerprint of its key alone. That fingerprint is what a person compares, what they type,
    and what is certified: approving one key can never certify another.
 2. What was approved is certified within its time or not at all; so is what was refused kept out, and then forgotten.
+   An approval can be taken back until it was used, and does not outlast a revocation; a refusal stands.
 3. The list is bounded, for a whole scope and for each name: who may ask without any proof must not fill a memory.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from enum import StrEnum
 
 import msgspec
 
+from holdfast_core.identity.model import Credential, Revocation
 from holdfast_core.inventory.lifecycle import Device, Lifecycle
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.errors import HostileData
@@ -81,13 +84,22 @@ def may_wait(device: Device | None) -> bool:
     return device.lifecycle not in (Lifecycle.UNMANAGED, Lifecycle.RETIRED)
 
 
+def outlasts(request: PendingRequest, credentials: Iterable[Credential]) -> bool:
+    """Whether nobody ended a certificate of the device since the decision: what came before does not undo that."""
+    at = request.expires_at - WAITS
+    return not any(
+        c.revoked_at is not None and c.revoked_at >= at and c.revoked_code is not Revocation.SUPERSEDED
+        for c in credentials
+    )
+
+
 def decided(request: PendingRequest, decision: Decision, by: str, now: Instant) -> PendingRequest:
     """The request with a person's decision, which stands for a while from now on.
 
     Raises:
-        HostileData: ``enrollment.decided`` when another decision was taken before.
+        HostileData: ``enrollment.decided`` when it was refused before.
     """
-    if request.decision not in (Decision.WAITING, decision):
+    if request.decision is Decision.REFUSED and decision is not Decision.REFUSED:
         raise HostileData(
             "enrollment.decided",
             f"This request was {request.decision.value} by {request.decided_by}.",

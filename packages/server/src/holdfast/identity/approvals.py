@@ -30,6 +30,7 @@ from holdfast_core.identity.pending import (
     PendingRequest,
     decided,
     may_wait,
+    outlasts,
     parse_readable,
     readable,
 )
@@ -106,6 +107,8 @@ class ApprovalService:
             # What was asked of one owner does not admit to the next one's device.
             earlier = request is not None and request.asked_at < (device.owner_since or 0)
             if request is None or earlier or self._decision(key, spki, now) is not Decision.APPROVED:
+                raise _refused()
+            if not outlasts(request, self._store.credentials_of(key)):
                 raise _refused()
             proof = {"key": name, "approved_by": request.decided_by}
             return Admission(Method.APPROVAL, proof, (Removed(PendingRequest, key.scope, name),))
@@ -195,7 +198,7 @@ class ApprovalService:
         return await self._decide(scope, fingerprint, Decision.APPROVED, actor)
 
     async def refuse(self, scope: Scope, fingerprint: str, *, why: str, actor: str) -> PendingRequest:
-        """Turn the key with this fingerprint away, for a day also if it asks again.
+        """Turn the key with this fingerprint away, for a day also if it asks again; an approval is taken back by it.
 
         Raises:
             HostileData: ``enrollment.fingerprint``, ``enrollment.unknown``, ``enrollment.decided``, ``why.missing``.
@@ -207,22 +210,27 @@ class ApprovalService:
         self, scope: Scope, fingerprint: str, decision: Decision, actor: str, said: Mapping[str, str] = NOTHING
     ) -> PendingRequest:
         name = parse_readable(fingerprint)
-        async with self._lock:
+        key = DeviceKey(scope, self._waiting(scope, name).device)
+        async with self._lock, self._store.exclusive(key):  # against its use: what was used is not taken back
             now = self._clock.now()
-            request = self._store.kept(PendingRequest, scope, name)
-            if request is None or now >= request.expires_at:
-                raise HostileData(
-                    "enrollment.unknown",
-                    f"No request with the fingerprint {name} waits in {scope}.",
-                    remedy="List them: holdfast enrollment pending. One that lapsed comes back when the device asks.",
-                    http_status=404,
-                )
+            request = self._waiting(scope, name)
             after = decided(request, decision, actor, now)
-            device = self._store.device(DeviceKey(scope, request.device))
+            device = self._store.device(key)
             data = {"device": request.device, "key": name, "address": request.address, **said}
             kind = Kind.ENROLLMENT_APPROVED if decision is Decision.APPROVED else Kind.ENROLLMENT_REFUSED
             await self._store.commit([after, *self._emit(Noted(kind, actor, device, scope, data, now))])
         return after
+
+    def _waiting(self, scope: Scope, name: str) -> PendingRequest:
+        request = self._store.kept(PendingRequest, scope, name)
+        if request is None or self._clock.now() >= request.expires_at:
+            raise HostileData(
+                "enrollment.unknown",
+                f"No request with the fingerprint {name} waits in {scope}.",
+                remedy="List them: holdfast enrollment pending. One that lapsed comes back when the device asks.",
+                http_status=404,
+            )
+        return request
 
 
 def _refused() -> IdentityRefused:
