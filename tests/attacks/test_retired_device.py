@@ -20,7 +20,7 @@ from holdfast_agent import erasing
 from holdfast_agent.__main__ import main
 from holdfast_core.inventory.erasure import Technique
 from holdfast_core.inventory.lifecycle import Lifecycle
-from holdfast_core.inventory.retirement import LINGER, Step
+from holdfast_core.inventory.retirement import DEADLINE, LINGER, Step
 from holdfast_core.inventory.rows import Row
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.ids import DeviceId
@@ -140,6 +140,14 @@ def test_image_restored_in_the_hour_after_its_report_is_a_clone(
     image.restore()
     assert image.run("check-in") == FAILED
     assert causes(world.plane) == ["clone"]
+    world.clock.forward(LINGER)
+    assert world.do(world.plane.retirement.sweep()) == 1
+    ended = world.plane.retirement.require(world.key("cam-1"))
+    assert world.plane.store.device(world.key("cam-1")).lifecycle is Lifecycle.RETIRED
+    assert (ended.step, ended.certificate) == (Step.BY_HAND, "")  # what reported is not what is still there
+    world.clock.forward(DEADLINE)
+    assert world.do(world.plane.retirement.sweep()) == 1
+    assert world.plane.retirement.require(world.key("cam-1")).step is Step.UNVERIFIED
 
 
 def test_image_restored_while_it_is_erased_is_held_to_the_erasure(

@@ -2,7 +2,7 @@ r"""The end of a device's life as a machine: from the order to erase it to what 
 
 ::
 
-    ordered --report--> reported          by-hand --confirm--> confirmed
+    ordered --report--> reported --doubt--> by-hand --confirm--> confirmed
        |  \--fall-short, refuse--> by-hand   |                    ^
        +--lapse--> unverified <----lapse-----+                    |
        +--confirm--> confirmed      +--------------confirm--------+      not-owed
@@ -10,7 +10,8 @@ r"""The end of a device's life as a machine: from the order to erase it to what 
 1. `TRANSITIONS` is every move there is. What nobody verified is called unverified, for as long as that is so.
 2. While it is ordered the device's credential speaks for this alone; once the device has spoken it lasts `LINGER`
    longer, so that an answer that was lost can be given again.
-3. A person's word counts at any time, also long after the deadline; a device's only while it is waited for.
+3. A person's word counts at any time, also long after the deadline; a device's only while it is waited for, and not
+   where its identity has two users by the time that it would be certified.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class StepEvent(StrEnum):
     REPORT = "report"
     FALL_SHORT = "fall-short"
     REFUSE = "refuse"
+    DOUBT = "doubt"
     CONFIRM = "confirm"
     LAPSE = "lapse"
 
@@ -71,6 +73,7 @@ TRANSITIONS: Mapping[tuple[Step, StepEvent], Step] = MappingProxyType(
         (Step.ORDERED, StepEvent.REFUSE): Step.BY_HAND,
         (Step.ORDERED, StepEvent.CONFIRM): Step.CONFIRMED,
         (Step.ORDERED, StepEvent.LAPSE): Step.UNVERIFIED,
+        (Step.REPORTED, StepEvent.DOUBT): Step.BY_HAND,
         (Step.BY_HAND, StepEvent.CONFIRM): Step.CONFIRMED,
         (Step.BY_HAND, StepEvent.LAPSE): Step.UNVERIFIED,
         (Step.UNVERIFIED, StepEvent.CONFIRM): Step.CONFIRMED,
@@ -256,6 +259,14 @@ def lapsed(retirement: Retirement, lifecycle: Lifecycle, now: Instant) -> Retire
         step = advance(retirement.step, StepEvent.LAPSE)
         return msgspec.structs.replace(retirement, step=step, due_at=None)
     return msgspec.structs.replace(retirement, due_at=None)
+
+
+def doubted(retirement: Retirement, why: str) -> Retirement:
+    """After it came out that somebody else may have spoken for the device: its report is worth nothing any more."""
+    if retirement.step is not Step.REPORTED or retirement.certificate:
+        return retirement
+    step = advance(retirement.step, StepEvent.DOUBT)
+    return msgspec.structs.replace(retirement, step=step, due_at=retirement.deadline, shortfall=why)
 
 
 def hurried(retirement: Retirement) -> Retirement:

@@ -6,7 +6,8 @@
    that it is owed is durable.
 3. The sweep ends what is due: credentials with ``cessationOfOperation``, the wait, and with a verified erasure the
    certificate. An erasure that nobody verified is recorded as that, and nothing is certified.
-4. A person's word needs evidence: its digest stands in the certificate.
+4. A person's word needs evidence: its digest stands in the certificate. The report of a device that is held as a clone
+   certifies nothing.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from holdfast_core.inventory.retirement import (
     Tombstone,
     begin,
     confirmed,
+    doubted,
     hurried,
     lapsed,
     tombstone_id,
@@ -128,7 +130,8 @@ class RetirementService:
         async with self._store.exclusive(key):
             device = require_device(self._store, key)
             if device.lifecycle is Lifecycle.RETIRING and at_once:
-                await self._store.commit(self._end(device, hurried(self.require(key)), self._clock.now(), actor))
+                before = self._believed(device, hurried(self.require(key)))
+                await self._store.commit(self._end(device, before, self._clock.now(), actor))
             else:
                 changes = self.ordered(device, why=why, actor=actor, at_once=at_once, lifetime=lifetime)
                 await self._store.commit(changes)
@@ -169,6 +172,13 @@ class RetirementService:
             *self._noted(Kind.DIRECTIVE_ISSUED, actor, retiring, issued, now),
             *follow,
         ]
+
+    def _believed(self, device: Device, retirement: Retirement) -> Retirement:
+        """The retirement, without the device's report where that may be another's: two parties use its identity."""
+        posture = self._store.posture(device.key)
+        if posture is None or posture.hold is None or posture.hold.by != SERVER:
+            return retirement
+        return doubted(retirement, "Two parties use its identity, so nobody knows whose report it was.")
 
     def _end(self, device: Device, retirement: Retirement, now: Instant, actor: str) -> list[Change]:
         """The changes that end the device's credentials and its life, and certify what can be."""
@@ -254,8 +264,8 @@ class RetirementService:
             device, before, now = self._store.device(key), self.of(key), self._clock.now()
             if device is None or before is None:
                 return False
-            after = lapsed(before, device.lifecycle, now)
-            if after == before:
+            after = self._believed(device, lapsed(before, device.lifecycle, now))
+            if after == before or (before.due_at or now) > now:
                 return False
             changes: list[Change] = [after]
             if device.lifecycle is Lifecycle.RETIRING:
