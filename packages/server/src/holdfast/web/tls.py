@@ -3,7 +3,8 @@
 1. The device port asks for a certificate and takes none as an answer: enrollment has none yet. Which route needs one
    is the application's business.
 2. OpenSSL does not judge time on the device port: a certificate's dates and a lost clock are judged by the rules.
-3. No session tickets: resumption would bypass the client certificate's revocation (field notes, web, section 3).
+3. No session tickets: resumption would bypass the client certificate's revocation (field notes, web, section 3). That
+   TLS 1.2 takes up sessions by their ids cannot be switched off here; see `web.device.protocol.peer_chain`.
 """
 
 from __future__ import annotations

@@ -42,19 +42,29 @@ def peer_fingerprint(scope: Any) -> Digest | None:
 
 
 def peer_chain(scope: Any) -> tuple[bytes, ...]:
-    """The chain (DER, leaf first) that TLS verified for the peer's certificate; empty when it showed none."""
+    """The chain (DER, leaf first) that TLS verified for the peer's certificate; empty when it showed none.
+
+    A connection that takes up an earlier one's session (TLS 1.2 by its id, which the ssl module cannot switch off) has
+    the leaf alone: it was verified then, and what it may do is judged now.
+    """
     tls = scope.get("extensions", {}).get(_TLS_EXTENSION)
-    if tls is None or tls.getpeercert(binary_form=True) is None:
+    leaf = None if tls is None else tls.getpeercert(binary_form=True)
+    if leaf is None:
         return ()
+    if tls.session_reused:
+        return (leaf,)
     # The ssl module verifies the chain but has no public way to read it before Python 3.13.
     chain = tls._sslobj.get_verified_chain() or ()  # noqa: SLF001
     return tuple(certificate.public_bytes(_DER) for certificate in chain)
 
 
 def channel_value(scope: Any) -> bytes | None:
-    """The connection's ``tls-unique`` (RFC 5929); `None` where there is none, as in TLS 1.3 (RFC 9266)."""
+    """The connection's ``tls-unique`` (RFC 5929); `None` where there is none, as in TLS 1.3 (RFC 9266).
+
+    Nor where an earlier session was taken up: there it need not be of one connection alone (RFC 7627, section 1).
+    """
     tls = scope.get("extensions", {}).get(_TLS_EXTENSION)
-    if tls is None or tls.version() != "TLSv1.2":
+    if tls is None or tls.version() != "TLSv1.2" or tls.session_reused:
         return None
     value: bytes | None = tls.get_channel_binding("tls-unique")
     return value
