@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from builders import ACTOR, DeviceInTest, FakeClock, enrolled, new_plane, request_for
 from holdfast.inventory.model_file import example_bytes
+from holdfast.ports.keystore import KeyAlgorithm
 from holdfast_core.identity.manufacturers import ALLOWED_FOR, Manufacturer, SerialFrom
 from holdfast_core.identity.model import Method
 from holdfast_core.identity.rules import IdentityRefused
@@ -20,7 +21,7 @@ from holdfast_core.inventory.lifecycle import Lifecycle
 from holdfast_core.inventory.rows import Row
 from holdfast_core.kernel.digests import digest_of
 from holdfast_core.kernel.errors import HostileData
-from holdfast_core.kernel.ids import DeviceId
+from holdfast_core.kernel.ids import DeviceId, DeviceKey, Scope
 from holdfast_core.kernel.instants import Instant
 from holdfast_core.response.rules import ENROLLMENT
 from maker_builders import Maker
@@ -282,6 +283,46 @@ async def test_authority_of_the_manufacturer_poses_as_a_device(tmp_path, acme):
                 msgspec.structs.replace(shown, chain=shown.chain[1:]), None, request_for("cam-1")
             )
         assert told.value.code == "idevid.unfit"
+
+
+async def test_another_tenant_expects_the_device_that_one_adds(tmp_path, acme):
+    """Whoever knows a maker's root, which is public, and a serial number must not get another tenant's devices."""
+    async with new_plane(tmp_path) as plane:
+        mine, rival = plane.config.scope, Scope("rival", "production")
+        await plane.rollover.found(rival, actor=ACTOR, algorithm=KeyAlgorithm.P256)
+        for scope in (mine, rival):
+            model = await plane.inventory.add_model(scope, example_bytes(CAMERA), actor=ACTOR)
+        await trusted(plane, acme, model.reference, add=True, owner="Ada")
+        record = Manufacturer(scope=rival, id="acme", certificates=(), models=(CAMERA,), added_at=Instant(0))
+        await plane.manufacturers.add(record, acme.roots, actor=ACTOR)
+        await plane.inventory.add_device(
+            rival, Row(1, DeviceId("acme-sn1"), model.reference, serial="SN1"), actor=ACTOR
+        )
+        assert await refused(plane, acme, acme.idevid("SN1"), request_for("acme-sn1")) == "idevid.ambiguous"
+        assert not list(plane.store.credentials())
+        await come(plane, acme, acme.idevid("SN2"), request_for("acme-sn2"))  # what the rival does not name goes on
+        assert plane.store.device(DeviceKey(mine, DeviceId("acme-sn2"))) is not None
+
+
+async def test_another_tenant_adds_whatever_comes_of_a_maker_that_one_knew_first(tmp_path, acme):
+    clock = FakeClock()
+    async with new_plane(tmp_path, clock=clock) as plane:
+        await expected(plane, "cam-1", "SN1")
+        await trusted(plane, acme, CAMERA)
+        clock.forward(1)
+        rival = Scope("rival", "production")
+        model = await plane.inventory.add_model(rival, example_bytes(CAMERA), actor=ACTOR)
+        record = Manufacturer(
+            scope=rival,
+            id="acme",
+            certificates=(),
+            models=(model.reference,),
+            added_at=Instant(0),
+            add=True,
+            owner="Eve",
+        )
+        await plane.manufacturers.add(record, acme.roots, actor=ACTOR)
+        await come(plane, acme, acme.idevid("SN1"), request_for("cam-1"))
 
 
 def posing(name, like):

@@ -2,7 +2,8 @@
 
 1. TLS proved that the peer holds the key of the certificate, and that it leads to a root of a manufacturer we know.
 2. The serial number must be that of exactly one expected device of a model that this manufacturer may admit; or the
-   record says that its devices are added, and none has that number yet.
+   record says that its devices are added, and none has that number yet. What one tenant expects and
+   another, who knew the manufacturer first, would add, neither gets: a person has to say whose it is, by a claim.
 3. Who comes with a certificate that was used up, or for a device it cannot be for, leaves an incident.
 """
 
@@ -90,7 +91,7 @@ class IDevIDEnrollment:
         # A repaired board leaves retired devices of its number behind; those count only where there is no other.
         alive = [match for match in matches if match[2].lifecycle is not Lifecycle.RETIRED]
         fitting = [match for match in alive if match[0].makes(match[2].model)]
-        if len({match[2].key for match in fitting}) > 1:
+        if len({match[2].key for match in fitting}) > 1 or _another_would_add(found, fitting):
             raise _ambiguous(found[0][1].serial)
         return (fitting or alive or matches)[0]
 
@@ -153,6 +154,20 @@ class IDevIDEnrollment:
                 await self._store.commit(changes)
 
 
+def _another_would_add(
+    found: Sequence[tuple[Manufacturer, IDevID]], fitting: Sequence[tuple[Manufacturer, IDevID, Device]]
+) -> bool:
+    """Whether another tenant would add the device that one expects: expecting it must not take it from that one.
+
+    Who knew the manufacturer first counts, so that nobody shuts the others out by adding whatever comes.
+    """
+    if not fitting:
+        return False
+    expecting = fitting[0][0]
+    others = (one for one, _ in found if one.add and one.scope.tenant != expecting.scope.tenant)
+    return any(one.added_at <= expecting.added_at for one in others)
+
+
 def _added(manufacturer: Manufacturer, idevid: IDevID, now: Instant) -> Device:
     """The device as it comes into the inventory."""
     key = DeviceKey(manufacturer.scope, added_id(manufacturer, idevid))
@@ -179,6 +194,6 @@ def _unexpected(serial: str) -> IdentityRefused:
 def _ambiguous(serial: str) -> IdentityRefused:
     return IdentityRefused(
         "idevid.ambiguous",
-        f"Several devices have the serial number {serial[:80]!r}.",
-        remedy="Correct the inventory: one device, one serial number of a manufacturer.",
+        f"Several devices have the serial number {serial[:80]!r}, or could have it.",
+        remedy="Correct the inventory: one device, one serial number of a manufacturer. Or enroll it with a claim.",
     )
