@@ -13,19 +13,24 @@ import signal
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from unittest import mock
 
+import msgspec
 import pytest
 
+from builders import enrolled, new_plane
 from holdfast.adapters.broker import mosquitto_files, nats_files
 from holdfast.adapters.broker.mosquitto import MosquittoBroker
+from holdfast.adapters.broker.mosquitto_log import Sessions
 from holdfast.adapters.broker.mqtt import check_answer
 from holdfast.adapters.broker.nats import PAGE, NatsBroker
 from holdfast.adapters.broker.process import tell
 from holdfast.adapters.broker.tail import lines_since
-from holdfast.ports.broker import Broker, BrokerKind, ClientIdentity
+from holdfast.identity.broker_sight import BrokerSight
+from holdfast.ports.broker import Action, Broker, BrokerKind, ClientIdentity, Observed, Seen
 from holdfast_core.kernel.errors import WorldError
-from holdfast_core.kernel.ids import Scope
-from holdfast_core.kernel.instants import Instant
+from holdfast_core.kernel.ids import DeviceId, Scope
+from holdfast_core.kernel.instants import Instant, rfc3339
 
 GOOD = {"start": "2026-11-21T10:15:00.123456789Z", "authorized_user": "fan-1.production.acme.holdfast.internal"}
 
@@ -84,6 +89,30 @@ def test_a_pipe_in_place_of_the_plugins_state(tmp_path):
     os.mkfifo(tmp_path / mosquitto_files.DYNSEC)
     within_seconds(lambda: adapter.prepare(ClientIdentity("hub", "hub", "1", b"chain", b"key"), b"root") or "done")
     assert (tmp_path / mosquitto_files.DYNSEC).is_file()
+
+
+def test_a_log_that_somebody_else_wrote():
+    """Every line names another device, in a year that there is not: neither memory nor clock gives out."""
+    sessions = Sessions()
+    joined = "New client connected from 192.0.2.1:1 as fan-{} (p2, c1, k60)."
+    sessions.read(f"999999999999: {joined.format(number)}" for number in range(mosquitto_files.CONNECTIONS + 50))
+    assert len(sessions.live) == mosquitto_files.CONNECTIONS
+    assert all(rfc3339(connection.since).startswith("9999") for connection in sessions.live.values())
+    sessions.read(["1: Client fan-1 disconnected.", f"2: {joined.format('real')}"])
+    assert "fan-real" in sessions.live
+
+
+@pytest.mark.anyio
+async def test_devices_that_a_log_makes_up(tmp_path):
+    async with new_plane(tmp_path) as plane:
+        device = await enrolled(plane, "fan-1")
+        one = msgspec.structs.replace(broker(BrokerKind.MOSQUITTO, tmp_path), scope=device.key.scope)
+        sight = BrokerSight(one, book=plane.brokers.book, store=plane.store, clock=plane.clock, emit=lambda _: ())
+        await sight.write()
+        made_up = [Seen(DeviceId(f"no-{number}"), Action.PUBLISH, "a/b") for number in range(100)]
+        with mock.patch.object(sight, "write"):
+            await sight.take_in(Observed("1:2", (*made_up, Seen(device.key.device, Action.PUBLISH, "a/b"))))
+        assert set(sight._acts) == {device.key.device}
 
 
 @pytest.fixture

@@ -100,6 +100,8 @@ class BrokerSight:
         """Count what was seen."""
         self.mark = observed.mark
         for seen in observed.seen:
+            if self._store.device(DeviceKey(self._broker.scope, seen.device)) is None:
+                continue  # a broker that was taken over can name any number of them
             acts = self._acts[seen.device]
             if seen.action is not Action.CONNECT and len(acts) < ACTS_KEPT:
                 acts[Act(seen.action.value, seen.topic[: LIMITS.topic_bytes], bool(seen.refused))] = None

@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from holdfast.adapters.broker.mosquitto_files import CONNECTIONS
 from holdfast.ports.broker import Action, Connection, Seen
 from holdfast_core.kernel.ids import DeviceId
-from holdfast_core.kernel.instants import SECOND, Instant
+from holdfast_core.kernel.instants import LATEST, SECOND, Instant
 
 _LINE = re.compile(r"([0-9]{1,12}): (.*)", re.DOTALL)
 _ID = r"(?P<id>[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?)"
@@ -39,7 +40,7 @@ class Sessions:
         for line in lines:
             match = _LINE.fullmatch(line)
             if match is not None:
-                found = self._take(match[2], Instant(int(match[1]) * SECOND))
+                found = self._take(match[2], Instant(min(int(match[1]) * SECOND, LATEST)))
                 if found is not None:
                     seen.append(found)
         return seen
@@ -50,7 +51,8 @@ class Sessions:
             return Seen(DeviceId(match["id"]), Action.PUBLISH, match["topic"], refused)
         if match := _JOINED.fullmatch(text):
             device = DeviceId(match["id"])
-            self.live[device] = Connection(device, device, match["from"], at)
+            if device in self.live or len(self.live) < CONNECTIONS:  # a log that somebody else wrote has no end
+                self.live[device] = Connection(device, device, match["from"], at)
             return Seen(device, Action.CONNECT, "")
         if match := _LEFT.fullmatch(text):
             self.live.pop(DeviceId(match["id"]), None)
