@@ -54,6 +54,7 @@ def test_an_issuer_of_any_kind_takes_over_while_devices_go_on(
     early, late = enrolled(plane, tmp_path, "early"), enrolled(plane, tmp_path, "late")
     move(plane, Rollover.BEGIN, algorithm=algorithm)
     assert [view.standing.value for view in rollover.show(scope)] == ["active", "next"]
+    assert [view.algorithm for view in rollover.show(scope)] == ["p256", algorithm.value], "of its key, not the root's"
     move(plane, Rollover.SWITCH)
     assert [credential.key.device for credential in rollover.laggards(scope)] == ["early", "late"]
     key = new_key()
