@@ -124,7 +124,8 @@ def check(session: Session, *, target: TargetArgument, certificate: CertificateO
         if not found:
             canaries = sum(len(one.canaries) for one in expected)
             told = f"{canaries} canary in them" if canaries == 1 else f"{canaries} canaries in them"
-            words(("✓ ", "green"), f"{target}: lists of {len(expected)} issuers, signed, in time, {told}.")
+            lists_of = "the list of 1 issuer" if len(expected) == 1 else f"the lists of {len(expected)} issuers"
+            words(("✓ ", "green"), f"{target}: {lists_of}, signed, in time, {told}.")
     finish(Exit.FINDINGS if found else Exit.FINE)
 
 
