@@ -68,6 +68,7 @@ def test_an_issuer_of_any_kind_takes_over_while_devices_go_on(
         move(plane, Rollover.END)
     assert refused.value.code == "authority.laggards"
     move(plane, Rollover.END, force=True)
+    assert [view.in_force for view in rollover.show(scope)] == [0, 1]
     told = renewed(plane, late, "late")
     assert told.status == 200, "who lagged comes back by grace"
     assert plane.plane.store.credentials_of(plane.key("late"))[-1].method is Method.GRACE

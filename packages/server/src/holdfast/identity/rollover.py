@@ -75,7 +75,8 @@ class RolloverService:
             fingerprint=fingerprint,
             not_after=from_datetime(certificate.not_valid_after_utc),
             algorithm=_kind(certificate),
-            in_force=counted.get(fingerprint, 0),
+            # Certificates of an issuer that was ended are revoked; they only bring their devices back within grace.
+            in_force=counted.get(fingerprint, 0) if state.standing.is_trusted else 0,
         )
 
     @property
