@@ -72,7 +72,7 @@ def export(
     shard: ShardOption = None,
     der: DerOption = False,
 ) -> None:
-    """Write the current lists to a file, whole or not at all: by itself the one that a broker takes."""
+    """Write the current lists to a file, whole or not at all; without --issuer those of every issuer, for a broker."""
     import sys  # noqa: PLC0415  (rule 3 of the package)
 
     from holdfast.cli.connection import connected, part  # noqa: PLC0415
@@ -81,6 +81,8 @@ def export(
 
     if (der or shard is not None) and not issuer:
         usage("--der and --shard are of one list: name its issuer with --issuer (holdfast crl list).")
+    if file == STANDARD and session.json:
+        usage("--json speaks of a file, and - writes the lists themselves to stdout: leave one of them out.")
     query = f"?form={'der' if der else 'pem'}" + ("" if shard is None else f"&shard={shard}")
     parts: list[bytes] = []
     with connected(session.folder) as api:

@@ -93,7 +93,7 @@ def _retirement(told: dict[str, Any], now: Instant) -> None:
 def _answers(told: dict[str, Any]) -> None:
     answers = told["answers"]
     if answers:
-        heading("Two questions")
+        heading("Two questions, and one more")
     for answer in answers:
         show(f"{answer['asks']}  ", word(answer["says"]), indent=2)
         show(answer["sentence"], indent=4)
