@@ -12,7 +12,7 @@ from holdfast.cli.app import build
 
 
 def run(data: Path, *words: str) -> Result:
-    return CliRunner().invoke(build(), [*words, "--data", str(data)])
+    return CliRunner(env={"NO_COLOR": "1", "COLUMNS": "80"}).invoke(build(), [*words, "--data", str(data)])
 
 
 def test_the_command_line_shows_rolls_and_exports(tmp_path: Path) -> None:
@@ -30,6 +30,9 @@ def test_the_command_line_shows_rolls_and_exports(tmp_path: Path) -> None:
     assert "authority.root_away" in refused.stderr
     begun = run(data, "ca", "rotate", "--begin", "--root-key", str(away / "root.key"), "--json")
     assert [issuer["standing"] for issuer in json.loads(begun.stdout)["issuers"]] == ["active", "next"]
+    shown = run(data, "ca", "show").stdout
+    assert "…" not in shown, "80 columns hold it whole"
+    assert json.loads(begun.stdout)["issuers"][1]["fingerprint"][7:23] in shown
     assert run(data, "ca", "export", "anchors", "--out", str(tmp_path / "anchors.pem")).exit_code == 0
     assert (tmp_path / "anchors.pem").read_text().count("BEGIN CERTIFICATE") == 2
     assert run(data, "ca", "rotate", "--switch").exit_code == 0

@@ -197,6 +197,13 @@ def test_a_model_is_added_listed_shown_and_given_to_a_device(site: Site, tmp_pat
     file.write_bytes(file.read_bytes() + b"# another\n")
 
 
+def test_a_server_that_starts_says_where_each_port_is(site: Site) -> None:
+    said, config = (site.server.folder / "serve.log").read_text(), site.server.config
+    for port in (config.device_port, config.est_port, config.operator_port, config.metrics_port):
+        assert f":{port}" in said
+    assert "revocation lists" not in said, "nothing is served where no address is configured"
+
+
 def test_a_token_made_beside_the_server_is_known_to_it_at_once(site: Site) -> None:
     text = site.run("token", "create", "robot").stdout.strip()
     assert site.operator(text) == 200

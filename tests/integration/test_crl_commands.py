@@ -128,6 +128,11 @@ def test_export_of_one_list_needs_to_know_which(site, tmp_path):
     assert not (tmp_path / "x").exists()
 
 
+def test_a_list_on_stdout_is_never_taken_for_json(site):
+    assert "leave one of them out" in run(site.folder, "crl", "export", "-", "--json", code=2).stderr
+    assert "BEGIN X509 CRL" in run(site.folder, "crl", "export", "-").stdout
+
+
 def test_lists_are_exported_with_no_server_running(tmp_path):
     folder = tmp_path / "data"
     configured(folder)

@@ -54,6 +54,7 @@ def test_an_issuer_of_any_kind_takes_over_while_devices_go_on(
     early, late = enrolled(plane, tmp_path, "early"), enrolled(plane, tmp_path, "late")
     move(plane, Rollover.BEGIN, algorithm=algorithm)
     assert [view.standing.value for view in rollover.show(scope)] == ["active", "next"]
+    assert [view.algorithm for view in rollover.show(scope)] == ["p256", algorithm.value], "of its key, not the root's"
     move(plane, Rollover.SWITCH)
     assert [credential.key.device for credential in rollover.laggards(scope)] == ["early", "late"]
     key = new_key()
@@ -67,6 +68,7 @@ def test_an_issuer_of_any_kind_takes_over_while_devices_go_on(
         move(plane, Rollover.END)
     assert refused.value.code == "authority.laggards"
     move(plane, Rollover.END, force=True)
+    assert [view.in_force for view in rollover.show(scope)] == [0, 1]
     told = renewed(plane, late, "late")
     assert told.status == 200, "who lagged comes back by grace"
     assert plane.plane.store.credentials_of(plane.key("late"))[-1].method is Method.GRACE

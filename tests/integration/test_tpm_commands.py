@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from certificate_builders import authority
 from holdfast.cli.app import build
 
-runner = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "200"})
+runner = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "80"})
 CHIP = "ab" * 32
 
 
@@ -38,7 +38,10 @@ def test_pin_list_and_release(run):
     run("tpm", "pin", "cam-1", CHIP)
     (chip,) = json.loads(run("tpm", "list", "--json").stdout)["items"]
     assert (chip["device"], chip["digest"]) == ("cam-1", f"sha256:{CHIP}")
-    assert "cam-1" in run("tpm", "list").stdout
+    told = run("tpm", "list").stdout
+    assert "cam-1" in told
+    assert "…" not in told
+    assert told.count("ab") == len(CHIP) // 2, "the whole digest, which release asks for"
     run("tpm", "release", CHIP, "--why", "the board was replaced")
     assert json.loads(run("tpm", "list", "--json").stdout)["items"] == []
     assert "tpm.not_bound" in run("tpm", "release", CHIP, "--why", "again", code=1).output
@@ -52,6 +55,9 @@ def test_trust_list_and_distrust(run, tmp_path):
     run("tpm", "trust", "own-line", str(tmp_path / "two.der"), "--first-use")
     roots = json.loads(run("tpm", "roots", "--json").stdout)["items"]
     assert [(root["name"], root["first_use"]) for root in roots] == [("maker", False), ("own-line", True)]
+    assert "…" not in run("tpm", "roots").stdout
+    missing = run("tpm", "trust", "maker", str(tmp_path / "none.pem"), code=1).output
+    assert "files.unreadable" in missing
     run("tpm", "distrust", "maker", "--why", "it was broken into")
     assert "own-line" in run("tpm", "roots").stdout
     assert "maker" not in run("tpm", "roots").stdout

@@ -194,7 +194,7 @@ def _claim(source: str | None) -> str:
         raise HostileData(
             "enroll.no_claim",
             "There is no claim to enroll with.",
-            remedy=f"Set {CLAIM_VARIABLE}, or name a file with --claim-file; '-' reads stdin.",
+            remedy=f"Set {CLAIM_VARIABLE}, or --claim-file FILE ('-' reads stdin). Without a claim: --wait.",
         )
     return text
 

@@ -123,6 +123,7 @@ class Serving:
             protocol=for_est,
         )
         self._listeners = [self.device, self.est, self.operator, self.local, self.health]
+        self.validation: Listener | None = None
         if config.validation_url:
             self.validation = Listener(
                 validation_app(plane.lists, plane.answers, plane.clock, limits),
@@ -194,9 +195,11 @@ class Addresses(msgspec.Struct, frozen=True):
     """Where a running control plane answers, and the digest of the certificate that people's browsers show."""
 
     devices: str
+    est: str
     people: str
     people_certificate: Digest
     health: str
+    validation: str
 
 
 def addresses(serving: Serving) -> Addresses:
@@ -205,9 +208,11 @@ def addresses(serving: Serving) -> Addresses:
     certificate, _ = config.operator_files(folder / "keys")
     return Addresses(
         devices=f"https://{config.names[0]}:{serving.device.port}",
+        est=f"https://{config.names[0]}:{serving.est.port}",
         people=f"https://{config.operator_host}:{serving.operator.port}/api/v1",
         people_certificate=certificate_fingerprint(certificate),
         health=f"http://127.0.0.1:{serving.health.port}/readyz",
+        validation=config.validation_url if serving.validation is not None else "",
     )
 
 

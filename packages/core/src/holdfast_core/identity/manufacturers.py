@@ -193,7 +193,8 @@ def check_unused(device: Device, credentials: Iterable[Credential], allowance: A
         raise IdentityRefused(
             "idevid.used",
             f"{device.key.device} was admitted before; its manufacturer's certificate admits once.",
-            remedy=f"If it was reset on purpose: holdfast enrollment allow {device.key.device}. Else find the copy.",
+            remedy=f"If it was reset on purpose: holdfast enrollment allow {device.key.device} --why REASON. "
+            "Else find the copy.",
         )
 
 

@@ -72,7 +72,7 @@ def parse_readable(text: str) -> str:
         raise HostileData(
             "enrollment.fingerprint",
             f"{text[:80]!r} is no fingerprint.",
-            remedy="Type all eight groups of four, as holdfast enrollment pending shows them.",
+            remedy="Type all eight groups of four, as whoever stands at the device reads them out.",
         )
     return found
 

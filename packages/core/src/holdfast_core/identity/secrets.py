@@ -222,7 +222,8 @@ def stale(number: int) -> HostileData:
     return HostileData(
         "secret.stale",
         f"Version {number} is not the one that waits.",
-        remedy="Nothing is wrong if this came late. The next check-in's directive names the version that waits.",
+        remedy="A device: the next check-in's directive names the version that waits. "
+        "A person: it is the number that holdfast secret rotate gave.",
         http_status=409,
     )
 

@@ -22,4 +22,8 @@ def require_why(why: str) -> None:
         HostileData: ``why.missing``.
     """
     if not why.strip():
-        raise HostileData("why.missing", "A reason is needed.", remedy="Say in a sentence why; it will be on record.")
+        raise HostileData(
+            "why.missing",
+            "A reason is needed.",
+            remedy="Say in a sentence why (on the command line: --why); it will be on record.",
+        )

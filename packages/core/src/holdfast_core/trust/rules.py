@@ -71,7 +71,11 @@ def _reasons(appraisals: tuple[Appraisal, ...], tier: Tier) -> tuple[Reason, ...
 
 def _silence(facts: Facts, policy: Policy, now: Instant) -> tuple[Reason, ...]:
     if facts.last_seen is None:
-        return (Reason("checkin.never", "The device has never checked in.", "Start its agent, or wait for it."),)
+        return (
+            Reason(
+                "checkin.never", "The device has not checked in since it enrolled.", "Start its agent, or wait for it."
+            ),
+        )
     if now >= facts.last_seen + policy.silence_after:
         return (
             Reason(

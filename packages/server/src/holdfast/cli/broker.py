@@ -20,13 +20,24 @@ ControlPortOption = Annotated[
     typer.Option("--control-port", min=1, max=65_535, help="Where this machine alone connects: control or monitoring."),
 ]
 HostOption = Annotated[str, typer.Option(help="The address it listens on.")]
-NamesOption = Annotated[list[str] | None, typer.Option("--name", help="A name or address devices reach it under.")]
-LeafOption = Annotated[int, typer.Option("--leaf-port", min=0, max=65_535, help="NATS: where gateways connect.")]
+NamesOption = Annotated[
+    list[str] | None,
+    typer.Option("--name", metavar="HOST", help="A name or address devices reach it under; repeat it."),
+]
+LeafOption = Annotated[
+    int, typer.Option("--leaf-port", min=0, max=65_535, help="NATS: where gateways connect; 0: nowhere.")
+]
 LeafOfOption = Annotated[str, typer.Option("--leaf-of", metavar="HOST:PORT", help="NATS: the hub it is a leaf of.")]
 ReloadOption = Annotated[
-    str, typer.Option(help="A command that makes it read its files again, instead of SIGHUP; no shell reads it.")
+    str,
+    typer.Option(
+        metavar="COMMAND", help="A command that makes it read its files again, instead of SIGHUP; no shell reads it."
+    ),
 ]
-RunAsOption = Annotated[str, typer.Option("--run-as", help="mosquitto started as root: the account it changes to.")]
+RunAsOption = Annotated[
+    str,
+    typer.Option("--run-as", metavar="ACCOUNT", help="mosquitto started as root: the account it changes to."),
+]
 FileOption = Annotated[str, typer.Option("--file", help="Only this file, as it is.")]
 OfDeviceOption = Annotated[str, typer.Option("--device", help="Only those of this device.")]
 UnusedOption = Annotated[bool, typer.Option("--unused", help="Only what was not used for thirty days.")]

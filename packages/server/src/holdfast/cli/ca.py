@@ -164,7 +164,7 @@ def _shown(told: dict[str, Any]) -> None:
     here = told["root_key_is_here"]
     show(("root  ", "dim"), told["root_fingerprint"])
     show(("      ", "dim"), f"its key is {'still on this machine: take it away' if here else 'away, as it should be'}")
-    columns = ("issuer", "stands", "since", "algorithm", "ends", "in force", "fingerprint")
+    columns = ("issuer", "stands", "since", "key", "ends", "in force", "fingerprint")
     rows = [
         (
             str(issuer["number"]),

@@ -72,7 +72,7 @@ def export(
     shard: ShardOption = None,
     der: DerOption = False,
 ) -> None:
-    """Write the current lists to a file, whole or not at all: by itself the one that a broker takes."""
+    """Write the current lists to a file, whole or not at all; without --issuer those of every issuer, for a broker."""
     import sys  # noqa: PLC0415  (rule 3 of the package)
 
     from holdfast.cli.connection import connected, part  # noqa: PLC0415
@@ -81,6 +81,8 @@ def export(
 
     if (der or shard is not None) and not issuer:
         usage("--der and --shard are of one list: name its issuer with --issuer (holdfast crl list).")
+    if file == STANDARD and session.json:
+        usage("--json speaks of a file, and - writes the lists themselves to stdout: leave one of them out.")
     query = f"?form={'der' if der else 'pem'}" + ("" if shard is None else f"&shard={shard}")
     parts: list[bytes] = []
     with connected(session.folder) as api:
@@ -124,7 +126,8 @@ def check(session: Session, *, target: TargetArgument, certificate: CertificateO
         if not found:
             canaries = sum(len(one.canaries) for one in expected)
             told = f"{canaries} canary in them" if canaries == 1 else f"{canaries} canaries in them"
-            words(("✓ ", "green"), f"{target}: lists of {len(expected)} issuers, signed, in time, {told}.")
+            lists_of = "the list of 1 issuer" if len(expected) == 1 else f"the lists of {len(expected)} issuers"
+            words(("✓ ", "green"), f"{target}: {lists_of}, signed, in time, {told}.")
     finish(Exit.FINDINGS if found else Exit.FINE)
 
 

@@ -11,6 +11,8 @@ from holdfast.cli.terminal import ago, fields, heading, raw, show, table, word
 from holdfast_core.kernel.instants import Instant
 
 _TOLD = {
+    "secret.no_account": "The device has no such account: make it there, or take it out of its model's local_accounts.",
+    "secret.not_set": "The agent may not change passwords, or chpasswd refused: docs/how-to/local-secrets.md.",
     "agent.no_enforcer": "Nothing on the device can enforce a network profile: the network around it has to.",
     "mcu.no_enforcer": "Nothing on the device can enforce a network profile: the network around it has to.",
 }
@@ -93,7 +95,7 @@ def _retirement(told: dict[str, Any], now: Instant) -> None:
 def _answers(told: dict[str, Any]) -> None:
     answers = told["answers"]
     if answers:
-        heading("Two questions")
+        heading("Two questions, and one more")
     for answer in answers:
         show(f"{answer['asks']}  ", word(answer["says"]), indent=2)
         show(answer["sentence"], indent=4)

@@ -64,7 +64,8 @@ def create(
     if session.json:
         emit(told)
         return
-    words(f"For {quota} devices of {model}, until {told['expires_at']}. This is shown once; keep it on the line alone:")
+    devices = "1 device" if quota == 1 else f"{quota} devices"
+    words(f"For {devices} of {model}, until {told['expires_at']}. This is shown once; keep it on the line alone:")
     raw((told["key"] + told["certificate"]).rstrip("\n"))
 
 

@@ -33,12 +33,15 @@ def list_secrets(session: Session, *, device: DeviceOption = "", limit: CountOpt
     """List the local accounts of devices and where their secrets stand; never the secrets."""
     from holdfast.adapters.system import SystemClock  # noqa: PLC0415  (rule 3 of the package)
     from holdfast.cli.connection import connected  # noqa: PLC0415
-    from holdfast.cli.terminal import ago, emit, table  # noqa: PLC0415
+    from holdfast.cli.terminal import ago, emit, table, words  # noqa: PLC0415
 
     with connected(session.folder) as api:
         items = api.get("/secrets", device=device, limit=limit)["items"]
     if session.json:
         emit({"items": items})
+        return
+    if not items:
+        words("No local accounts. A model file names them under local_accounts (docs/how-to/local-secrets.md).")
         return
     now = SystemClock().now()
     rows = [
@@ -57,7 +60,7 @@ def list_secrets(session: Session, *, device: DeviceOption = "", limit: CountOpt
 
 
 def show(session: Session, device: DeviceArgument, account: AccountArgument, why: WhyOption = "") -> None:
-    """Print a secret on stdout, once. It stands in the record, and another secret is due from then on.
+    """Print a secret on stdout. It stands in the record, each time, and another secret is due from then on.
 
     Where the device may have one of several, as after a confirmation that was lost, the most likely one comes first.
     """
@@ -67,7 +70,7 @@ def show(session: Session, device: DeviceArgument, account: AccountArgument, why
     if session.json:
         emit(told)
         return
-    words(f"{account} on {device}. It is shown this once; who saw it, and why, is on record.")
+    words(f"{account} on {device}. Who saw it, and why, is on record; another one is due now.")
     for each in told["items"]:
         if len(told["items"]) > 1 or not each["confirmed"]:
             words(f"version {each['version']}" + ("" if each["confirmed"] else ", which the device may have"))

@@ -36,9 +36,12 @@ def run(session: Session) -> None:
             sys.stdout.flush()
             return
         exact(f"  devices  {where.devices}")
+        exact(f"  older    {where.est}  (EST over TLS 1.2)")
         exact(f"  people   {where.people}")
         exact(f"           its certificate: {where.people_certificate}")
         exact(f"  health   {where.health}")
+        if where.validation:
+            exact(f"  anybody  {where.validation}  (revocation lists, OCSP)")
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     for chatty in ("alembic", "uvicorn", "httpx"):

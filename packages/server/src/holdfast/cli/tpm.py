@@ -76,17 +76,17 @@ def list_chips(session: Session) -> None:
         return
     now = SystemClock().now()
     rows = [(c["device"], c["digest"], f"{ago(c['bound_at'], now)} by {c['by']}") for c in items]
-    table(("device", "chip", "bound"), rows)
+    table(("device", "chip", "bound"), rows, fold=("chip", "bound"))
 
 
 def trust(session: Session, *, name: NameArgument, file: FileArgument, first_use: FirstUseOption = False) -> None:
     """Take the word of a maker of chips: that a chip under it is genuine. Which device it is in, a claim says."""
     from holdfast.cli.connection import connected  # noqa: PLC0415  (rule 3 of the package)
+    from holdfast.cli.files import read_bounded  # noqa: PLC0415
     from holdfast.cli.terminal import emit, words  # noqa: PLC0415
     from holdfast_core.identity.endorsement import read_root  # noqa: PLC0415
 
-    with file.open("rb") as opened:
-        certificate = read_root(opened.read(LARGEST_FILE))
+    certificate = read_root(read_bounded(file, LARGEST_FILE))
     from cryptography.hazmat.primitives.serialization import Encoding  # noqa: PLC0415
 
     pem = certificate.public_bytes(Encoding.PEM).decode("ascii")
@@ -124,4 +124,4 @@ def list_roots(session: Session) -> None:
         return
     now = SystemClock().now()
     rows = [(r["name"], r["fingerprint"], "no" if r["first_use"] else "yes", ago(r["added_at"], now)) for r in items]
-    table(("name", "certificate", "needs a claim", "since"), rows)
+    table(("name", "certificate", "needs a claim", "since"), rows, fold=("certificate",))

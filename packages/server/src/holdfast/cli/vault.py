@@ -35,7 +35,7 @@ def rotate(session: Session) -> None:
         emit(told)
         return
     words(("✓ ", "green"), f"{told['resealed']} secrets are sealed under the new key {told['key']}.")
-    words(f"{told['destroyed']} older keys were destroyed. Backups from before hold theirs.")
+    words(f"Older keys that were destroyed: {told['destroyed']}. Backups from before hold theirs.")
 
 
 def protect(session: Session) -> None:

@@ -5,7 +5,8 @@
    ended certificate, stays out until a person has looked.
 2. The book is made anew when a model changes or a day ends (exceptions end with days), otherwise one device at a time.
 3. A certificate that speaks to us and must not speak to brokers is on their revocation lists, and on no other.
-4. Making it anew gives way to other work: a fleet of ten thousand takes about a second.
+4. Making it anew gives way to other work: a fleet of ten thousand takes about a second. Nobody sees half of one: a
+   second broker of the environment waits for it, for whoever is not yet in it would be cut off.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ class AdmissionBook:
         self._clock = clock
         self._books: dict[Scope, dict[DeviceId, Admission]] = {}
         self._days: dict[Scope, int] = {}
+        self._turns: defaultdict[Scope, int] = defaultdict(int)
+        self._making: defaultdict[Scope, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._stale: defaultdict[Scope, set[DeviceKey]] = defaultdict(set)
         self._quarantined: set[DeviceKey] = set()
         self._barred: defaultdict[Scope, dict[DeviceId, tuple[str, ...]]] = defaultdict(dict)
@@ -63,6 +66,7 @@ class AdmissionBook:
                 ended.add(change.key)
             if isinstance(change, StoredModel | IssuerState):
                 self._days.pop(change.scope, None)
+                self._turns[change.scope] += 1
             if isinstance(change, StoredModel | IssuerState | Broker):
                 scopes.add(change.scope)
         return ended, scopes
@@ -104,9 +108,9 @@ class AdmissionBook:
 
     async def admissions(self, scope: Scope) -> tuple[Admission, ...]:
         """Every device that brokers of `scope` admit, by id."""
-        today = _day(self._clock.now())
-        if self._days.get(scope) != today:
-            await self._make(scope, today)
+        async with self._making[scope]:
+            while self._days.get(scope) != (today := _day(self._clock.now())):
+                await self._make(scope, today)
         book = self._books[scope]
         stale = self._stale[scope]
         while stale:
@@ -118,15 +122,18 @@ class AdmissionBook:
         return tuple(sorted(serial for serials in self._barred[scope].values() for serial in serials))
 
     async def _make(self, scope: Scope, today: int) -> None:
+        """Make the book anew; it counts only when it is whole, and no model or issuer changed meanwhile."""
+        turn = self._turns[scope]
         self._stale[scope].clear()
         self._barred[scope].clear()
         book: dict[DeviceId, Admission] = {}
-        self._books[scope], self._days[scope] = book, today
         devices = self._store.devices(scope, DeviceFilter(limit=EVERY_DEVICE))
         for place, device in enumerate(devices):
             self._look_at(book, device.key)
             if place % AT_ONCE == 0:
                 await asyncio.sleep(0)
+        if self._turns[scope] == turn:
+            self._books[scope], self._days[scope] = book, today
 
     def _look_at(self, book: dict[DeviceId, Admission], key: DeviceKey) -> None:
         device = self._store.device(key)

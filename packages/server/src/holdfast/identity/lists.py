@@ -294,6 +294,8 @@ def _no_shard(shard: int, shards: int) -> HostileData:
         "crl.no_shard",
         f"There is no shard {shard}: "
         + (f"this issuer has 0 to {shards - 1}." if shards else "this server has no validation port, so no shards."),
-        remedy="Take the whole list, or set validation_url and validation_port in holdfast.toml.",
+        remedy="Name a shard that there is, or take the whole list."
+        if shards
+        else "Take the whole list, or set validation_url and validation_port in holdfast.toml.",
         http_status=404,
     )

@@ -11,6 +11,7 @@ import asyncio
 
 import msgspec
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from holdfast.ports.clock import Clock
 from holdfast.ports.events import Emit, Noted
@@ -36,6 +37,7 @@ class IssuerView(msgspec.Struct, frozen=True):
     fingerprint: Digest
     not_after: Instant
     algorithm: str
+    """The kind of its own key, as `KeyAlgorithm` spells it; the signature on its certificate is the root's."""
     in_force: int
 
 
@@ -72,8 +74,9 @@ class RolloverService:
             since=state.since or from_datetime(certificate.not_valid_before_utc),
             fingerprint=fingerprint,
             not_after=from_datetime(certificate.not_valid_after_utc),
-            algorithm=certificate.signature_algorithm_oid._name,  # noqa: SLF001  (its only name for people)
-            in_force=counted.get(fingerprint, 0),
+            algorithm=_kind(certificate),
+            # Certificates of an issuer that was ended are revoked; they only bring their devices back within grace.
+            in_force=counted.get(fingerprint, 0) if state.standing.is_trusted else 0,
         )
 
     @property
@@ -179,3 +182,13 @@ class RolloverService:
 
 def _in_force(credential: Credential, now: Instant) -> bool:
     return credential.revoked_at is None and now < credential.not_after and credential.successor is None
+
+
+def _kind(certificate: x509.Certificate) -> str:
+    match certificate.public_key():
+        case ec.EllipticCurvePublicKey() as public:
+            return f"p{public.key_size}"
+        case rsa.RSAPublicKey() as public:
+            return f"rsa{public.key_size}"
+        case _:
+            return KeyAlgorithm.ED25519.value

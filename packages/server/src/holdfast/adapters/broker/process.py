@@ -56,7 +56,8 @@ def tell(pid_file: Path, program: str, number: signal.Signals) -> None:
     raise WorldError(
         "broker.not_running",
         f"No {program} that has started is named by {pid_file}.",
-        remedy=f"Start it with the files in {pid_file.parent.parent}; it then has everything, and the rest follows.",
+        remedy=f"Start it with the files in {pid_file.parent.parent}; the rest follows. If it cannot write its "
+        "pid file, it runs under another account: holdfast broker add with --run-as.",
     )
 
 
