@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -55,6 +55,15 @@ def vectors() -> Path:
     if not VECTORS.is_dir():
         pytest.skip(f"the shared vectors are not at {VECTORS}")
     return VECTORS
+
+
+@pytest.fixture(autouse=True)
+def _umask_of_its_own() -> Iterator[None]:
+    """Commands that run in this process set a umask for the rest of their own, which here is everybody's."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture
