@@ -172,3 +172,27 @@ async def test_retired_name_never_gets_another_key(tmp_path):
         with pytest.raises(HostileData) as refused:
             await plane.identity.enroll("cam-1", claim, request_for("cam-1"))
         assert refused.value.code == "device.retired"
+
+
+async def test_claim_made_before_the_device_enrolled_with_another_one(tmp_path):
+    async with new_plane(tmp_path) as plane:
+        first = await claim_for(plane)
+        key = plane.inventory.devices(plane.config.scope, DeviceFilter())[0].key
+        second, _ = await plane.identity.create_claim(key, lifetime=HOUR, actor=ACTOR)
+        await plane.identity.enroll("cam-1", second, request_for("cam-1"))
+        with pytest.raises(IdentityRefused) as refused:
+            await plane.identity.enroll("cam-1", first, request_for("cam-1"))
+        assert refused.value.code == "claim.withdrawn"
+
+
+async def test_claim_made_before_the_device_was_revoked(tmp_path):
+    async with new_plane(tmp_path) as plane:
+        await plane.identity.enroll("cam-1", await claim_for(plane), request_for("cam-1"))
+        key = plane.inventory.devices(plane.config.scope, DeviceFilter())[0].key
+        before, _ = await plane.identity.create_claim(key, lifetime=HOUR, actor=ACTOR)
+        await plane.identity.revoke(key, why="stolen", actor=ACTOR)
+        with pytest.raises(IdentityRefused) as refused:
+            await plane.identity.enroll("cam-1", before, request_for("cam-1"))
+        assert refused.value.code == "claim.withdrawn"
+        after, _ = await plane.identity.create_claim(key, lifetime=HOUR, actor=ACTOR)
+        await plane.identity.enroll("cam-1", after, request_for("cam-1"))

@@ -132,6 +132,7 @@ class BrokerWatch:
             await self._service.keep_ready(self.broker, self._adapter)
             publication = await self._service.publication(self.broker, probe, canary)
             gone = ended | (_devices(self.publication) - _devices(publication))
+            connected = {one.device for one in await self._adapter.connections()} if gone else set()
             if gone:
                 await self._adapter.cut_off(tuple(sorted(gone)), publication)
             else:
@@ -141,8 +142,8 @@ class BrokerWatch:
             self._dirty = True
             raise
         self.publication, self._probe, self.published_at = publication, probe, self._clock.now()
-        if gone:
-            await self._note_cut_off(gone)
+        if cut_off := gone & connected:
+            await self._note_cut_off(cut_off)
 
     def _fresh(self) -> ClientIdentity:
         self._probes += 1

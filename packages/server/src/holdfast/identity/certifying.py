@@ -3,8 +3,8 @@
 1. A device is certified under its lock, and only while the inventory expects it and somebody owns it.
 2. One commit: what admitted it is used up, the credential exists, the device is enrolled, all of it recorded.
 3. A key that any credential ever had is refused, also while the other one is not durable yet.
-4. A new enrollment ends every credential that the device had: one device, one key. Where it `goes_on`, the one in use
-   ends when the new one is first used, so that an answer that was lost locks nobody out.
+4. A new enrollment ends every credential that the device had and every other claim to it: one device, one key. Where
+   it `goes_on`, the one in use ends when the new one is first used, so that an answer that was lost locks nobody out.
 5. A device whose key lies in a TPM gets no certificate for a key that the TPM did not prove.
 6. Beyond `limits.certifying` at once, whoever comes is told to come later: signing never starves the check-ins.
 """
@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from holdfast.identity.tpm_refusals import tpm_required
 from holdfast.ports.clock import Clock, Randomness
-from holdfast.ports.credentials import end_credentials
+from holdfast.ports.credentials import end_claims, end_credentials
 from holdfast.ports.events import Emit, Noted, Tried
 from holdfast.ports.issuers import IssuerBook
 from holdfast.ports.lookup import require_device
@@ -30,7 +30,7 @@ from holdfast.ports.store import Change, Store
 from holdfast.ports.tombstones import Tombstones
 from holdfast.ports.verdicts import Verdicts
 from holdfast_core.identity.lifetimes import ends_at
-from holdfast_core.identity.model import Credential, Method, Revocation
+from holdfast_core.identity.model import Claim, Credential, Method, Revocation
 from holdfast_core.identity.requests import read_request, spki_digest
 from holdfast_core.identity.rules import IdentityRefused, check_owned, supersede
 from holdfast_core.inventory.lifecycle import Device, LifecycleEvent, advance
@@ -153,6 +153,8 @@ class Certifier:
         if present is not None:
             credential = msgspec.structs.replace(credential, predecessor=present.fingerprint)
             ended.append(supersede(present, credential.fingerprint))
+        used = next((change.digest for change in admission.changes if isinstance(change, Claim)), None)
+        ended += end_claims(self._store, key, now, but=used)
         changes = [*admission.changes, *ended, enrolled, credential, posture, *self._emit(noted), *follow]
         await self._store.commit(changes)
         return [certificate, *self._book.chain(key.scope)[:-1]]

@@ -15,7 +15,7 @@ import contextlib
 import msgspec
 
 from holdfast.ports.clock import Clock, Randomness
-from holdfast.ports.credentials import end_credentials
+from holdfast.ports.credentials import end_claims, end_credentials
 from holdfast.ports.events import Emit, Noted
 from holdfast.ports.lookup import require_device
 from holdfast.ports.store import Change, Removed, Store
@@ -111,11 +111,7 @@ class OwnershipService:
     def _withdrawn(self, key: DeviceKey, now: Instant) -> list[Change]:
         """Everything by which somebody could still enroll or own the device in the old owner's name."""
         scope, name = key.scope, key.device
-        changes: list[Change] = [
-            msgspec.structs.replace(claim, withdrawn_at=now)
-            for claim in self._store.claims_of(key)
-            if claim.is_open(now)
-        ]
+        changes = end_claims(self._store, key, now)
         changes.extend(
             Removed(PendingRequest, scope, request.id)
             for request in self._store.all_kept(PendingRequest, scope)

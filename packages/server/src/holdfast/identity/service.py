@@ -12,7 +12,7 @@ from cryptography import x509
 from holdfast.identity.certifying import Admission, Certifier
 from holdfast.identity.public import public_id
 from holdfast.ports.clock import Clock, Randomness
-from holdfast.ports.credentials import end_credentials
+from holdfast.ports.credentials import end_claims, end_credentials
 from holdfast.ports.events import Emit, Noted, Tried
 from holdfast.ports.lookup import require_device
 from holdfast.ports.store import Store
@@ -121,7 +121,7 @@ class IdentityService:
         return await self._certifier.enroll(claim.key, request_der, admit, channel=channel, tried=Tried.CLAIM)
 
     async def revoke(self, key: DeviceKey, *, why: str, actor: str, code: Revocation = Revocation.UNSPECIFIED) -> int:
-        """End every credential of a device; return how many ended. From the next request on it is refused.
+        """End every credential of a device, and every claim to it; return how many credentials ended.
 
         Raises:
             HostileData: ``device.unknown``, ``why.missing``.
@@ -135,6 +135,8 @@ class IdentityService:
                 cut_off = msgspec.structs.replace(posture, identified=False)
                 settled, follow = self._verdicts.settle(device, cut_off, now)
                 changes = [settled, *changes, *follow]
+            # Whoever holds a claim that was made before would only have to use it.
+            changes.extend(end_claims(self._store, key, now))
             if changes:
                 await self._store.commit(changes)
         return sum(isinstance(change, Credential) for change in changes)

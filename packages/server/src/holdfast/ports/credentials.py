@@ -13,6 +13,7 @@ from holdfast_core.identity.model import Credential, Revocation
 from holdfast_core.identity.rules import IdentityRefused, check_credential, confirm, revoke
 from holdfast_core.inventory.lifecycle import Device, Lifecycle
 from holdfast_core.kernel.digests import Digest
+from holdfast_core.kernel.ids import DeviceKey
 from holdfast_core.kernel.instants import Instant
 from holdfast_core.kernel.reasons import Reason
 from holdfast_core.record.model import Kind
@@ -106,6 +107,15 @@ def end_credentials(
         if credential.revoked_at is None and credential.fingerprint != but and not spared:
             changes.extend(_ended(credential, emit, device, why=why, actor=actor, now=now, code=code))
     return changes
+
+
+def end_claims(store: Store, key: DeviceKey, now: Instant, *, but: Digest | None = None) -> list[Change]:
+    """The changes that withdraw every claim by which `key` could still enroll; `but` one, which is used."""
+    return [
+        msgspec.structs.replace(claim, withdrawn_at=now)
+        for claim in store.claims_of(key)
+        if claim.is_open(now) and claim.digest != but
+    ]
 
 
 def _ended(
