@@ -20,6 +20,7 @@ from holdfast.ports.keystore import KeyAlgorithm
 from holdfast.ports.signer import Authority
 from holdfast.ports.store import Change, Store
 from holdfast_core.identity.issuers import FIRST, Issuers, IssuerState, Rollover, Standing
+from holdfast_core.identity.lifetimes import BACKDATE
 from holdfast_core.identity.model import Credential
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.errors import HostileData
@@ -71,7 +72,7 @@ class RolloverService:
         return IssuerView(
             number=state.number,
             standing=state.standing,
-            since=state.since or from_datetime(certificate.not_valid_before_utc),
+            since=state.since or Instant(from_datetime(certificate.not_valid_before_utc) + BACKDATE),
             fingerprint=fingerprint,
             not_after=from_datetime(certificate.not_valid_after_utc),
             algorithm=_kind(certificate),
