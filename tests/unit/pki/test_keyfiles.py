@@ -67,6 +67,17 @@ def test_a_wrong_passphrase_is_told_from_damage(tmp_path):
         assert refusal(FileKeyStore(tmp_path, WORDS)) == "keystore.damaged"
 
 
+def test_a_wrong_passphrase_whose_padding_happens_to_fit_is_still_one(tmp_path, monkeypatch):
+    """Once in 256 times what comes out of a wrong passphrase ends like padding, and fails only as a key."""
+    FileKeyStore(tmp_path, WORDS).create("one", KeyAlgorithm.P256)
+
+    def nonsense(_data, _password):
+        raise ValueError("error parsing asn1 value: ParseError { kind: UnexpectedTag }")
+
+    monkeypatch.setattr("holdfast.adapters.pki.keyfiles.load_pem_private_key", nonsense)
+    assert refusal(FileKeyStore(tmp_path, OTHER)) == "keystore.passphrase_wrong"
+
+
 def test_what_is_no_key_of_ours_is_refused(tmp_path):
     other = dsa.generate_private_key(key_size=2048)
     (tmp_path / "one.key").write_bytes(pem(other, WORDS))

@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -27,6 +29,7 @@ from holdfast_core.kernel.errors import WorldError
 SUFFIX = ".key"
 LARGEST = 16 * 1024
 """Bytes of a key file; RSA of 4,096 bits needs a quarter of it."""
+_LEAST_LINES, _SHORTEST_DER, _SEQUENCE = 3, 8, 0x30
 _CLEAR = b"-----BEGIN PRIVATE KEY-----"
 _ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 
@@ -145,8 +148,9 @@ def _opened(path: Path, data: bytes, passphrase: Passphrase | None) -> PrivateKe
     try:
         key = load_pem_private_key(data, passphrase.reveal() if passphrase else None)
     except ValueError as error:
-        # OpenSSL knows a wrong passphrase only by what comes out: a file that changed reads the same.
-        if passphrase is None or "password" not in str(error):
+        # A wrong passphrase is known only by what comes out: mostly bad padding, once in 256 times other nonsense. So
+        # a file that is whole, and does not open, has another passphrase, or was changed inside what is encrypted.
+        if passphrase is None or not _is_whole(data):
             raise _damaged(path) from error
         raise WorldError(
             "keystore.passphrase_wrong",
@@ -158,6 +162,22 @@ def _opened(path: Path, data: bytes, passphrase: Passphrase | None) -> PrivateKe
     if not isinstance(key, PrivateKey):
         raise _damaged(path)
     return key
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether the PEM holds one DER sequence from its first to its last octet."""
+    lines = data.strip().splitlines()
+    if len(lines) < _LEAST_LINES or not lines[-1].startswith(b"-----END ENCRYPTED PRIVATE KEY-----"):
+        return False
+    try:
+        der = base64.b64decode(b"".join(lines[1:-1]), validate=True)
+    except binascii.Error:
+        return False
+    if len(der) < _SHORTEST_DER or der[0] != _SEQUENCE:
+        return False
+    octets = der[1] & 0x7F if der[1] & 0x80 else 0
+    length = int.from_bytes(der[2 : 2 + octets], "big") if octets else der[1]
+    return len(der) == 2 + octets + length
 
 
 def _damaged(path: Path) -> WorldError:
