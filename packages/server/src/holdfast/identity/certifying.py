@@ -245,5 +245,6 @@ def _key_reused() -> IdentityRefused:
     return IdentityRefused(
         "identity.key_reused",
         "The key in the request was certified before.",
-        remedy="Make a new key on the device; a key that was copied with an image must never serve two devices.",
+        remedy="Make a new key on the device, also to renew; a key that was copied with an image must never serve two. "
+        "Where a chip cannot make another key, its model file says identity.renewal_key: same.",
     )
