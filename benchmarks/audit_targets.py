@@ -17,7 +17,8 @@ from pathlib import Path
 from tests.image_builders import router
 
 CACHE = Path(__file__).parent.parent / ".cache" / "bench"
-SUITE, MIRROR = "bookworm", "http://deb.debian.org/debian"
+SUITE = "bookworm"
+_ASK_APT = ("apt-get", "indextargets", "--format", "$(REPO_URI)", f"Codename: {SUITE}", "Created-By: Packages")
 DROP = Path("/proc/sys/vm/drop_caches")
 FLASH_BYTES = 4 * 1024 * 1024
 _PACKAGES = ("libc6", "mount", "sed", "grep", "gzip", "login", "dash", "sysvinit-utils")
@@ -55,7 +56,12 @@ def debian_root() -> Path | None:
     shutil.rmtree(making, ignore_errors=True)
     making.parent.mkdir(parents=True, exist_ok=True)
     print(f"making {root} (once) ...", flush=True)
-    done = subprocess.run([program, "--variant=minbase", SUITE, making, MIRROR], capture_output=True, check=False)
+    mirrors = subprocess.run(_ASK_APT, capture_output=True, text=True, check=False).stdout.split()
+    if not mirrors:
+        print(f"no Debian root: apt knows no mirror of {SUITE}")
+        return None
+    argv = [program, "--variant=minbase", SUITE, str(making), mirrors[0]]
+    done = subprocess.run(argv, capture_output=True, check=False)
     if done.returncode != 0:
         print(f"no Debian root: debootstrap ended with {done.returncode}")
         return None
