@@ -59,6 +59,8 @@ class FileAuthority:
         self._issuers: dict[tuple[Scope, int], x509.Certificate] = {}
         self._signers: dict[tuple[Scope, int], PrivateKey] = {}
         self._fingerprints: dict[tuple[Scope, int], Digest] = {}
+        self._made: list[tuple[Scope, int]] | None = None
+        """Which issuers there are; asked for by callers that nobody knows yet, who must not cost a look at the disk."""
 
     @classmethod
     def create(
@@ -96,6 +98,7 @@ class FileAuthority:
             HostileData: ``authority.scope_name``.
             WorldError: ``authority.root_away``, ``keystore.*``, ``files.*``.
         """
+        self._made = None  # also one that another process made is known from here on
         if self.has_issuer(scope, number):
             return self.issuer(scope, number)
         signer = root_key or self._root_key()
@@ -114,6 +117,7 @@ class FileAuthority:
         anchor = certificates.anchor(scope, number, key, now=now)
         write_private(path.with_suffix(".anchor.pem"), anchor.public_bytes(Encoding.PEM))
         write_private(path, certificate.public_bytes(Encoding.PEM))
+        self._made = None
         return certificate
 
     def _root_key(self) -> PrivateKey:
@@ -166,6 +170,11 @@ class FileAuthority:
 
     def issuers(self) -> list[tuple[Scope, int]]:
         """See the port."""
+        if self._made is None:
+            self._made = self._looked()
+        return list(self._made)
+
+    def _looked(self) -> list[tuple[Scope, int]]:
         found: list[tuple[Scope, int]] = []
         for path in sorted((self._folder / ISSUERS).glob("*/*/*.anchor.pem")):
             scope = Scope(path.parent.parent.name, path.parent.name)
