@@ -99,7 +99,7 @@ class CheckInService:
             LimitExceeded: ``checkin.too_often``.
             WorldError: the store could not keep it; the device should resend the same bytes later.
         """
-        credential = await self._speaking(fingerprint)
+        credential = await self._credentials.admitted(fingerprint, self._clock.now())
         self._admit(credential.key)
         message = decode_check_in(data, self._limits)
         async with self._store.exclusive(credential.key):
@@ -119,16 +119,6 @@ class CheckInService:
             if standing.is_clone:
                 raise await self._hold_clone(context, standing)
             return await self._take(context, message, digest)
-
-    async def _speaking(self, fingerprint: Digest) -> Credential:
-        """The credential, if it may speak; the use of one that was ended is told to whoever must know."""
-        now = self._clock.now()
-        try:
-            return self._credentials.speaking(fingerprint, now)
-        except IdentityRefused as refusal:
-            if changes := self._credentials.misused(fingerprint, refusal, now):
-                await self._store.commit(changes)
-            raise
 
     def _admit(self, key: DeviceKey) -> None:
         device = self._store.device(key)

@@ -100,8 +100,7 @@ class RenewalService:
         try:
             return check_held(self._store.credential(fingerprint))
         except IdentityRefused as refusal:
-            if changes := self._credentials.misused(fingerprint, refusal, self._clock.now(), Tried.RENEWAL):
-                await self._store.commit(changes)
+            await self._credentials.tell_misuse(fingerprint, refusal, self._clock.now(), Tried.RENEWAL)
             raise
 
     def _may_keep(self, device: Device, credential: Credential, request: x509.CertificateSigningRequest) -> bool:

@@ -23,7 +23,6 @@ from holdfast.ports.lookup import require_device, require_posture
 from holdfast.ports.store import Store
 from holdfast.ports.vault import Vault
 from holdfast_core.identity import secrets as rules
-from holdfast_core.identity.model import Credential
 from holdfast_core.identity.rules import IdentityRefused
 from holdfast_core.identity.secrets import LocalSecret
 from holdfast_core.inventory.lifecycle import Device
@@ -96,7 +95,7 @@ class SecretDelivery:
             HostileData: ``secret.unknown``, ``secret.stale``.
             WorldError: ``vault.*``, ``store.*``; the device should ask again later.
         """
-        key = (await self._speaking(fingerprint)).key
+        key = (await self._credentials.admitted(fingerprint, self._clock.now())).key
         async with self._store.exclusive(key):
             device, declared, record = self._wanted(fingerprint, key, account)
             now = self._clock.now()
@@ -123,22 +122,12 @@ class SecretDelivery:
             IdentityRefused: ``identity.*``, ``secret.held``.
             HostileData: ``secret.unknown``, ``secret.stale``, ``secret.not_delivered``.
         """
-        key = (await self._speaking(fingerprint)).key
+        key = (await self._credentials.admitted(fingerprint, self._clock.now())).key
         async with self._store.exclusive(key):
             device, _, record = self._wanted(fingerprint, key, account)
             after = rules.confirmed(record, version, self._clock.now())
             if after is not record:
                 await self._commit(Kind.SECRET_CONFIRMED, device, after, version)
-
-    async def _speaking(self, fingerprint: Digest) -> Credential:
-        """The credential, if it may speak; the use of one that was ended is told to whoever must know."""
-        now = self._clock.now()
-        try:
-            return self._credentials.speaking(fingerprint, now)
-        except IdentityRefused as refusal:
-            if changes := self._credentials.misused(fingerprint, refusal, now):
-                await self._store.commit(changes)
-            raise
 
     def _wanted(self, fingerprint: Digest, key: DeviceKey, account: str) -> tuple[Device, LocalAccount, LocalSecret]:
         """Device, account and record, judged under the lock: a revocation may have come while this waited."""

@@ -39,6 +39,25 @@ class Credentials:
         standing = self._book.standing(credential) if credential is not None else None
         return check_credential(credential, standing, now)
 
+    async def admitted(self, fingerprint: Digest, now: Instant) -> Credential:
+        """As `speaking`; the use of a credential that was ended is told to whoever must know.
+
+        Raises:
+            IdentityRefused: see `check_credential`.
+        """
+        try:
+            return self.speaking(fingerprint, now)
+        except IdentityRefused as refusal:
+            await self.tell_misuse(fingerprint, refusal, now)
+            raise
+
+    async def tell_misuse(
+        self, fingerprint: Digest, refusal: IdentityRefused, now: Instant, tried: Tried = Tried.CERTIFICATE
+    ) -> None:
+        """Commit what follows from the use of an ended credential, if anything does."""
+        if changes := self._misused(fingerprint, refusal, now, tried):
+            await self._store.commit(changes)
+
     def first_used(self, device: Device, credential: Credential, now: Instant) -> list[Change]:
         """The changes that the first use of a credential brings: the one it followed ends."""
         if credential.confirmed_at is not None:
@@ -50,7 +69,7 @@ class Credentials:
             changes.extend(_ended(before, self._emit, device, why=why, actor="server", now=now, code=code))
         return changes
 
-    def misused(
+    def _misused(
         self, fingerprint: Digest, refusal: IdentityRefused, now: Instant, tried: Tried = Tried.CERTIFICATE
     ) -> list[Change]:
         """The changes that follow when somebody holds the key of a credential that was ended: an incident."""
