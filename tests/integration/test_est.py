@@ -130,6 +130,16 @@ def test_an_operation_may_stand_under_a_label(plane: ServedPlane, root: Path) ->
     client.close()
 
 
+def assert_no_handshake(plane: ServedPlane, context: ssl.SSLContext) -> None:
+    port = int(plane.est_url.rsplit(":", 1)[1])
+    with (
+        socket.create_connection(("127.0.0.1", port)) as raw,
+        pytest.raises((ssl.SSLError, ConnectionError)),
+        context.wrap_socket(raw),
+    ):
+        pass
+
+
 @pytest.mark.parametrize("ciphers", ["AES128-SHA", "ECDHE-ECDSA-AES128-SHA", "AES256-GCM-SHA384", "NULL-SHA256"])
 def test_weak_cipher_suites_are_off(plane: ServedPlane, ciphers: str) -> None:
     context = ssl.create_default_context()
@@ -139,13 +149,7 @@ def test_weak_cipher_suites_are_off(plane: ServedPlane, ciphers: str) -> None:
         context.set_ciphers(ciphers + ":@SECLEVEL=0")
     except ssl.SSLError:
         pytest.fail("this OpenSSL cannot offer it, so nothing would be tested")
-    port = int(plane.est_url.rsplit(":", 1)[1])
-    with (
-        socket.create_connection(("127.0.0.1", port)) as raw,
-        pytest.raises((ssl.SSLError, ConnectionError)),
-        context.wrap_socket(raw),
-    ):
-        pass
+    assert_no_handshake(plane, context)
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")  # offering them is the test
@@ -155,13 +159,7 @@ def test_the_est_port_speaks_tls_1_2_alone(plane: ServedPlane, old: str) -> None
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_ciphers("ALL:@SECLEVEL=0")
     context.minimum_version = context.maximum_version = ssl.TLSVersion[old]
-    port = int(plane.est_url.rsplit(":", 1)[1])
-    with (
-        socket.create_connection(("127.0.0.1", port)) as raw,
-        pytest.raises((ssl.SSLError, ConnectionError)),
-        context.wrap_socket(raw),
-    ):
-        pass
+    assert_no_handshake(plane, context)
 
 
 def verified(*words: str) -> subprocess.CompletedProcess[str]:

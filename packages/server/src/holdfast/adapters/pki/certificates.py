@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from holdfast.adapters.pki.signing import certifying_only, signing_only
 from holdfast.ports.keystore import PrivateKey
 from holdfast.ports.signer import PublicKey
 from holdfast_core.identity.lifetimes import BACKDATE
@@ -158,7 +159,7 @@ def _leaf(
         .not_valid_before(to_datetime(Instant(now - BACKDATE)))
         .not_valid_after(to_datetime(not_after))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(digital_signature=True), critical=True)
+        .add_extension(signing_only(), critical=True)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(_public(above)), critical=False)
     )
 
@@ -182,7 +183,7 @@ def _authority(
         .not_valid_before(to_datetime(Instant(now - BACKDATE)))
         .not_valid_after(to_datetime(now) + timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=True, path_length=path), critical=True)
-        .add_extension(_key_usage(certificate_sign=True), critical=True)
+        .add_extension(certifying_only(), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
     )
@@ -192,17 +193,3 @@ def _public(certificate: x509.Certificate) -> PublicKey:
     public = certificate.public_key()
     assert isinstance(public, PublicKey)  # noqa: S101  (an authority's own; a key store makes no other kind)
     return public
-
-
-def _key_usage(*, digital_signature: bool = False, certificate_sign: bool = False) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=digital_signature,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=certificate_sign,
-        crl_sign=certificate_sign,
-        encipher_only=False,
-        decipher_only=False,
-    )

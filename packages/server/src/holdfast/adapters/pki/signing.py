@@ -1,4 +1,4 @@
-"""What is signed here has in common: the hash that goes with a key, and what a leaf's key may be used for."""
+"""What is signed here has in common: the hash that goes with a key, and what a key may be used for."""
 
 from __future__ import annotations
 
@@ -21,14 +21,23 @@ def hash_for(key: CertificateIssuerPrivateKeyTypes) -> hashes.SHA256 | hashes.SH
 
 def signing_only() -> x509.KeyUsage:
     """The key usage of a leaf: it signs, and neither certifies nor encrypts."""
+    return _key_usage(signs=True)
+
+
+def certifying_only() -> x509.KeyUsage:
+    """The key usage of an authority: it signs certificates and revocation lists, and nothing else."""
+    return _key_usage(certifies=True)
+
+
+def _key_usage(*, signs: bool = False, certifies: bool = False) -> x509.KeyUsage:
     return x509.KeyUsage(
-        digital_signature=True,
+        digital_signature=signs,
         content_commitment=False,
         key_encipherment=False,
         data_encipherment=False,
         key_agreement=False,
-        key_cert_sign=False,
-        crl_sign=False,
+        key_cert_sign=certifies,
+        crl_sign=certifies,
         encipher_only=False,
         decipher_only=False,
     )

@@ -17,11 +17,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from holdfast.identity.tpm_enrollment import TpmEnrollment
+from holdfast.web.device.est import PKCS7
 from holdfast.web.device.guarded import Guarded, body_of
 from holdfast_core.kernel.limits import Limits
 from holdfast_core.wire.tpm import BEGIN_PATH, FINISH_PATH, MEDIA_TYPE, Begin, Finish, decode_step
-
-_CERTIFICATES = "application/pkcs7-mime; smime-type=certs-only"
 
 
 def tpm_routes(enrollment: TpmEnrollment, limits: Limits) -> list[Route]:
@@ -34,9 +33,7 @@ def tpm_routes(enrollment: TpmEnrollment, limits: Limits) -> list[Route]:
     async def finish(request: Request) -> Response:
         step = decode_step(await body_of(request, limits.tpm_bytes), Finish, limits)
         der = pkcs7.serialize_certificates(await enrollment.finish(step), Encoding.DER)
-        return Response(
-            base64.b64encode(der), media_type=_CERTIFICATES, headers={"content-transfer-encoding": "base64"}
-        )
+        return Response(base64.b64encode(der), media_type=PKCS7, headers={"content-transfer-encoding": "base64"})
 
     return [
         Route(BEGIN_PATH, Guarded(begin), methods=["POST"]),
