@@ -8,6 +8,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from holdfast.adapters.system import SystemClock
 from holdfast_agent.tpm import TCTI_VARIABLE, opened
 from holdfast_core.formats.tpm.attest import Created, parse_attestation, parse_signature
 from holdfast_core.formats.tpm.keys import verifies
@@ -21,11 +22,9 @@ from holdfast_core.identity.devid import (
 from holdfast_core.identity.endorsement import EkRoot, check_ek_certificate
 from holdfast_core.kernel.errors import WorldError
 from holdfast_core.kernel.ids import Scope
-from holdfast_core.kernel.instants import Instant
 from tpm_builders import maker, prepared, running_chip, wrapped
 
 NONCE = bytes(range(32))
-NOW = Instant(1_795_300_000_000)
 
 
 @pytest.fixture(scope="module")
@@ -86,17 +85,18 @@ def test_the_attestation_key_vouches_for_the_device_key(chip):
 
 def test_the_certificate_in_the_chip_leads_to_its_maker(chip):
     _, keys = chip
+    now = SystemClock().now()  # the chip's maker dated its certificate by the clock on the wall
     ek = parse_public(keys.endorsement.public)
     issuer = x509.load_pem_x509_certificate(maker().issuer)
     root = x509.load_pem_x509_certificate(maker().root)
 
     def trusted(certificate):
         der = certificate.public_bytes(Encoding.DER)
-        return EkRoot(Scope("home", "production"), "maker", certificate=der, added_at=NOW)
+        return EkRoot(Scope("home", "production"), "maker", certificate=der, added_at=now)
 
-    found, leaf = check_ek_certificate(ek, keys.endorsement.certificates, [trusted(issuer)], NOW)
+    found, leaf = check_ek_certificate(ek, keys.endorsement.certificates, [trusted(issuer)], now)
     assert found.id == "maker"
     assert leaf.issuer == issuer.subject
     by_way_of = (*keys.endorsement.certificates, issuer.public_bytes(Encoding.DER))
-    found, _ = check_ek_certificate(ek, by_way_of, [trusted(root)], NOW)
+    found, _ = check_ek_certificate(ek, by_way_of, [trusted(root)], now)
     assert found.id == "maker"
