@@ -69,6 +69,13 @@ debian_packages() {
     need openssl command -v openssl
     need dpkg command -v dpkg
     need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
+    # TPMs in software, what speaks to them, and what images that are verified at boot are made with.
+    need swtpm command -v swtpm
+    need tpm2-tools command -v tpm2_createek
+    need tpm2-openssl sh -c 'ls /usr/lib/*/ossl-modules/tpm2.so'
+    need u-boot-tools command -v mkimage
+    need device-tree-compiler command -v dtc
+    need cryptsetup-bin command -v veritysetup
     if [ "$goal" != demo ]; then
         need busybox command -v busybox
         need strace command -v strace
@@ -82,8 +89,6 @@ debian_packages() {
         need lz4 command -v lz4
         need lzop command -v lzop
         need cpio command -v cpio
-        need u-boot-tools command -v mkimage
-        need device-tree-compiler command -v dtc
         need dosfstools command -v mkfs.fat
         # Brokers, never started by their installation: tests start their own.
         need mosquitto command -v mosquitto
@@ -94,12 +99,9 @@ debian_packages() {
         need softhsm2 command -v softhsm2-util
         need opensc command -v pkcs11-tool
         need libengine-pkcs11-openssl sh -c 'ls /usr/lib/*/engines-3/pkcs11.so'
-        # TPMs in software, what speaks to them, and a resource manager as the kernel has one for real chips.
-        need swtpm command -v swtpm
+        # A maker of software TPMs, and a resource manager as the kernel has one for real chips.
         need swtpm-tools command -v swtpm_localca
         need gnutls-bin command -v certtool
-        need tpm2-tools command -v tpm2_createek
-        need tpm2-openssl sh -c 'ls /usr/lib/*/ossl-modules/tpm2.so'
         need tpm2-abrmd command -v tpm2-abrmd
         need libtss2-tcti-tabrmd0 sh -c 'ls /usr/lib/*/libtss2-tcti-tabrmd.so.0'
         need dbus-daemon command -v dbus-daemon

@@ -1,0 +1,1 @@
+"""What a device booted, and whether that is still true."""
