@@ -12,6 +12,8 @@ class Limits(msgspec.Struct, frozen=True):
     """One check-in, all sections together."""
     sections: int = 16
     section_bytes: int = 128 * 1024
+    answer_bytes: int = 2 * 1024
+    """What a server may have a device remember of one section."""
     directive_reports: int = 32
     findings: int = 512
     proof_items: int = 8

@@ -103,6 +103,8 @@ class DeviceState(msgspec.Struct, frozen=True, omit_defaults=True):
     acked: dict[str, Digest] = {}
     """The digests whose bodies the server holds."""
     wants: tuple[str, ...] = ()
+    answers: dict[str, str] = {}
+    """What the server's features last said to their own half here (JSON), by section."""
     orders: Orders = Orders()
     pin: Pin | None = None
     checkpoint: str = ""
@@ -270,6 +272,7 @@ def _replied(state: DeviceState, event: Replied, limits: Limits) -> Step:
         verdict=reply.verdict,
         acked={**state.acked, **{n: d for n, d in pending.digests.items() if n not in reply.wants}},
         wants=reply.wants[: limits.sections],
+        answers=_heard(state.answers, reply, limits),
         orders=state.orders.heard(reply.directives, limits),
         pin=pin,
         checkpoint=state.checkpoint if pin == state.pin else reply.checkpoint or "",
@@ -286,6 +289,13 @@ def _replied(state: DeviceState, event: Replied, limits: Limits) -> Step:
     trial = after.trial
     todo = tuple(order for order in after.orders.open if trial is None or trial.directive != order.id)
     return after, (*effects, Carry(todo), Save()) if todo else (*effects, Save())
+
+
+def _heard(before: dict[str, str], reply: Reply, limits: Limits) -> dict[str, str]:
+    """The answers in force; one that is longer than anybody may have a device remember is left out."""
+    heard = {name: bytes(raw).decode() for name, raw in reply.answers.items() if len(bytes(raw)) <= limits.answer_bytes}
+    kept = {**before, **heard}
+    return before if kept == before else dict(list(kept.items())[-limits.sections :])
 
 
 def _pinned(state: DeviceState, offered: Pin | None) -> tuple[Pin | None, Conflict | None]:

@@ -131,6 +131,8 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     directives: tuple[Directive, ...] = ()
     wants: tuple[str, ...] = ()
     checkpoint: str | None = None
+    answers: Annotated[dict[Name, msgspec.Raw], msgspec.Meta(max_length=LIMITS.sections)] = {}
+    """A feature's word to its own half on the device, by section; JSON of at most `LIMITS.answer_bytes` each."""
 
 
 class Health(msgspec.Struct, frozen=True, omit_defaults=True):
