@@ -8,7 +8,7 @@
    moved to another one; with `configuration` empty, the file's own proposal is taken.
 5. A key is chosen by the name in the signature (key-name-hint), among those the caller trusts.
 
-Source: U-Boot 2023.01, doc/uImage.FIT/signature.txt; boot/image-fit-sig.c; common/fdt_region.c, whose regions these are.
+Source: U-Boot 2023.01, doc/uImage.FIT/signature.txt; boot/image-fit-sig.c; common/fdt_region.c (the regions).
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def included_tokens(fit: Fit, paths: tuple[str, ...]) -> list[tuple[Token, bool]
             after, included = wants.pop(), want > 0
         elif token.kind is Kind.STOP:
             included = True
-        # A region that a node outside closes has that node's end mark in it; a quirk of the original, kept for its sake.
+        # A region that a node outside closes has that node's end mark in it; the original has this quirk.
         closes = token.kind is Kind.END and in_region
         result.append((token, included or closes))
         want, in_region = after, included
