@@ -1,0 +1,1 @@
+"""Measurement lists of the Linux kernel's Integrity Measurement Architecture, and what they do to a TPM's register."""
