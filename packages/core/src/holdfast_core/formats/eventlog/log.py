@@ -55,7 +55,7 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class EventLog(msgspec.Struct, frozen=True):
-    """A log. `banks` are its algorithms (TPM_ALG_ID) in the header's order, `filling` the bytes behind the last event."""
+    """A log. `banks` are its algorithms (TPM_ALG_ID) in the header's order, `filling` what fills up its area."""
 
     banks: tuple[int, ...]
     events: tuple[Event, ...]
