@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from holdfast_core.formats.devicetree import Kind, Token
+from holdfast_core.formats.devicetree_blocks import Kind, Token
 from holdfast_core.formats.fit import DATA_PROPERTIES, Configuration, Fit, FitSignature, Image, image_data, parse_fit
 from holdfast_core.kernel.errors import HostileData
 
@@ -85,13 +85,14 @@ def verify_fit(data: bytes, keys: Mapping[str, PublicKey], configuration: str = 
 
 def _signed_by(data: bytes, fit: Fit, chosen: Configuration, keys: Mapping[str, PublicKey]) -> str:
     """The name of the trusted key whose signature is over all that `chosen` needs."""
-    if not chosen.signatures:
+    signatures = [each for each in chosen.signatures if each.value]  # mkimage without -k leaves the node empty
+    if not signatures:
         raise HostileData(
             "fit.unsigned",
             f"The configuration {chosen.name!r} of the FIT image is not signed.",
             remedy="Sign the configuration with mkimage -k; a hash, or a signature of one image, protects nothing.",
         )
-    known = [each for each in chosen.signatures if each.key_name in keys]
+    known = [each for each in signatures if each.key_name in keys]
     if not known:
         raise HostileData(
             "fit.wrong_key",

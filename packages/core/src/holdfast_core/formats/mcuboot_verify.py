@@ -17,8 +17,8 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
+from typing import TypeGuard
 
-import cbor2
 import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from holdfast_core.formats.cbor import read_cbor
 from holdfast_core.formats.mcuboot import Flag, McubootImage, Record, Version, malformed, parse_mcuboot
 from holdfast_core.kernel.errors import HostileData
 
@@ -43,7 +44,7 @@ _RSA: Mapping[int, int] = MappingProxyType({Record.RSA2048: 2048, Record.RSA3072
 _CURVE_HASHES = MappingProxyType({"secp256r1": ("sha256", "sha512"), "secp384r1": ("sha384",)})
 _SALT_BYTES = 32
 _NO_IMAGE = Flag.ENCRYPTED_AES128 | Flag.ENCRYPTED_AES256 | Flag.COMPRESSED_LZMA1 | Flag.COMPRESSED_LZMA2
-_TYPE, _MEASURED, _VERSION, _SIGNER, _DESCRIPTION = 1, 2, 4, 5, 6
+_TYPE, _VERSION, _SIGNER, _DESCRIPTION = 1, 4, 5, 6
 
 
 class BootRecord(msgspec.Struct, frozen=True):
@@ -72,7 +73,7 @@ def verify_mcuboot(data: bytes, keys: Iterable[PublicKey]) -> VerifiedMcuboot:
     Raises:
         HostileData: ``mcuboot.malformed``, ``mcuboot.unsupported`` (encrypted or compressed), ``mcuboot.hash``,
             ``mcuboot.unsigned``, ``mcuboot.wrong_key`` (no trusted key), ``mcuboot.signature`` (a trusted key, and
-            not its signature).
+            not its signature), ``cbor.*`` for a boot record that is none.
         LimitExceeded: ``mcuboot.too_large``.
     """
     image = parse_mcuboot(data)
@@ -194,14 +195,15 @@ def _ecdsa(signature: bytes) -> bytes:
 def _boot_record(raw: bytes) -> BootRecord:
     if len(raw) > LARGEST_BOOT_RECORD:
         raise malformed("its boot record is too long")
-    try:
-        value = cbor2.loads(raw)
-    except (cbor2.CBORDecodeError, ValueError, RecursionError) as error:
-        raise malformed("its boot record is no CBOR") from error
+    value = read_cbor(raw, "boot record of the MCUboot image")
     if not isinstance(value, dict):
         raise malformed("its boot record is no map")
-    texts = [value.get(key, "") for key in (_TYPE, _VERSION, _DESCRIPTION)]
+    kind, version, measured_with = (value.get(key, "") for key in (_TYPE, _VERSION, _DESCRIPTION))
     signer = value.get(_SIGNER, b"")
-    if not all(isinstance(text, str) and text.isprintable() for text in texts) or not isinstance(signer, bytes):
+    if not (_printable(kind) and _printable(version) and _printable(measured_with) and isinstance(signer, bytes)):
         raise malformed("its boot record says something else than a component")
-    return BootRecord(texts[0], texts[1], signer, texts[2])
+    return BootRecord(kind, version, signer, measured_with)
+
+
+def _printable(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and value.isprintable()
