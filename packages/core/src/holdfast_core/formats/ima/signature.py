@@ -1,7 +1,7 @@
 """File signatures in a measurement list: the ``security.ima`` attribute, and whose key made it.
 
-1. The attribute is a header of nine bytes and the signature: kind (3: of the file, 6: of its fs-verity digest), version,
-   hash, key identifier, length (big-endian).
+1. The attribute is a header of nine bytes and the signature. The header: kind (3: of the file, 6: of its fs-verity
+   digest), version, hash, key identifier, length (big-endian).
 2. Version 2 signs the file's digest as it is; version 3 signs the hash of kind, hash and digest, so that a signature of
    one kind is none of the other.
 3. RSA is PKCS #1 v1.5, elliptic curves give a DER signature. The key is looked up by its identifier, which proves
