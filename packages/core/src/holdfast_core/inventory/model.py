@@ -362,6 +362,40 @@ class Need(_Declared, frozen=True):
     max_age_s: int
 
 
+class Bank(StrEnum):
+    """The hash of the TPM registers that are quoted."""
+
+    SHA256 = "sha256"
+    SHA384 = "sha384"
+
+
+class HardwarePart(_Declared, frozen=True):
+    """A part that is expected on the device: where (``usb:1-1``), and what it says that it is (``0bda:8153``)."""
+
+    place: str
+    identity: str
+
+
+class Attestation(_Declared, frozen=True):
+    """What the device's evidence of its state must show, beyond what follows from its root of trust."""
+
+    registers: tuple[int, ...] = ()
+    """Of the TPM; none named: 0 to 7."""
+    bank: Bank = Bank.SHA256
+    ima: bool = False
+    """Whether its kernel measures the files that it runs."""
+    lifecycle: tuple[str, ...] = ()
+    """States of its security lifecycle that are good, such as ``secured``; none named: any."""
+    debug_off: bool = False
+    """Its debug ports must be closed."""
+    tamper_proof: bool = False
+    """It has tamper switches, and they must never have opened."""
+    components: tuple[HardwarePart, ...] | None = None
+    """The hardware that is expected; none named: any."""
+    before_renewal: bool = False
+    """Its certificate is renewed only on fresh, affirming evidence."""
+
+
 class DeviceModel(_Declared, frozen=True):
     """One device model, as its maker declares it."""
 
@@ -387,6 +421,7 @@ class DeviceModel(_Declared, frozen=True):
     identity: Identity = Identity()
     local_accounts: tuple[LocalAccount, ...] = ()
     retirement: Retirement = Retirement()
+    attestation: Attestation = Attestation()
     forbidden: tuple[str, ...] = ()
     """Controls that must never be applied to this model, beyond those that tailoring forbids by itself."""
 

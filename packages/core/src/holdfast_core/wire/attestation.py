@@ -22,7 +22,7 @@ import msgspec
 from holdfast_core.kernel.digests import canonical
 from holdfast_core.kernel.errors import HostileData, LimitExceeded
 from holdfast_core.kernel.limits import LIMITS
-from holdfast_core.wire.frame import Text, Token, Whole
+from holdfast_core.wire.frame import Token, Whole
 
 SECTION = "attestation"
 BOOT_LOG = "boot-log"

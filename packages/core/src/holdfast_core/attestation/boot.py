@@ -1,0 +1,207 @@
+"""Reading a boot: from the event log to what it means, in the order of the appraisal.
+
+1. The log must replay to the registers that were quoted; before that, nothing it says is looked at.
+2. The events' data count where their digest is that data's.
+3. Secure Boot is what the firmware measured that it is. A stage that failed (an error separator) is told.
+4. What remains is compared with the releases (`comparison`); the release that a device runs decides.
+5. The result depends on the log and the ground only, so it is kept and used again while both stay the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from holdfast_core.attestation.comparison import (
+    NO_REFERENCE,
+    Gap,
+    Measured,
+    gaps,
+    told_gap,
+    told_standing,
+)
+from holdfast_core.attestation.ground import Ground
+from holdfast_core.attestation.model import (
+    APPROVED_BOOT,
+    APPROVED_CONFIG,
+    CONTRAINDICATED_RUNTIME,
+    REASONS_KEPT,
+    UNKNOWN_CONFIG,
+    UNRECOGNIZED_RUNTIME,
+    UNSAFE_CONFIG,
+    UNSUPPORTABLE_CONFIG,
+    BootReading,
+    Policy,
+)
+from holdfast_core.attestation.quote import BANK_NUMBERS
+from holdfast_core.attestation.reference import Judged, Standing
+from holdfast_core.attestation.refusals import Refused
+from holdfast_core.formats.eventlog import kinds
+from holdfast_core.formats.eventlog.banks import BANKS
+from holdfast_core.formats.eventlog.contents import ERROR_SEPARATOR, NORMAL_SEPARATORS, content_of
+from holdfast_core.formats.eventlog.kinds import NO_ACTION
+from holdfast_core.formats.eventlog.log import Event, EventLog, parse_event_log
+from holdfast_core.formats.eventlog.preimage import digest_matches
+from holdfast_core.formats.eventlog.replay import replay
+from holdfast_core.formats.eventlog.texts import Text
+from holdfast_core.formats.eventlog.variables import GLOBAL, Switch, Variable
+from holdfast_core.kernel.errors import HostileData
+from holdfast_core.kernel.printable import printable
+from holdfast_core.kernel.reasons import Reason
+
+FIRST_DYNAMIC, LAST_DYNAMIC = 17, 22
+SAID = 80
+_EXECUTABLES = {
+    Standing.CURRENT: APPROVED_BOOT,
+    Standing.RETIRED: UNRECOGNIZED_RUNTIME,
+    Standing.SUPERSEDED: CONTRAINDICATED_RUNTIME,
+    Standing.REVOKED: CONTRAINDICATED_RUNTIME,
+}
+_ACTIONS = frozenset({kinds.ACTION, kinds.EFI_ACTION})
+
+
+def parse_log(data: bytes) -> EventLog:
+    """The event log. Raises `Refused` ``log_malformed``."""
+    try:
+        return parse_event_log(data)
+    except HostileData as error:
+        raise Refused("log_malformed", detail=error.sentence) from None
+
+
+def values_of(log: EventLog, policy: Policy) -> dict[int, bytes]:
+    """What the policy's registers hold if `log` is whole; one that it does not extend holds what it holds at reset.
+
+    Raises:
+        Refused: ``log_malformed`` for a log without the policy's bank.
+    """
+    bank = BANK_NUMBERS[policy.bank]
+    try:
+        values = replay(log, bank)
+    except HostileData as error:
+        raise Refused("log_malformed", detail=error.sentence) from None
+    size = BANKS[bank].size
+    return {register: values.get(register, at_reset(register, size)) for register in policy.registers}
+
+
+def at_reset(register: int, size: int) -> bytes:
+    """The value of a register that nothing extended (PFP 1.06, section 3.3.3)."""
+    return (b"\xff" if FIRST_DYNAMIC <= register <= LAST_DYNAMIC else b"\0") * size
+
+
+def measured(log: EventLog, policy: Policy) -> tuple[Measured, ...]:
+    """The events of the policy's registers, as they are compared with releases."""
+    bank = BANK_NUMBERS[policy.bank]
+    wanted = frozenset(policy.registers)
+    return tuple(_measured(event, bank) for event in log.events if event.register in wanted and event.kind != NO_ACTION)
+
+
+def _measured(event: Event, bank: int) -> Measured:
+    return Measured(
+        event.number, event.register, event.digests.get(bank, b"").hex(), said(event), _is_structural(event, bank)
+    )
+
+
+def _is_structural(event: Event, bank: int) -> bool:
+    """Whether every boot writes it: a separator, or an action told in a text, each hashed as it stands."""
+    if event.kind == kinds.SEPARATOR:
+        return event.data in NORMAL_SEPARATORS and digest_matches(event, bank) is True
+    return event.kind in _ACTIONS and digest_matches(event, bank) is True
+
+
+def said(event: Event) -> str:
+    """What the log says that an event is, in a few words."""
+    content = content_of(event)
+    kind = kinds.KINDS.get(event.kind, f"{event.kind:#010x}")
+    if isinstance(content, Text) and content.text:
+        return printable(f"{content.word}: {content.text}" if content.word else content.text)[:SAID]
+    if isinstance(content, Variable):
+        return printable(f"variable {content.name}")[:SAID]
+    return kind
+
+
+def read_boot(log: EventLog | None, digest: str, values: Mapping[int, bytes], ground: Ground) -> BootReading:
+    """What a boot means whose registers are `values`, which were quoted.
+
+    Args:
+        log: the event log; `None` where there is none, and whole registers are all there is.
+        digest: the log's.
+        values: the policy's registers.
+        ground: what they are compared with.
+    """
+    policy = ground.policy
+    events = measured(log, policy) if log is not None else None
+    configuration, told = _configuration(log, policy)
+    found = gaps(events, values, policy, ground.judged)
+    executables, judged, why = _release(found)
+    reasons = (*why, *told)[:REASONS_KEPT]
+    release = judged.statement if judged is not None else None
+    return BootReading(
+        log=digest,
+        basis=ground.basis,
+        values=tuple(sorted(values.items())),
+        configuration=configuration,
+        executables=executables,
+        release=release.id if release is not None else "",
+        svn=release.svn if release is not None else -1,
+        reasons=reasons,
+    )
+
+
+def _release(found: Sequence[Gap]) -> tuple[int, Judged | None, tuple[Reason, ...]]:
+    """The release that was booted: of those that fit, the one of best standing (`ground.judged` is in that order)."""
+    if not found:
+        return 0, None, (NO_REFERENCE,)
+    fitting = [gap.judged for gap in found if not gap.size]
+    if not fitting:
+        return CONTRAINDICATED_RUNTIME, None, (told_gap(found[0]),)
+    best = min(fitting, key=lambda judged: list(Standing).index(judged.standing))
+    reason = told_standing(best)
+    return _EXECUTABLES[best.standing], best, () if reason is None else (reason,)
+
+
+def _configuration(log: EventLog | None, policy: Policy) -> tuple[int, tuple[Reason, ...]]:
+    """The claim about the configuration, 0 where nothing is known of it."""
+    if log is None:
+        return (UNKNOWN_CONFIG, (_SECURE_BOOT_UNKNOWN,)) if policy.secure_boot else (0, ())
+    failed = next((event for event in log.events if _is_failure(event)), None)
+    if failed is not None:
+        return UNSAFE_CONFIG, (_stage_failed(failed),)
+    if not policy.secure_boot:
+        return 0, ()
+    states = set(_secure_boot(log, BANK_NUMBERS[policy.bank]))
+    if states == {True}:
+        return APPROVED_CONFIG, ()
+    return (UNSUPPORTABLE_CONFIG, (_SECURE_BOOT_OFF,)) if states else (UNKNOWN_CONFIG, (_SECURE_BOOT_UNKNOWN,))
+
+
+def _is_failure(event: Event) -> bool:
+    return event.kind == kinds.SEPARATOR and event.data == ERROR_SEPARATOR
+
+
+def _secure_boot(log: EventLog, bank: int) -> Iterator[bool]:
+    """What the firmware measured of Secure Boot, each time it did."""
+    for event in log.events:
+        if event.kind != kinds.EFI_VARIABLE_DRIVER_CONFIG or digest_matches(event, bank) is not True:
+            continue
+        content = content_of(event)
+        if isinstance(content, Variable) and (content.guid, content.name) == (GLOBAL, "SecureBoot"):
+            yield isinstance(content.reading, Switch) and content.reading.on
+
+
+def _stage_failed(event: Event) -> Reason:
+    return Reason(
+        "attestation.stage_failed",
+        f"The firmware reports a failure before register {event.register} was closed (event {event.number}).",
+        "Read the log: holdfast attest log FILE; the events before this one tell which stage it was.",
+    )
+
+
+_SECURE_BOOT_OFF = Reason(
+    "attestation.secure_boot_off",
+    "The device booted with Secure Boot switched off, which its model says is on.",
+    "Find out who switched it off; switch it on again and let the device reboot.",
+)
+_SECURE_BOOT_UNKNOWN = Reason(
+    "attestation.secure_boot_unknown",
+    "The boot does not tell whether Secure Boot was on, which its model says it is.",
+    "Let register 7 be measured, or set boot.secure_boot to false and say what stands in.",
+)

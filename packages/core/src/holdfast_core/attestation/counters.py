@@ -1,0 +1,81 @@
+"""What a TPM's clock and counters say of its life between two quotes.
+
+1. One more reset or restart is a new boot: its log is appraised anew, and nothing else is concluded.
+2. A boot after a power cut has a clock that the TPM itself does not vouch for (``safe`` is off) and that may stand a
+   little before the last one seen. That boot is *pending* until one more quote of it came; it is no compromise.
+3. Counters that go back within what one chip can do never happen: a virtual TPM was restored from a snapshot, or its
+   state was copied. Once is a warning. When somebody then goes on from where the counters stood before, at the pace of
+   time, there are two of them.
+4. Two chips that are kept in step cannot be told apart by this. That limit is the protocol's, and stated in the docs.
+
+Source: TPM 2.0 Library, Part 1, section 36; measured with swtpm.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from holdfast_core.attestation.model import Counters, DeviceState, Freshness
+from holdfast_core.attestation.refusals import Refused
+from holdfast_core.formats.tpm.attest import Clock
+from holdfast_core.kernel.instants import MINUTE, Instant
+from holdfast_core.kernel.reasons import Reason
+
+DRIFT = 0.35
+"""A TPM's clock may be this much too fast or too slow (Part 1, section 36.2: 15 %; simulators and throttled chips)."""
+SLACK = 5 * MINUTE
+WENT_BACK = Reason(
+    "attestation.counters_back",
+    "The TPM's counters stand before where they stood: a virtual TPM was restored from a snapshot, or was copied.",
+    "If it was restored on purpose: holdfast attest reset DEVICE --why …. Otherwise find the second one.",
+)
+
+
+class Life(msgspec.Struct, frozen=True):
+    """What was concluded: whether this is another boot than the last, and how much of the present it speaks of."""
+
+    counters: Counters
+    left: Counters | None
+    new_boot: bool
+    freshness: Freshness
+    reasons: tuple[Reason, ...]
+
+
+def follow(before: DeviceState, clock: Clock, now: Instant) -> Life:
+    """The life of the TPM up to a quote with `clock`.
+
+    Raises:
+        Refused: ``cloned``.
+    """
+    seen = Counters(clock.resets, clock.restarts, clock.clock, now)
+    last, left = before.counters, before.left
+    if before.cloned or (left is not None and _goes_on(left, seen)):
+        raise Refused("cloned")
+    if last is None:
+        return Life(seen, None, new_boot=True, freshness=_first(clock), reasons=())
+    if _boots(seen) == _boots(last):
+        back = seen.clock < last.clock
+        fresh = Freshness.FRESH if clock.safe or not back else Freshness.PENDING
+        left = last if back and left is None else left
+        return Life(seen, left, new_boot=False, freshness=fresh, reasons=(WENT_BACK,) if left else ())
+    if _boots(seen) < _boots(last):
+        left = last if left is None else left
+    elif left is not None and _boots(seen) > _boots(left):
+        left = None  # what was left behind is passed; nobody went on from there in the meantime
+    return Life(seen, left, new_boot=True, freshness=_first(clock), reasons=(WENT_BACK,) if left else ())
+
+
+def _boots(counters: Counters) -> tuple[int, int]:
+    return counters.resets, counters.restarts
+
+
+def _first(clock: Clock) -> Freshness:
+    return Freshness.FRESH if clock.safe else Freshness.PENDING
+
+
+def _goes_on(left: Counters, seen: Counters) -> bool:
+    """Whether `seen` is the same boot as `left`, later by as much as time has passed."""
+    if _boots(left) != _boots(seen) or seen.clock < left.clock:
+        return False
+    passed = seen.at - left.at
+    return abs((seen.clock - left.clock) - passed) <= DRIFT * passed + SLACK

@@ -1,0 +1,143 @@
+"""Following the IMA list: which of it the quote proves, and whether the files in it are a release's.
+
+1. A slice goes on where the last one was proven to end, or begins anew. The list may have grown after the quote was
+   made: the longest beginning that leads to the quoted register counts, the rest is the next slice's.
+2. A list that does not fit one check-in comes in several. What is not proven yet is followed, and affirms nothing: the
+   register's last value proves all entries before it at once.
+3. A file counts as known by its digest, or by a signature of a release's key. Where a release says nothing of files,
+   none is judged.
+4. The first entry sums up the boot (``boot_aggregate``); where it can be recomputed, it must be of this boot.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from holdfast_core.attestation.ground import Ground
+from holdfast_core.attestation.model import ImaState
+from holdfast_core.attestation.quote import IMA_REGISTER, Signed, registers_of
+from holdfast_core.attestation.refusals import Refused
+from holdfast_core.formats.ima.entries import ImaEntry
+from holdfast_core.formats.ima.replay import boot_aggregate, walk
+from holdfast_core.formats.ima.signature import verify_ima_signature
+from holdfast_core.kernel.errors import HostileData
+from holdfast_core.wire.attestation import ImaSlice, unpack
+
+AGGREGATE = b"boot_aggregate"
+SHOWN_NAME = 120
+
+
+def start_of(policy_bank: str) -> bytes:
+    """The register at boot."""
+    return bytes(hashlib.new(policy_bank).digest_size)
+
+
+def follow_list(
+    part: ImaSlice | None,
+    before: ImaState,
+    ground: Ground,
+    values: Mapping[int, bytes],
+    signed: Signed,
+    *,
+    new_boot: bool,
+) -> ImaState:
+    """How far the list is proven after `part`.
+
+    Args:
+        part: what came of it.
+        before: how far it was followed.
+        ground: what files are compared with.
+        values: all other registers of the quote.
+        signed: the quote.
+        new_boot: whether the register began anew.
+
+    Raises:
+        Refused: ``ima_gap``, ``ima_malformed``, ``ima_mismatch``.
+    """
+    start = start_of(ground.policy.bank)
+    known = ImaState(value=start) if new_boot or not before.value else before
+    if part is None:
+        if new_boot or not _leads(known.value, ground, values, signed):
+            raise Refused("ima_gap")
+        return known
+    if part.start == 0:
+        known = ImaState(value=start)
+    elif new_boot or part.start != known.count:
+        raise Refused("ima_gap")
+    try:
+        walked = walk(unpack(part.data), known.value, bank=ground.policy.bank)
+    except HostileData as error:
+        raise Refused("ima_malformed", detail=error.sentence) from None
+    reached = _reached((known.value, *walked.values), ground, values, signed)
+    if reached is None:
+        if not part.more:
+            raise Refused("ima_mismatch")
+        return _judged(known, walked.entries, walked.values, ground, values, loaded=False)
+    return _judged(known, walked.entries[:reached], walked.values[:reached], ground, values, loaded=True)
+
+
+def _reached(chain: Sequence[bytes], ground: Ground, values: Mapping[int, bytes], signed: Signed) -> int | None:
+    """How many entries lead to what was quoted: tried from the end, for a list rarely grows by more than a few."""
+    head, tail = _around(ground, values)
+    expected, name = signed.quoted.digest, signed.hash
+    for count in range(len(chain) - 1, -1, -1):
+        if hashlib.new(name, head + chain[count] + tail).digest() == expected:
+            return count
+    return None
+
+
+def _leads(value: bytes, ground: Ground, values: Mapping[int, bytes], signed: Signed) -> bool:
+    head, tail = _around(ground, values)
+    return signed.is_of((head, value, tail))
+
+
+def _around(ground: Ground, values: Mapping[int, bytes]) -> tuple[bytes, bytes]:
+    """The quoted registers before and after IMA's."""
+    order = [register for register in registers_of(ground.policy) if register != IMA_REGISTER]
+    head = b"".join(values[register] for register in order if register < IMA_REGISTER)
+    return head, b"".join(values[register] for register in order if register > IMA_REGISTER)
+
+
+def _judged(
+    known: ImaState,
+    entries: Sequence[ImaEntry],
+    chain: Sequence[bytes],
+    ground: Ground,
+    values: Mapping[int, bytes],
+    *,
+    loaded: bool,
+) -> ImaState:
+    unknown, first = known.unknown, known.first_unknown
+    for place, entry in enumerate(entries, known.count):
+        if not _is_known(entry, place, ground, values):
+            unknown += 1
+            first = first or entry.text[:SHOWN_NAME]
+    value = chain[-1] if chain else known.value
+    return ImaState(known.count + len(entries), value, unknown, first, loaded)
+
+
+def _is_known(entry: ImaEntry, place: int, ground: Ground, values: Mapping[int, bytes]) -> bool:
+    if entry.name == AGGREGATE:
+        return place == 0 and _sums_up(entry, values)
+    if not ground.judges_files:
+        return True
+    return not entry.violation and (entry.digest.hex() in ground.files or _is_signed(entry, ground))
+
+
+def _is_signed(entry: ImaEntry, ground: Ground) -> bool:
+    if not entry.signature or not ground.file_keys:
+        return False
+    try:
+        verify_ima_signature(entry, ground.file_keys)
+    except HostileData:
+        return False
+    return True
+
+
+def _sums_up(entry: ImaEntry, values: Mapping[int, bytes]) -> bool:
+    """Whether the first entry is of the registers of this boot; where not all were quoted, it cannot be told."""
+    try:
+        return boot_aggregate(values, bank=entry.algorithm) == entry.digest
+    except HostileData:
+        return True
