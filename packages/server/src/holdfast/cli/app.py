@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from holdfast.cli import (
+    attest,
     audit,
     backup,
     baseline,
@@ -96,6 +97,7 @@ def build() -> typer.Typer:
         ("vault", "Keys and secrets at rest: rotate, encrypt, change the passphrase.", (vault.register,)),
         ("certificate", "Certificates of sanitization: verify them.", (retirement.register_certificate,)),
         ("log", "The record: show, export and verify it.", (log.register,)),
+        ("attest", "What devices booted: read an event log.", (attest.register,)),
     ):
         group = typer.Typer(help=summary, no_args_is_help=True)
         for register in registers:

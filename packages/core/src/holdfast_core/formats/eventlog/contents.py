@@ -29,7 +29,7 @@ from holdfast_core.formats.eventlog.firmware import (
     parse_tables2,
 )
 from holdfast_core.formats.eventlog.log import AGILE, Event
-from holdfast_core.formats.eventlog.reader import Reader, Unread, odd
+from holdfast_core.formats.eventlog.reader import GUID_BYTES, Reader, Unread, guid_text, odd
 from holdfast_core.formats.eventlog.replay import STARTUP_LOCALITY
 from holdfast_core.formats.eventlog.texts import Opaque, Tagged, Text, parse_tagged, parse_text, plain_text
 from holdfast_core.formats.eventlog.variables import Variable, parse_variable
@@ -107,6 +107,10 @@ def _no_action(data: bytes) -> Specification | StartupLocality | Text | Opaque:
     return Specification(signature.rstrip(b"\0").decode("ascii", "replace"), platform, version)
 
 
+def _version(data: bytes) -> Text | Opaque:
+    return Text(guid_text(data)) if plain_text(data) is None and len(data) == GUID_BYTES else parse_text(data)
+
+
 def _blob_or_text(data: bytes) -> Blob | Text | Opaque:
     if plain_text(data) is None and len(data) == _BLOB_BYTES:
         return parse_blob(data)
@@ -127,6 +131,7 @@ _READERS: Mapping[int, Callable[[bytes], Content]] = MappingProxyType(
         kinds.EVENT_TAG: parse_tagged,
         kinds.POST_CODE: _blob_or_text,
         kinds.POST_CODE2: _blob2_or_text,
+        kinds.S_CRTM_VERSION: _version,
         kinds.S_CRTM_CONTENTS: _blob2_or_text,
         kinds.EFI_PLATFORM_FIRMWARE_BLOB: parse_blob,
         kinds.EFI_PLATFORM_FIRMWARE_BLOB2: parse_blob2,
@@ -143,4 +148,4 @@ _READERS: Mapping[int, Callable[[bytes], Content]] = MappingProxyType(
         kinds.EFI_VARIABLE_AUTHORITY: lambda data: parse_variable(data, authority=True),
     }
 )
-"""Every other kind is read as text: EV_IPL, EV_EFI_ACTION, EV_S_CRTM_VERSION, EV_COMPACT_HASH, EV_NONHOST_*, ..."""
+"""Every other kind is read as text: EV_IPL, EV_EFI_ACTION, EV_CPU_MICROCODE, EV_COMPACT_HASH, EV_NONHOST_*, ..."""
