@@ -26,8 +26,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from enum import StrEnum
-from types import MappingProxyType
 from typing import TypeVar
 
 import msgspec
@@ -37,7 +35,28 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from holdfast_core.formats.cbor import Key, Value, read_cbor
 from holdfast_core.formats.claims import Claim
 from holdfast_core.formats.cose import Algorithm, Sign1, parse_sign1, verify_sign1
+from holdfast_core.formats.psa_model import (
+    KEYS,
+    OF_LATER_PROFILES,
+    OF_PROFILE_1,
+    Component,
+    Lifecycle,
+    Profile,
+    PsaClaims,
+)
 from holdfast_core.kernel.errors import HostileData
+
+__all__ = [
+    "Component",
+    "Lifecycle",
+    "Profile",
+    "PsaClaims",
+    "PsaToken",
+    "instance_id_of",
+    "parse_psa_claims",
+    "read_psa_token",
+    "verify_psa_token",
+]
 
 MOST_COMPONENTS = 64
 HASH_BYTES = (32, 48, 64)
@@ -51,96 +70,11 @@ _PROFILE, _PROFILE_1 = 265, -75000
 _T = TypeVar("_T")
 
 
-class Profile(StrEnum):
-    """The profiles that are read, by the names they go by in tokens."""
-
-    PSA_1 = "PSA_IOT_PROFILE_1"
-    PSA_2 = "http://arm.com/psa/2.0.0"
-    TFM = "tag:psacertified.org,2023:psa#tfm"
-
-
-class Lifecycle(StrEnum):
-    """The state of the root of trust (RFC 9783, section 4.3.1); in order of its number's high byte, in steps of 16."""
-
-    UNKNOWN = "unknown"
-    ASSEMBLY_AND_TEST = "assembly-and-test"
-    PSA_ROT_PROVISIONING = "psa-rot-provisioning"
-    SECURED = "secured"
-    NON_PSA_ROT_DEBUG = "non-psa-rot-debug"
-    RECOVERABLE_PSA_ROT_DEBUG = "recoverable-psa-rot-debug"
-    DECOMMISSIONED = "decommissioned"
-
-    @property
-    def trustworthy(self) -> bool:
-        """Whether what the root of trust says in this state can be believed at all."""
-        return self in (Lifecycle.SECURED, Lifecycle.NON_PSA_ROT_DEBUG)
-
-
-class Component(msgspec.Struct, frozen=True):
-    """One piece of loaded software: its measurement, and the digest of its signer's key. Empty text: not said."""
-
-    value: bytes
-    signer: bytes
-    kind: str = ""
-    version: str = ""
-    description: str = ""
-
-
-class PsaClaims(msgspec.Struct, frozen=True):
-    """The claims of one PSA token; empty where an optional one is absent.
-
-    `lifecycle_detail` is the state's low byte, which is the maker's own. `components` is empty only under profile 1,
-    from a device that says it measures nothing. A negative `client_id` asked from the non-secure side.
-    """
-
-    profile: Profile
-    nonce: bytes
-    instance_id: bytes
-    implementation_id: bytes
-    lifecycle: Lifecycle
-    lifecycle_detail: int
-    client_id: int
-    components: tuple[Component, ...]
-    boot_seed: bytes = b""
-    certification: str = ""
-    verification_service: str = ""
-
-
 class PsaToken(msgspec.Struct, frozen=True):
     """A token that was read and not verified."""
 
     claims: PsaClaims
     sign1: Sign1
-
-
-_KEYS: Mapping[Profile, Mapping[str, tuple[int, ...]]] = MappingProxyType(
-    {
-        Profile.PSA_1: {
-            "client_id": (-75001,),
-            "lifecycle": (-75002,),
-            "implementation_id": (-75003,),
-            "boot_seed": (-75004,),
-            "certification": (-75005,),
-            "components": (-75006,),
-            "no_measurements": (-75007,),
-            "nonce": (-75008,),
-            "instance_id": (-75009,),
-            "verification_service": (-75010,),
-        },
-        Profile.PSA_2: {
-            "nonce": (10,),
-            "instance_id": (256,),
-            "client_id": (2394,),
-            "lifecycle": (2395,),
-            "implementation_id": (2396,),
-            "boot_seed": (2397,),
-            "certification": (2398,),
-            "components": (2399,),
-            "verification_service": (2400,),
-        },
-    }
-)
-_OF_PROFILE_1 = frozenset(range(-75010, -74999))
 
 
 def parse_psa_claims(payload: bytes) -> PsaClaims:
@@ -171,7 +105,7 @@ def parse_psa_claims(payload: bytes) -> PsaClaims:
         components=_components(read),
         boot_seed=_boot_seed(read),
         certification=read.may("certification", lambda claim: _certification(claim, profile), ""),
-        verification_service=read.may("verification_service", _service, ""),
+        vsi=read.may("vsi", _service, ""),
     )
 
 
@@ -217,10 +151,7 @@ class _Claims:
         self.profile = profile
 
     def named(self, name: str) -> Claim | None:
-        keys = _KEYS[Profile.PSA_1 if self.profile is Profile.PSA_1 else Profile.PSA_2].get(name, ())
-        if name == "boot_seed" and self.profile is Profile.TFM:
-            # The RFC took EAT's key; its drafts, and devices of their time, have 2397 under the same profile.
-            keys = (268, *keys)
+        keys = KEYS[self.profile].get(name, ())
         present = [key for key in keys if key in self._claims]
         if len(present) > 1:
             raise Claim("psa", name, None).refused("it is there twice, under its key and a former one")
@@ -238,19 +169,19 @@ class _Claims:
 
 
 def _profile(claims: Mapping[Key, Value]) -> Profile:
-    first = bool(_OF_PROFILE_1 & claims.keys())
-    if _PROFILE in claims:
-        named = claims[_PROFILE]
-        if named not in (Profile.PSA_2, Profile.TFM):
-            raise _unknown(named)
-        if first:
-            raise _refused("profiles_mixed", "The token has claims of PSA_IOT_PROFILE_1 and of a later profile.")
-        return Profile(str(named))
-    if not first:
+    first, later = bool(OF_PROFILE_1 & claims.keys()), bool(OF_LATER_PROFILES & claims.keys())
+    if first and (later or _PROFILE in claims):
+        raise _refused("profiles_mixed", "The token has claims of PSA_IOT_PROFILE_1 and of a later profile.")
+    # Only the first profile may go unnamed; its keys are its own.
+    named = claims.get(_PROFILE_1, Profile.PSA_1.value) if first else claims.get(_PROFILE)
+    if named is None and _PROFILE not in claims and not first:
         raise _missing("profile")
-    if claims.get(_PROFILE_1, Profile.PSA_1) != Profile.PSA_1:
-        raise _unknown(claims[_PROFILE_1])
-    return Profile.PSA_1
+    if not isinstance(named, str) or named not in tuple(Profile):
+        raise _refused("profile", f"The token's profile is {repr(named)[:80]}, which is not read here.")
+    profile = Profile(named)
+    if (profile is Profile.PSA_1) is not first:
+        raise _refused("profile", f"The token says {profile.value!r} under the key of another profile.")
+    return profile
 
 
 def _nonce(claim: Claim) -> bytes:
@@ -273,10 +204,11 @@ def _instance_id(claim: Claim) -> bytes:
 
 
 def _lifecycle(claim: Claim) -> tuple[Lifecycle, int]:
-    major, minor = divmod(claim.integer(), 0x100)
+    number = claim.integer()
+    major, minor = divmod(number, 0x100)
     states = tuple(Lifecycle)
     if major % 0x10 or not 0 <= major // 0x10 < len(states):
-        raise claim.refused(f"{claim.value} is no state of the PSA lifecycle")
+        raise claim.refused(f"{number} is no state of the PSA lifecycle")
     return states[major // 0x10], minor
 
 
@@ -341,10 +273,6 @@ def _component(claim: Claim) -> Component:
         version=may(4, "component_version"),
         description=may(6, "component_description"),
     )
-
-
-def _unknown(named: Value) -> HostileData:
-    return _refused("profile", f"The token's profile is {str(named)[:80]!r}, which is not read here.")
 
 
 def _missing(name: str) -> HostileData:
