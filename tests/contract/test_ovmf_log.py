@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import ovmf_checks
-from ovmf_reports import Report, load
+from ovmf_reports import Report, load, report_in, save
 
 KEPT = Path(__file__).resolve().parent.parent / "data" / "ovmf"
 BOOTS = ("first", "second", "open")
@@ -45,3 +45,12 @@ def test_a_second_boot_of_the_machine_has_the_same_key_and_one_more_reset() -> N
 
 def test_another_machine_has_another_key() -> None:
     assert load(KEPT / "first").ak != load(KEPT / "open").ak
+
+
+def test_a_report_is_kept_as_it_was(report: Report, tmp_path: Path) -> None:
+    save(report, tmp_path)
+    assert load(tmp_path) == report
+
+
+def test_a_report_without_its_end_says_nothing() -> None:
+    assert report_in("== create\r\nAAAA\r\n== events\r\nAAA") is None
