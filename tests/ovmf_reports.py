@@ -92,9 +92,10 @@ def _parameters(response: bytes, *, handles: int = 0) -> tuple[bytes, bytes]:
 
 def report_in(text: str) -> Report | None:
     """The report that a guest wrote to its second port, or nothing if it did not come to its end."""
-    parts = {name: base64.b64decode("".join(code.split())) for name, code in _PART.findall(text)}
-    if "end" not in parts:
+    coded = dict(_PART.findall(text))
+    if "end" not in coded:
         return None
+    parts = {name: base64.b64decode("".join(code.split())) for name, code in coded.items()}
     ak, _ = _parameters(parts["create"], handles=1)
     return Report(parts["events"], struct.pack(">H", len(ak)) + ak, tuple(_moment(parts, name) for name in ("1", "2")))
 
