@@ -16,8 +16,8 @@ MOST_PARTITIONS = 1024
 _GPT_SIGNATURE = b"EFI PART"
 _GPT_HEADER = 92
 _GPT_ENTRY = 128
-_IMAGE_HEADS = ((8, 8), (8, 4))
-"""Bytes of an EFI_PHYSICAL_ADDRESS, and of a UINTN in firmware of 64 and of 32 bits."""
+_WORDS = (8, 4)
+"""Bytes of a UINTN in firmware of 64 and of 32 bits."""
 
 
 class Blob(msgspec.Struct, frozen=True, tag="blob"):
@@ -102,14 +102,20 @@ def parse_image(data: bytes) -> Image:
     Raises:
         HostileData: ``eventlog.content``.
     """
-    for address, word in _IMAGE_HEADS:
+    for word in _WORDS:
         reader = Reader(data)
         try:
-            place, size, _linked, length = (reader.number(each) for each in (address, word, word, word))
+            place, size, _linked, length = (
+                reader.number(8),
+                reader.number(word),
+                reader.number(word),
+                reader.number(word),
+            )
             path = reader.take(length)
         except HostileData:
             continue
-        return Image(place, size, parse_device_path(path))
+        if word == _WORDS[0] or not reader.left:
+            return Image(place, size, parse_device_path(path))
     raise odd("it describes no loaded image")
 
 
