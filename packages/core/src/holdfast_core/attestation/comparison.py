@@ -17,7 +17,6 @@ from holdfast_core.attestation.model import Policy
 from holdfast_core.attestation.reference import Judged, Measurement, Standing, Statement
 from holdfast_core.kernel.reasons import Reason
 
-
 TELL_WHOLE = (
     "holdfast reference explain DEVICE tells the whole difference. "
     "If it is a release of yours, add its values first: holdfast reference add."
@@ -131,8 +130,8 @@ def told_standing(judged: Judged) -> Reason | None:
         case Standing.SUPERSEDED:
             return Reason(
                 "attestation.release_superseded",
-                f"The device runs {name}, whose security version number ({judged.statement.svn}) is below every current "
-                "release's, however well it is signed.",
+                f"The device runs {name}, whose security version number ({judged.statement.svn}) is below all current "
+                "releases', however well it is signed.",
                 "Update it. If it ran a newer one before, somebody may have put the old one back.",
             )
         case Standing.REVOKED:

@@ -52,7 +52,7 @@ from holdfast_core.formats.tpm.public import Public
 from holdfast_core.kernel.appraisals import Tier
 from holdfast_core.kernel.instants import Instant
 from holdfast_core.kernel.reasons import Reason
-from holdfast_core.wire.attestation import Asking, Evidence, TokenEvidence, TpmEvidence, Unable
+from holdfast_core.wire.attestation import Asking, Evidence, TokenEvidence, TpmEvidence
 
 RULES_VERSION = 1
 """Raised whenever `appraise` would answer differently for the same facts."""

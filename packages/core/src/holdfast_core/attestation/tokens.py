@@ -15,7 +15,12 @@ from collections.abc import Sequence
 
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+    load_pem_public_key,
+)
 
 from holdfast_core.attestation.comparison import TELL_WHOLE
 from holdfast_core.attestation.quote import Nonce, check_nonce
@@ -28,7 +33,26 @@ from holdfast_core.kernel.instants import Instant
 from holdfast_core.kernel.reasons import Reason
 from holdfast_core.wire.attestation import TokenEvidence, binding
 
+LARGEST_KEY = 4 * 1024
 _SIGNATURE_CODES = frozenset({"cose.signature", "cose.key", "cose.mac"})
+
+
+def read_token_key(data: bytes) -> bytes:
+    """The key (PEM or DER) that signs a device's tokens, as SubjectPublicKeyInfo (DER).
+
+    Raises:
+        HostileData: ``attestation.token_key``.
+    """
+    try:
+        pem = data.lstrip().startswith(b"-----BEGIN")
+        key = (load_pem_public_key if pem else load_der_public_key)(data[:LARGEST_KEY])
+        return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise HostileData(
+            "attestation.token_key",
+            "This is not a public key.",
+            remedy="Give the public half of the device's attestation key, PEM or DER, as its maker lists it.",
+        ) from None
 
 
 class TokenGap(msgspec.Struct, frozen=True):

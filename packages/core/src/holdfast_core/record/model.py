@@ -68,6 +68,16 @@ class Kind(StrEnum):
     TPM_RELEASED = "tpm.released"
     TPM_ROOT_TRUSTED = "tpm.root_trusted"
     TPM_ROOT_DISTRUSTED = "tpm.root_distrusted"
+    ATTESTATION_APPRAISED = "attestation.appraised"
+    ATTESTATION_REFUSED = "attestation.refused"
+    ATTESTATION_KEY_BOUND = "attestation.key_bound"
+    ATTESTATION_RESET = "attestation.reset"
+    RELEASE_ADDED = "release.added"
+    RELEASE_LEARNED = "release.learned"
+    RELEASE_RETIRED = "release.retired"
+    RELEASE_REVOKED = "release.revoked"
+    RELEASE_KEY_TRUSTED = "release-key.trusted"
+    RELEASE_KEY_DISTRUSTED = "release-key.distrusted"
     BROKER_ADDED = "broker.added"
     BROKER_REMOVED = "broker.removed"
     BROKER_CUT_OFF = "broker.cut_off"
@@ -80,6 +90,9 @@ class Kind(StrEnum):
     SECRET_SHOWN = "secret.shown"  # noqa: S105 - the name of an event, no secret
     SECRET_ROTATION_ORDERED = "secret.rotation_ordered"  # noqa: S105 - the name of an event, no secret
     SECRET_IMPORTED = "secret.imported"  # noqa: S105 - the name of an event, no secret
+    SECRET_SEALED = "secret.sealed"  # noqa: S105 - the name of an event, no secret
+    SECRET_RELEASED = "secret.released"  # noqa: S105 - the name of an event, no secret
+    SECRET_WITHHELD = "secret.withheld"  # noqa: S105 - the name of an event, no secret
     VAULT_ROTATED = "vault.rotated"
     PASSPHRASE_CHANGED = "vault.passphrase_changed"  # noqa: S105 - the name of an event, no secret
     BACKUP_MADE = "backup.made"

@@ -8,12 +8,13 @@
 5. A credential that was ended and is used all the same opens a ``credential`` incident; only a person closes it.
 6. Who tries to enroll as a device that was admitted for good, or is not what they say, opens an ``enrollment``
    incident; only a person closes it.
-7. A relying party that lets revoked certificates in, or soon cannot tell them, opens a ``relying-party`` incident; the
+7. Evidence that contradicts its key, its device or itself opens an ``attestation`` incident; only a person closes it.
+8. A relying party that lets revoked certificates in, or soon cannot tell them, opens a ``relying-party`` incident; the
    next look that finds it sound closes it. It is of no device: its key names the party.
-7. A broker that does not obey opens a ``broker`` incident under its own name (``broker:<name>``), which ends when it
+9. A broker that does not obey opens a ``broker`` incident under its own name (``broker:<name>``), which ends when it
    obeys again; a device that comes to a broker as somebody else opens one too, and only a person closes that.
-8. Whatever belonged to a retired device and is tried again opens a ``retired-…`` incident, one for each way.
-9. An erasure that nobody verified until its deadline opens an ``erasure`` incident; verifying it closes that.
+10. Whatever belonged to a retired device and is tried again opens a ``retired-…`` incident, one for each way.
+11. An erasure that nobody verified until its deadline opens an ``erasure`` incident; verifying it closes that.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ CLONE = "clone"
 LOG = "log"
 CREDENTIAL = "credential"
 ENROLLMENT = "enrollment"
+ATTESTATION = "attestation"
 RELYING_PARTY = "relying-party"
 BROKER = "broker"
 ERASURE = "erasure"

@@ -133,11 +133,14 @@ class BootLog(msgspec.Struct, frozen=True):
 class Ask(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the server asks of the next evidence; it travels as the answer of section ``attestation``.
 
-    A nonce is taken until `nonce_s` seconds after the reply it came with. With no `registers` no quote is wanted.
+    A nonce is taken until `nonce_s` seconds after the reply it came with. With no `registers` no quote
+    is wanted.
     """
 
     bank: Short = "sha256"
     registers: Annotated[tuple[Register, ...], msgspec.Meta(max_length=REGISTERS)] = ()
+    token: bool = False
+    """Whether a token is wanted."""
     ima: bool = False
     ima_from: Whole = 0
     nonce_s: Whole = 0

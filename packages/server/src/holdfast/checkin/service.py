@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import msgspec
 
 from holdfast.checkin.pace import Pace
-from holdfast.ports.appraisal import Appraised, Appraiser, Context, Contributor, Keep, SectionEvidence
+from holdfast.ports.appraisal import Appraised, Appraiser, Context, Contributor, Keep, Reaching, SectionEvidence
 from holdfast.ports.clock import Clock, Randomness
 from holdfast.ports.credentials import Credentials, hold_clone
 from holdfast.ports.events import Emit, LogDoubted, Noted
@@ -47,6 +47,13 @@ _CLONE_SENTENCES = {
     Standing.CLONE_SEQUENCE: "A second party used this identity: a sequence number came twice with other bytes.",
     Standing.CLONE_BOOT: "A second party used this identity: two boots of it take turns.",
 }
+
+
+class _Said(msgspec.Struct, frozen=True):
+    """What the appraisers ask for and answer."""
+
+    wants: tuple[str, ...]
+    answers: dict[str, msgspec.Raw]
 
 
 class CheckInService:
@@ -159,8 +166,8 @@ class CheckInService:
         if context.credential is not None:
             changes.extend(self._credentials.first_used(context.device, context.credential, now))
         context = msgspec.structs.replace(context, posture=self._heard(context, message, digest, changes))
-        bases = await self._bases(context, message)
-        context, wants = self._appraise(context, message, bases, changes)
+        context = await self._gathered(context, message)
+        context, said = self._appraise(context, changes)
         device = context.device
         after = advance(device.lifecycle, LifecycleEvent.CHECK_IN)
         if after is not device.lifecycle:
@@ -170,7 +177,7 @@ class CheckInService:
         changes.extend(follow)
         context = msgspec.structs.replace(context, device=device, posture=posture)
         posture = self._contribute(context, changes)
-        posture, reply = self._answer(context, posture, message, wants)
+        posture, reply = self._answer(context, posture, message, said)
         await self._store.commit([posture, *changes])
         return reply
 
@@ -206,32 +213,52 @@ class CheckInService:
                 bases[name] = body
         return bases
 
-    def _appraise(
-        self, context: Context, message: CheckIn, bases: dict[str, bytes], changes: list[Change]
-    ) -> tuple[Context, tuple[str, ...]]:
+    async def _gathered(self, context: Context, message: CheckIn) -> Context:
+        """The context with everything that came, and what appraisers reach for on disk."""
+        bases = await self._bases(context, message)
+        read = {appraiser.section for appraiser in self._appraisers} & message.sections.keys()
+        baseless = {name for name in read if message.sections[name].base is not None and name not in bases}
+        sections = {
+            name: _evidence(name, message.sections[name], bases.get(name), context.now) for name in read - baseless
+        }
+        context = msgspec.structs.replace(context, sections=sections)
+        blobs: dict[Digest, bytes] = {}
+        for appraiser in self._appraisers:
+            evidence = sections.get(appraiser.section)
+            if evidence is None or not isinstance(appraiser, Reaching):
+                continue
+            for digest in appraiser.reaches(evidence, context):
+                blob = await self._store.blob(context.device.key.scope, digest)
+                if blob is not None:
+                    blobs[digest] = blob
+        return msgspec.structs.replace(context, blobs=blobs, baseless=frozenset(baseless))
+
+    def _appraise(self, context: Context, changes: list[Change]) -> tuple[Context, _Said]:
         """Let every appraiser read its section; sections nobody reads are left alone."""
         wants: list[str] = []
+        answers: dict[str, msgspec.Raw] = {}
         for appraiser in self._appraisers:
-            section = message.sections.get(appraiser.section)
-            if section is None:
+            name = appraiser.section
+            if name in context.baseless:
+                wants.append(name)
+            evidence = context.sections.get(name)
+            if evidence is None:
                 continue
-            base = bases.get(appraiser.section)
-            if section.base is not None and base is None:
-                wants.append(appraiser.section)
-                continue
-            evidence = _evidence(appraiser.section, section, base, context.now)
             appraised = appraiser.appraise(evidence, context)
             for event in appraised.events:
                 changes.extend(self._emit(event))
-            if appraised.wants_body:
-                wants.append(appraiser.section)
+            changes.extend(appraised.changes)
+            if appraised.answer:
+                answers[name] = msgspec.Raw(appraised.answer)
+            wants.extend((*((name,) if appraised.wants_body else ()), *appraised.wants))
+            if appraised.wants_body and appraised.state is None:
                 continue
-            posture = _remember(context.posture, appraiser.section, evidence, appraised)
+            posture = _remember(context.posture, name, evidence, appraised)
             context = msgspec.structs.replace(context, posture=posture)
             if appraised.keep is Keep.BY_DIGEST and evidence.body is not None:
                 body = bytes(evidence.body) if appraised.whole is None else appraised.whole
-                changes.append(Body(context.device.key, appraiser.section, evidence.digest, body, context.now))
-        return context, tuple(wants)
+                changes.append(Body(context.device.key, name, evidence.digest, body, context.now))
+        return context, _Said(tuple(dict.fromkeys(wants)), answers)
 
     def _contribute(self, context: Context, changes: list[Change]) -> Posture:
         """Turn new wishes into numbered directives."""
@@ -246,9 +273,7 @@ class CheckInService:
                     changes.extend(self._emit(issued(context.device, desired.open[-1], context.now)))
         return posture
 
-    def _answer(
-        self, context: Context, posture: Posture, message: CheckIn, wants: tuple[str, ...]
-    ) -> tuple[Posture, bytes]:
+    def _answer(self, context: Context, posture: Posture, message: CheckIn, said: _Said) -> tuple[Posture, bytes]:
         """The reply, and the posture that remembers it."""
         interval = context.model.model.constraints.contact_interval_s
         next_s = next_contact(interval, context.device.key.device, message.seq)
@@ -265,8 +290,9 @@ class CheckInService:
                 nonce=nonce,
                 verdict=VerdictNotice(verdict.level, _told(verdict.reasons), until),
                 directives=posture.desired.directives(),
-                wants=wants,
+                wants=said.wants,
                 checkpoint=self._store.checkpoint() if unseen else None,
+                answers=said.answers,
             )
         )
         next_due = Instant(context.now + next_s * SECOND)
@@ -334,7 +360,9 @@ def _remember(posture: Posture, name: str, evidence: SectionEvidence, appraised:
     inline = appraised.keep is Keep.INLINE and evidence.body is not None
     body = bytes(evidence.body) if inline and evidence.body is not None else b""
     before = posture.sections.get(name)
-    if not body and before is not None and before.digest == evidence.digest:
+    if appraised.state is not None:
+        body = appraised.state
+    elif not body and before is not None and before.digest == evidence.digest:
         body = before.body
     state = SectionState(evidence.digest, evidence.gathered_at, body, appraised.basis)
     return msgspec.structs.replace(posture, sections={**posture.sections, name: state})

@@ -42,6 +42,8 @@ from holdfast.ports.events import CloneSeen, Emit, Noted, Tried
 from holdfast.ports.store import Change, Store
 from holdfast.ports.tombstones import tried_again
 from holdfast.ports.verdicts import Verdicts
+from holdfast_core.attestation.model import AttestationKey
+from holdfast_core.attestation.model import Method as AttestedBy
 from holdfast_core.formats.tpm.credential import make_credential
 from holdfast_core.formats.tpm.keys import CURVES, spki_digest_of
 from holdfast_core.formats.tpm.public import HASHES, EccPoint, Public, parse_public
@@ -252,6 +254,7 @@ class TpmEnrollment:
             raise revoked()
         elif (posture := self._store.posture(device.key)) is not None and posture.hold is not None:
             raise held(device.key.device)
+        changes.extend(self._attestation_key(pending, device, now))
         binding = self._registry.bound(pending.ek)
         if binding is not None and binding.scope == device.key.scope and binding.device == device.key.device:
             return Admission(Method.TPM, proof, tuple(changes), goes_on=True)
@@ -259,6 +262,15 @@ class TpmEnrollment:
             raise chip_of_another()
         changes.extend(self._first_binding(pending, device, now))
         return Admission(Method.TPM, proof, tuple(changes))
+
+    def _attestation_key(self, pending: Pending, device: Device, now: Instant) -> list[Change]:
+        """The key whose quotes are taken from now on: it was activated against this chip's endorsement key."""
+        scope, actor = device.key.scope, f"device:{device.key.device}"
+        key = AttestationKey(
+            scope, device.key.device, method=AttestedBy.TPM, public=pending.ak, bound_at=now, by=actor, ek=pending.ek
+        )
+        data = {"method": key.method.value, "key": spki_digest_of(parse_public(pending.ak)), "ek": pending.ek}
+        return [key, *self._emit(Noted(Kind.ATTESTATION_KEY_BOUND, actor, device, scope, data, now))]
 
     def _claim(self, digest: Digest, device: Device, now: Instant) -> Claim:
         return check_claim(self._store.claim(digest), device.key.device, now)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
 from holdfast.ports.events import Event
-from holdfast.ports.store import StoredModel
+from holdfast.ports.store import Change, StoredModel
 from holdfast_core.identity.model import Credential
 from holdfast_core.inventory.lifecycle import Device
 from holdfast_core.kernel.appraisals import Appraisal
@@ -17,17 +17,6 @@ from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.instants import Instant
 from holdfast_core.trust.model import Policy, Verdict
 from holdfast_core.trust.posture import Posture, Wish
-
-
-class Context(msgspec.Struct, frozen=True):
-    """One device at one check-in; `credential` is the one that it speaks with."""
-
-    device: Device
-    model: StoredModel
-    policy: Policy
-    posture: Posture
-    now: Instant
-    credential: Credential | None = None
 
 
 class SectionEvidence(msgspec.Struct, frozen=True):
@@ -38,6 +27,25 @@ class SectionEvidence(msgspec.Struct, frozen=True):
     gathered_at: Instant
     base: bytes | None = None
     """The earlier body that `body` only says the changes to; `None` where `body` is the whole."""
+
+
+class Context(msgspec.Struct, frozen=True):
+    """One device at one check-in; `credential` is the one that it speaks with.
+
+    `sections` is all that came with this check-in, for a feature whose evidence travels in several; `blobs` what an
+    appraiser said it reaches for (see `Reaching`), by digest.
+    """
+
+    device: Device
+    model: StoredModel
+    policy: Policy
+    posture: Posture
+    now: Instant
+    credential: Credential | None = None
+    sections: Mapping[str, SectionEvidence] = {}
+    blobs: Mapping[Digest, bytes] = {}
+    baseless: frozenset[str] = frozenset()
+    """Sections that only say what changed since a body that is not held here."""
 
 
 class Keep(Enum):
@@ -51,8 +59,8 @@ class Keep(Enum):
 class Appraised(msgspec.Struct, frozen=True):
     """What a feature read.
 
-    `wants_body`: the digest alone did not suffice. `keep`: how the body is kept, if it came. `events`: what others have
-    to hear of.
+    `wants_body`: the digest alone did not suffice, or other evidence is asked for at once. `keep`: how the body is
+    kept, if it came.
     """
 
     appraisal: Appraisal | None = None
@@ -63,6 +71,15 @@ class Appraised(msgspec.Struct, frozen=True):
     basis: str = ""
     """What the evidence was read against, where that can change; `SectionState` keeps it."""
     events: tuple[Event, ...] = ()
+    """What others have to hear of."""
+    wants: tuple[str, ...] = ()
+    """Other sections whose bodies are needed, too."""
+    state: bytes | None = None
+    """What to remember of the device in place of the section's body; also where the body is wanted again."""
+    answer: bytes = b""
+    """A word (JSON) to the feature's own half on the device."""
+    changes: tuple[Change, ...] = ()
+    """What else is to be kept, in the same commit."""
 
 
 class Appraiser(Protocol):
@@ -76,6 +93,15 @@ class Appraiser(Protocol):
         Raises:
             HostileData: the body is not what it should be; the whole check-in is refused.
         """
+        ...
+
+
+@runtime_checkable
+class Reaching(Protocol):
+    """An appraiser that looks at what is kept on disk."""
+
+    def reaches(self, evidence: SectionEvidence, context: Context) -> Sequence[Digest]:
+        """The blobs that `appraise` will look at, if they are there."""
         ...
 
 

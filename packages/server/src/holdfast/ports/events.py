@@ -67,6 +67,14 @@ class EnrollmentDoubted(msgspec.Struct, frozen=True):
     at: Instant
 
 
+class AttestationDoubted(msgspec.Struct, frozen=True):
+    """Evidence came that contradicts its key, its device or itself."""
+
+    device: Device
+    reason: Reason
+    at: Instant
+
+
 class RelyingPartyLooked(msgspec.Struct, frozen=True):
     """A relying party was looked at from outside: whether it still refuses who is revoked; no reasons: it does."""
 
@@ -143,6 +151,7 @@ Event = (
     | CloneSeen
     | CredentialMisused
     | EnrollmentDoubted
+    | AttestationDoubted
     | RetiredTried
     | ErasureReported
     | LogDoubted

@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from holdfast_core.attestation.model import KeptEvidence
 from holdfast_core.identity.model import Claim, Credential, Token
 from holdfast_core.inventory.lifecycle import Device
 from holdfast_core.inventory.model import DeviceModel
@@ -47,6 +48,14 @@ class Body(msgspec.Struct, frozen=True):
     digest: Digest
     body: bytes
     kept_at: Instant
+
+
+class Blob(msgspec.Struct, frozen=True):
+    """Bytes that several devices or verdicts look back to, kept once under their digest, for ever."""
+
+    scope: Scope
+    digest: Digest
+    body: bytes
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -86,7 +95,20 @@ class Removed(msgspec.Struct, frozen=True):
 
 
 Change = (
-    Device | Posture | Credential | Claim | Token | StoredModel | Body | Incident | Delivery | Leaf | Kept | Removed
+    Device
+    | Posture
+    | Credential
+    | Claim
+    | Token
+    | StoredModel
+    | Body
+    | Blob
+    | KeptEvidence
+    | Incident
+    | Delivery
+    | Leaf
+    | Kept
+    | Removed
 )
 """One thing to put: a record replaces the one of the same key, a leaf is appended."""
 
@@ -249,6 +271,18 @@ class Store(Protocol):
 
     async def body(self, key: DeviceKey, section: str, digest: Digest) -> bytes | None:
         """A kept section body, from disk."""
+        ...
+
+    async def blob(self, scope: Scope, digest: Digest) -> bytes | None:
+        """The bytes kept under a digest, from disk."""
+        ...
+
+    async def evidence(self, key: DeviceKey, number: int) -> KeptEvidence | None:
+        """One evidence of a device, from disk."""
+        ...
+
+    async def evidences(self, key: DeviceKey, *, before: int, limit: int) -> list[KeptEvidence]:
+        """Evidence of a device with numbers below `before`, newest first, from disk."""
         ...
 
     async def incidents(self, scope: Scope, *, device: str, limit: int) -> list[Incident]:

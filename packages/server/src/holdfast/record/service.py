@@ -11,6 +11,7 @@ from typing import Any
 
 from holdfast.ports.clock import Clock
 from holdfast.ports.events import (
+    AttestationDoubted,
     BrokerDoubted,
     BrokerMended,
     CloneSeen,
@@ -43,7 +44,7 @@ def leaves_of(event: Event) -> Sequence[Change]:
             return (_device_leaf(event.kind, event, event.data),)
         case RetiredTried(tried=tried, reason=reason):
             return (_device_leaf(Kind.DEVICE_TRIED, event, {"by": tried.value, "code": reason.code}),)
-        case CloneSeen() | CredentialMisused() | EnrollmentDoubted() | RelyingPartyLooked():
+        case CloneSeen() | CredentialMisused() | EnrollmentDoubted() | AttestationDoubted() | RelyingPartyLooked():
             pass  # the incident that response opens says it
         case BrokerDoubted() | BrokerMended():
             pass  # likewise

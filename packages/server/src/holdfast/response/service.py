@@ -14,6 +14,7 @@ import msgspec
 from holdfast.ports.appraisal import Context
 from holdfast.ports.clock import Clock, Randomness
 from holdfast.ports.events import (
+    AttestationDoubted,
     BrokerDoubted,
     BrokerMended,
     CloneSeen,
@@ -38,6 +39,7 @@ from holdfast_core.kernel.reasons import Reason, require_why
 from holdfast_core.record.model import Kind, entry
 from holdfast_core.response.model import Incident
 from holdfast_core.response.rules import (
+    ATTESTATION,
     BROKER,
     CLONE,
     CREDENTIAL,
@@ -77,7 +79,14 @@ class IncidentListener:
                 current = self._store.open_incident(device.key, VERDICT)
                 incident = after_verdict(device.key, before, after, current, fresh_id=self._fresh(), now=at)
                 return self.told(incident, is_new=current is None) if incident else ()
-            case CloneSeen() | CredentialMisused() | EnrollmentDoubted() | RetiredTried() | LogDoubted():
+            case (
+                CloneSeen()
+                | CredentialMisused()
+                | EnrollmentDoubted()
+                | AttestationDoubted()
+                | RetiredTried()
+                | LogDoubted()
+            ):
                 cause, title = _cause_of(event)
                 return self._open(event.device.key, cause, title, event.reason, event.at)
             case RelyingPartyLooked() | BrokerDoubted() | BrokerMended():
@@ -143,7 +152,7 @@ class IncidentListener:
 
 
 def _cause_of(
-    event: CloneSeen | CredentialMisused | EnrollmentDoubted | RetiredTried | LogDoubted,
+    event: CloneSeen | CredentialMisused | EnrollmentDoubted | AttestationDoubted | RetiredTried | LogDoubted,
 ) -> tuple[str, str]:
     """Cause and title of the incident that tells of `event`."""
     name = event.device.key.device
@@ -154,6 +163,8 @@ def _cause_of(
             return CREDENTIAL, f"An ended certificate of {name} was used"
         case EnrollmentDoubted():
             return ENROLLMENT, f"Somebody tried to enroll as {name}"
+        case AttestationDoubted():
+            return ATTESTATION, f"Evidence that came for {name} is not its own"
         case RetiredTried(tried=tried):
             return tried.cause, f"{name} was retired, and somebody tried to bring it back: {tried.value}"
         case LogDoubted():

@@ -32,6 +32,7 @@ from holdfast.ports.store import (
     StoredLeaf,
     StoredModel,
 )
+from holdfast_core.attestation.model import KeptEvidence
 from holdfast_core.identity.model import Claim, Credential, Token
 from holdfast_core.inventory.lifecycle import Device
 from holdfast_core.kernel.digests import Digest
@@ -44,6 +45,7 @@ from holdfast_core.trust.posture import Posture
 GATHER_SECONDS = 0.005
 _HELD = (StoredModel, Device, Posture, Credential, Claim, Token, Incident, Delivery)
 
+_decode_evidence = msgspec.msgpack.Decoder(KeptEvidence).decode
 _decode_incident = msgspec.msgpack.Decoder(Incident).decode
 
 
@@ -235,6 +237,29 @@ class EmbeddedStore:
             self._writer.read, select(table.c.body).where(*(table.c[name] == value for name, value in wanted.items()))
         )
         return rows[0].body if rows else None
+
+    async def blob(self, scope: Scope, digest: Digest) -> bytes | None:
+        """See the port."""
+        table = tables.blob
+        statement = select(table.c.body).where(
+            table.c.tenant == scope.tenant, table.c.environment == scope.environment, table.c.digest == digest
+        )
+        rows = await asyncio.to_thread(self._writer.read, statement)
+        return rows[0].body if rows else None
+
+    async def evidence(self, key: DeviceKey, number: int) -> KeptEvidence | None:
+        """See the port."""
+        found = await self.evidences(key, before=number + 1, limit=1)
+        return found[0] if found and found[0].number == number else None
+
+    async def evidences(self, key: DeviceKey, *, before: int, limit: int) -> list[KeptEvidence]:
+        """See the port."""
+        table = tables.attestation
+        statement = select(table.c.body).where(
+            *(table.c[name] == value for name, value in tables.of_key(key).items()), table.c.number < before
+        )
+        statement = statement.order_by(table.c.number.desc()).limit(limit)
+        return [_decode_evidence(row.body) for row in await asyncio.to_thread(self._writer.read, statement)]
 
     def watch_commits(self, watcher: CommitWatcher) -> None:
         """See the port."""

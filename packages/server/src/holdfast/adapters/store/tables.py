@@ -15,7 +15,9 @@ import msgspec
 from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, String, Table
 
 from holdfast.ports.broker import Broker
-from holdfast.ports.store import Body, Delivery, StoredModel
+from holdfast.ports.store import Blob, Body, Delivery, StoredModel
+from holdfast_core.attestation.model import AttestationKey, KeptEvidence
+from holdfast_core.attestation.reference import Reference, ReleaseKey
 from holdfast_core.identity.endorsement import EkRoot, TpmBinding
 from holdfast_core.identity.fleet import FleetClaim
 from holdfast_core.identity.issuers import IssuerState
@@ -31,6 +33,7 @@ from holdfast_core.inventory.retirement import Retirement, Tombstone
 from holdfast_core.kernel.ids import DeviceKey, Scope
 from holdfast_core.kernel.kept import Kept
 from holdfast_core.response.model import Incident
+from holdfast_core.supply.model import Release
 from holdfast_core.trust.posture import Posture
 
 metadata = MetaData()
@@ -66,6 +69,15 @@ evidence = _scoped(
     Column("kept_at", Integer, nullable=False),
     _body(),
 )
+blob = _scoped("blob", Column("digest", String, primary_key=True), _body())
+"""What several rows look back to; written once, never changed."""
+attestation = _scoped(
+    "attestation",
+    Column("device", String, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    _body(),
+)
+"""Every evidence of a boot, with what its appraisal looked at; rows are only ever added."""
 incident = _scoped(
     "incident",
     Column("id", String, primary_key=True),
@@ -136,6 +148,10 @@ KEPT: dict[str, type[Kept]] = {
     "topic-use": TopicUse,
     "retirement": Retirement,
     "tombstone": Tombstone,
+    "attestation-key": AttestationKey,
+    "release": Release,
+    "reference": Reference,
+    "release-key": ReleaseKey,
 }
 """The types of small records by the name they are stored under; a name is for ever."""
 KEPT_NAMES = {kind: name for name, kind in KEPT.items()}
@@ -162,6 +178,8 @@ MAPPINGS: dict[type[Any], Mapping] = {
         evidence,
         lambda r: {**of_key(r.key), "section": r.section, "digest": r.digest, "kept_at": r.kept_at},
     ),
+    Blob: Mapping(blob, lambda r: {**_of_scope(r.scope), "digest": r.digest}),
+    KeptEvidence: Mapping(attestation, lambda r: {**of_key(r.key), "number": r.number}),
     Incident: Mapping(
         incident,
         lambda r: {**of_key(r.key), "id": r.id, "opened_at": r.opened_at, "closed_at": r.closed_at},

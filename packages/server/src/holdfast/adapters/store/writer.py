@@ -18,7 +18,7 @@ from sqlalchemy.dialects.sqlite import insert
 from holdfast.adapters.store import tables
 from holdfast.adapters.store.failures import translated
 from holdfast.ports.signer import LogSigner
-from holdfast.ports.store import Body, Change, Delivery, Leaf, Removed, StoredLeaf
+from holdfast.ports.store import Blob, Body, Change, Delivery, Leaf, Removed, StoredLeaf
 from holdfast_core.kernel.kept import Kept
 from holdfast_core.record.checkpoint import issue
 from holdfast_core.record.merkle import Frontier, leaf_hash
@@ -43,7 +43,7 @@ def _body(change: Change) -> bytes:
         return change.data
     if isinstance(change, Removed):
         return b""
-    return change.body if isinstance(change, Body) else _encode(change)
+    return change.body if isinstance(change, Body | Blob) else _encode(change)
 
 
 class Writer:

@@ -1,0 +1,259 @@
+"""The part of `attestation` in the check-in: sections ``boot-log`` and ``attestation``.
+
+1. An event log is kept once under its digest, whichever devices sent it, and asked for when nobody has sent it yet.
+2. The nonce is the one that the last reply brought: the posture holds it, so it outlives a restart, and the next reply
+   replaces it, so it is good once.
+3. Every evidence is kept with what its appraisal looked at, each naming the one before: an old verdict can be made
+   again.
+4. What came out is a leaf of the record when it is another than before; that evidence came at all is not news.
+5. Evidence that says nothing leaves the last appraisal as it is: that one lapses by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+import msgspec
+
+from holdfast.attestation.grounds import Grounds
+from holdfast.ports.appraisal import Appraised, Context, Keep, SectionEvidence
+from holdfast.ports.events import AttestationDoubted, Event, Noted
+from holdfast.ports.store import Blob, Change, Store
+from holdfast_core.attestation.ground import Ground
+from holdfast_core.attestation.model import FEATURE, AttestationKey, DeviceState, KeptEvidence, Method, Result
+from holdfast_core.attestation.quote import Nonce, registers_of
+from holdfast_core.attestation.refusals import Effect
+from holdfast_core.attestation.rules import Facts, Outcome, appraise
+from holdfast_core.formats.tpm.public import Public, parse_public
+from holdfast_core.inventory.lifecycle import Device
+from holdfast_core.kernel.appraisals import Appraisal, Tier
+from holdfast_core.kernel.digests import Digest, digest_of
+from holdfast_core.kernel.instants import DAY, SECOND, Instant
+from holdfast_core.record.model import Kind
+from holdfast_core.trust.posture import Posture
+from holdfast_core.wire.attestation import (
+    BOOT_LOG,
+    NONCE_GRACE_S,
+    SECTION,
+    Ask,
+    BootLog,
+    Evidence,
+    TokenEvidence,
+    TpmEvidence,
+    unpack,
+)
+from holdfast_core.wire.codec import decode_body
+from holdfast_core.wire.schedule import SPREAD
+
+DEFAULT_MAX_AGE = DAY
+KEYS_REMEMBERED = 4_096
+_EVIDENCE: msgspec.json.Decoder[Evidence] = msgspec.json.Decoder(Evidence)
+_BOOT_LOG = msgspec.json.Decoder(BootLog)
+_decode_state = msgspec.msgpack.Decoder(DeviceState).decode
+encode_state = msgspec.msgpack.Encoder().encode
+
+
+def state_of(posture: Posture) -> DeviceState:
+    """What is remembered of a device's attestation."""
+    known = posture.sections.get(SECTION)
+    return _decode_state(known.body) if known is not None and known.body else DeviceState()
+
+
+@lru_cache(maxsize=KEYS_REMEMBERED)
+def _parsed(public: bytes) -> Public:
+    return parse_public(public)
+
+
+def key_of(bound: AttestationKey | None) -> Public | bytes | None:
+    """A bound key in the form that appraisals take."""
+    if bound is None:
+        return None
+    return _parsed(bound.public) if bound.method is Method.TPM else bound.public
+
+
+class BootLogAppraiser:
+    """Reads section ``boot-log``: keeps the log. What it says is for `AttestationAppraiser`."""
+
+    section = BOOT_LOG
+
+    def appraise(self, evidence: SectionEvidence, context: Context) -> Appraised:
+        """See the port."""
+        if evidence.body is None:
+            known = context.posture.sections.get(BOOT_LOG)
+            return Appraised(wants_body=known is None or known.digest != evidence.digest)
+        log = unpacked(evidence.body)
+        return Appraised(keep=Keep.NOT, changes=(Blob(context.device.key.scope, evidence.digest, log),))
+
+
+def unpacked(body: msgspec.Raw) -> bytes:
+    """The event log in a section's body.
+
+    Raises:
+        HostileData: ``checkin.section_malformed``, ``attestation.log_*``.
+    """
+    return unpack(decode_body(body, _BOOT_LOG, section=BOOT_LOG).log)
+
+
+class AttestationAppraiser:
+    """Reads section ``attestation``."""
+
+    section = SECTION
+
+    def __init__(self, store: Store, grounds: Grounds) -> None:
+        self._store = store
+        self._grounds = grounds
+
+    def reaches(self, _evidence: SectionEvidence, context: Context) -> Sequence[Digest]:
+        """The event log, where it only came as its digest and was not read on this ground yet."""
+        log = context.sections.get(BOOT_LOG)
+        if log is None or log.body is not None:
+            return ()
+        boot = state_of(context.posture).boot
+        ground = self._grounds.of(context.model, context.now)
+        if boot is not None and (boot.log, boot.basis) == (log.digest, ground.basis):
+            return ()
+        return (log.digest,)
+
+    def appraise(self, evidence: SectionEvidence, context: Context) -> Appraised:
+        """See the port."""
+        ground = self._grounds.of(context.model, context.now)
+        before = state_of(context.posture)
+        if evidence.body is None or ground.policy.method is Method.NONE:
+            answer = _answer(ground, before, context)
+            return Appraised(wants_body=evidence.body is None, answer=answer, state=encode_state(before))
+        said = decode_body(evidence.body, _EVIDENCE, section=SECTION)
+        bound = self._store.kept(AttestationKey, context.device.key.scope, context.device.key.device)
+        facts = _facts(context, said, before, ground, bound)
+        outcome = appraise(facts)
+        state = outcome.state
+        changes: list[Change] = []
+        if bound is not None and isinstance(said, TpmEvidence | TokenEvidence):
+            state, changes = _kept(context, facts, outcome, bound, bytes(evidence.body))
+        wants = (BOOT_LOG,) if outcome.wants_log else ()
+        return Appraised(
+            appraisal=_appraisal(outcome.result, evidence, context),
+            wants_body=outcome.again,
+            wants=wants,
+            state=encode_state(state),
+            basis=ground.basis,
+            events=tuple(_events(context, before, outcome, ground)),
+            changes=tuple(changes),
+            answer=_answer(ground, state, context),
+        )
+
+
+def _facts(
+    context: Context, said: Evidence, before: DeviceState, ground: Ground, bound: AttestationKey | None
+) -> Facts:
+    posture = context.posture
+    until = Instant((posture.next_due or 0) + NONCE_GRACE_S * SECOND)
+    log = context.sections.get(BOOT_LOG)
+    data = None
+    if log is not None:
+        data = unpacked(log.body) if log.body is not None else context.blobs.get(log.digest)
+    return Facts(
+        device=context.device.key.device,
+        now=context.now,
+        nonce=Nonce(posture.nonce, until, before.nonce_used),
+        key=key_of(bound),
+        ground=ground,
+        before=before,
+        evidence=said,
+        log=data,
+        log_digest=log.digest if log is not None else "",
+    )
+
+
+def _kept(
+    context: Context, facts: Facts, outcome: Outcome, bound: AttestationKey, body: bytes
+) -> tuple[DeviceState, list[Change]]:
+    """The state that names the kept evidence, and what is kept: the evidence, and its ground where that is another."""
+    scope, before = context.device.key.scope, facts.before
+    nothing = Result(Tier.NONE, before.freshness, before.vector, (outcome.reason,) if outcome.reason else ())
+    kept = KeptEvidence(
+        key=context.device.key,
+        number=before.number + 1,
+        at=facts.now,
+        previous=before.chain,
+        nonce=facts.nonce.given,
+        nonce_until=facts.nonce.until,
+        public=bound.public,
+        method=bound.method,
+        model=context.device.model,
+        basis=facts.ground.basis,
+        body=body,
+        log=facts.log_digest,
+        before=encode_state(before),
+        result=outcome.result or nothing,
+        taken=outcome.result is not None,
+    )
+    chain = digest_of(encode_state(kept))
+    changes: list[Change] = [kept]
+    section = context.posture.sections.get(SECTION)
+    if section is None or section.basis != facts.ground.basis:
+        changes.append(Blob(scope, facts.ground.basis, facts.ground.document))
+    return msgspec.structs.replace(outcome.state, number=kept.number, chain=chain), changes
+
+
+def _appraisal(result: Result | None, evidence: SectionEvidence, context: Context) -> Appraisal | None:
+    if result is None:
+        return None
+    until = Instant(evidence.gathered_at + context.policy.max_age(FEATURE, DEFAULT_MAX_AGE))
+    return Appraisal(FEATURE, result.tier, result.reasons, context.now, until)
+
+
+def _events(context: Context, before: DeviceState, outcome: Outcome, ground: Ground) -> list[Event]:
+    events: list[Event] = []
+    device, now, reason = context.device, context.now, outcome.reason
+    if outcome.effect is Effect.INCIDENT and reason is not None:
+        events.append(AttestationDoubted(device, reason, now))
+    if outcome.result is None:
+        if reason is not None and (before.refused is None or before.refused.code != reason.code):
+            events.append(_noted(Kind.ATTESTATION_REFUSED, device, {"code": reason.code}, now))
+        return events
+    data = told(outcome.result, outcome.state, ground.basis)
+    if _is_news(context.posture.appraisal(FEATURE), outcome.result) or before.release != outcome.state.release:
+        events.append(_noted(Kind.ATTESTATION_APPRAISED, device, data, now))
+    return events
+
+
+def _is_news(last: Appraisal | None, result: Result) -> bool:
+    codes = [reason.code for reason in result.reasons]
+    return last is None or last.tier is not result.tier or [reason.code for reason in last.reasons] != codes
+
+
+def told(result: Result, state: DeviceState, basis: Digest) -> dict[str, object]:
+    """What the record says of a result."""
+    return {
+        "tier": result.tier.value,
+        "freshness": result.freshness.value,
+        "reasons": [reason.code for reason in result.reasons],
+        "release": result.release,
+        "basis": basis,
+        "evidence": state.number + 1,
+        "before": state.chain,
+    }
+
+
+def _noted(kind: Kind, device: Device, data: Mapping[str, object], now: Instant) -> Noted:
+    return Noted(kind, "server", device, device.key.scope, data, now)
+
+
+def _answer(ground: Ground, state: DeviceState, context: Context) -> bytes:
+    """What is asked of the next evidence."""
+    policy = ground.policy
+    if policy.method is Method.NONE:
+        return msgspec.json.encode(Ask())
+    # The earliest that the device can be due: a nonce that it takes for good must be good here.
+    soonest = round(context.model.model.constraints.contact_interval_s * (1 - SPREAD))
+    return msgspec.json.encode(
+        Ask(
+            bank=policy.bank,
+            registers=registers_of(policy) if policy.method is Method.TPM else (),
+            token=policy.method is Method.TOKEN,
+            ima=policy.ima,
+            ima_from=state.ima.count if policy.ima else 0,
+            nonce_s=soonest + NONCE_GRACE_S,
+        )
+    )

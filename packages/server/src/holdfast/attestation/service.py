@@ -1,0 +1,250 @@
+"""What people ask of attestation: how a device stands, its evidence, a signed result, an old verdict made again.
+
+1. A result is signed for whoever asks, from what is remembered at that moment: one that is stale says so.
+2. Replaying looks at nothing but what was kept: the evidence, the state before it, the log, the ground and its
+   statements. It says whether the same comes out.
+3. Resetting forgets what the device's TPM counted, after a person said why: a restored virtual TPM, a cleared clone.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from holdfast.attestation.appraiser import encode_state, key_of, state_of
+from holdfast.attestation.grounds import Grounds
+from holdfast.ports.clock import Clock
+from holdfast.ports.events import Emit, Noted
+from holdfast.ports.lookup import require_device, require_living, require_posture
+from holdfast.ports.signer import LogSigner
+from holdfast.ports.store import Store
+from holdfast.ports.verdicts import Verdicts
+from holdfast_core.attestation.ear import result_claims, signed_result
+from holdfast_core.attestation.ground import Ground, ground
+from holdfast_core.attestation.model import (
+    FEATURE,
+    AttestationKey,
+    DeviceState,
+    Freshness,
+    KeptEvidence,
+    Method,
+    Policy,
+    Result,
+)
+from holdfast_core.attestation.quote import Nonce
+from holdfast_core.attestation.reference import Judged, Standing, parse_statement
+from holdfast_core.attestation.rules import Facts, appraise
+from holdfast_core.attestation.tokens import read_token_key
+from holdfast_core.kernel.appraisals import Appraisal
+from holdfast_core.kernel.digests import Digest, digest_of
+from holdfast_core.kernel.errors import HostileData
+from holdfast_core.kernel.ids import DeviceKey, Scope
+from holdfast_core.kernel.instants import Instant
+from holdfast_core.kernel.reasons import require_why
+from holdfast_core.record.model import Kind
+from holdfast_core.trust.posture import Posture
+from holdfast_core.wire.attestation import SECTION, Evidence
+
+EVIDENCE_PAGE = 100
+_EVIDENCE: msgspec.json.Decoder[Evidence] = msgspec.json.Decoder(Evidence)
+
+
+class Attested(msgspec.Struct, frozen=True):
+    """How a device stands at one moment. `key` is `None` where none is bound."""
+
+    state: DeviceState
+    appraisal: Appraisal | None
+    freshness: Freshness
+    policy: Policy
+    key: AttestationKey | None
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """An old evidence appraised again: what was said then, what comes out now, and whether its chain holds."""
+
+    kept: KeptEvidence
+    result: Result | None
+    reason: str
+    same: bool
+    chained: bool
+
+
+class _Document(msgspec.Struct, frozen=True):
+    """The bytes of a basis."""
+
+    policy: Policy
+    releases: tuple[tuple[str, Digest, Standing], ...]
+
+
+def freshness_of(posture: Posture | None, now: Instant) -> Freshness:
+    """How much of the present the last evidence of a device speaks of."""
+    appraisal = posture.appraisal(FEATURE) if posture is not None else None
+    if posture is None or appraisal is None:
+        return Freshness.NEVER
+    return Freshness.STALE if now >= appraisal.valid_until else state_of(posture).freshness
+
+
+class AttestationService:
+    """Reading attestation, and the few things that people decide about it."""
+
+    def __init__(
+        self, *, store: Store, clock: Clock, verdicts: Verdicts, emit: Emit, grounds: Grounds, signer: LogSigner
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._verdicts = verdicts
+        self._emit = emit
+        self._grounds = grounds
+        self._signer = signer
+
+    def show(self, key: DeviceKey) -> Attested:
+        """How a device stands now.
+
+        Raises:
+            HostileData: ``device.unknown``.
+        """
+        device, posture, now = require_device(self._store, key), self._store.posture(key), self._clock.now()
+        stored = self._store.model(key.scope, device.model)
+        policy = self._grounds.of(stored, now).policy if stored is not None else Policy(Method.NONE)
+        appraisal = posture.appraisal(FEATURE) if posture is not None else None
+        return Attested(
+            state=state_of(posture) if posture is not None else DeviceState(),
+            appraisal=appraisal.at(now) if appraisal is not None else None,
+            freshness=freshness_of(posture, now),
+            policy=policy,
+            key=self._store.kept(AttestationKey, key.scope, key.device),
+        )
+
+    def result(self, key: DeviceKey) -> str:
+        """The attestation result, signed: an EAR as a JWT (see `holdfast_core.attestation.ear`).
+
+        Raises:
+            HostileData: ``device.unknown``.
+        """
+        attested, now = self.show(key), self._clock.now()
+        claims = result_claims(
+            key,
+            attested.state,
+            attested.appraisal,
+            attested.freshness,
+            issuer=self._signer.origin,
+            now=now,
+        )
+        return signed_result(claims, self._signer.key, self._signer.sign)
+
+    async def evidences(self, key: DeviceKey, *, before: int | None, limit: int) -> list[KeptEvidence]:
+        """Kept evidence of a device, newest first. Raises HostileData ``device.unknown``."""
+        require_device(self._store, key)
+        newest = state_of(posture).number if (posture := self._store.posture(key)) is not None else 0
+        return await self._store.evidences(
+            key, before=newest + 1 if before is None else before, limit=min(limit, EVIDENCE_PAGE)
+        )
+
+    async def replay(self, key: DeviceKey, number: int | None = None) -> Replayed:
+        """Appraise a kept evidence again, by default the newest.
+
+        Raises:
+            HostileData: ``device.unknown``, ``attestation.no_evidence`` (404), ``attestation.ground_lost``.
+        """
+        if number is None:
+            found = await self.evidences(key, before=None, limit=1)
+            kept = found[0] if found else None
+        else:
+            require_device(self._store, key)
+            kept = await self._store.evidence(key, number)
+        if kept is None:
+            raise HostileData(
+                "attestation.no_evidence",
+                "There is no such evidence of this device.",
+                remedy="List what there is: holdfast attest evidence DEVICE.",
+                http_status=404,
+            )
+        before = await self._store.evidence(key, kept.number - 1) if kept.number > 1 else None
+        expected = digest_of(encode_state(before)) if before is not None else ""
+        outcome = appraise(await self._facts(kept))
+        said = kept.result.reasons[0].code if kept.result.reasons else ""
+        if outcome.result is None:
+            same = not kept.taken and outcome.reason is not None and outcome.reason.code == said
+        else:
+            same = outcome.result == kept.result
+        reason = outcome.reason.code if outcome.reason is not None else ""
+        return Replayed(kept, outcome.result, reason, same, chained=kept.previous == expected)
+
+    async def _facts(self, kept: KeptEvidence) -> Facts:
+        scope = kept.key.scope
+        log = await self._store.blob(scope, Digest(kept.log)) if kept.log else None
+        before = msgspec.msgpack.decode(kept.before, type=DeviceState)
+        bound = AttestationKey(
+            scope, kept.key.device, method=kept.method, public=kept.public, bound_at=kept.at, by="replay"
+        )
+        return Facts(
+            device=kept.key.device,
+            now=kept.at,
+            nonce=Nonce(kept.nonce, kept.nonce_until, before.nonce_used),
+            key=key_of(bound),
+            ground=await self._ground(scope, kept.basis),
+            before=msgspec.structs.replace(before, boot=None),  # read from the log again, not believed
+            evidence=_EVIDENCE.decode(kept.body),
+            log=log,
+            log_digest=kept.log,
+        )
+
+    async def _ground(self, scope: Scope, basis: Digest) -> Ground:
+        """The ground of an old verdict, from what was kept under its digest."""
+        document = await self._store.blob(scope, basis)
+        if document is None:
+            raise _lost(basis)
+        told = msgspec.json.decode(document, type=_Document)
+        judged = []
+        for _, digest, standing in told.releases:
+            statement = await self._store.blob(scope, digest)
+            if statement is None:
+                raise _lost(digest)
+            judged.append(Judged(parse_statement(statement), digest, standing))
+        return ground(told.policy, tuple(judged))
+
+    async def bind_token_key(self, key: DeviceKey, public: bytes, *, actor: str) -> AttestationKey:
+        """Name the key (PEM or DER) that signs a device's tokens, as its maker's list says.
+
+        Raises:
+            HostileData: ``device.unknown``, ``attestation.token_key``.
+        """
+        der = read_token_key(public)
+        async with self._store.exclusive(key):
+            device, now = require_living(self._store, key), self._clock.now()
+            bound = AttestationKey(key.scope, key.device, method=Method.TOKEN, public=der, bound_at=now, by=actor)
+            data = {"method": Method.TOKEN.value, "key": digest_of(der)}
+            noted = Noted(Kind.ATTESTATION_KEY_BOUND, actor, device, key.scope, data, now)
+            await self._store.commit([bound, *self._emit(noted)])
+        return bound
+
+    async def reset(self, key: DeviceKey, *, why: str, actor: str) -> None:
+        """Forget what is remembered of a device's TPM; its next evidence begins anew.
+
+        Raises:
+            HostileData: ``device.unknown``, ``device.not_enrolled``, ``why.missing``.
+        """
+        require_why(why)
+        async with self._store.exclusive(key):
+            device, posture, now = (
+                require_living(self._store, key),
+                require_posture(self._store, key),
+                self._clock.now(),
+            )
+            before = state_of(posture)
+            after = DeviceState(number=before.number, chain=before.chain, nonce_used=before.nonce_used)
+            sections = dict(posture.sections)
+            if SECTION in sections:
+                sections[SECTION] = msgspec.structs.replace(sections[SECTION], body=encode_state(after))
+            appraisals = tuple(appraisal for appraisal in posture.appraisals if appraisal.feature != FEATURE)
+            posture = msgspec.structs.replace(posture, sections=sections, appraisals=appraisals)
+            settled, follow = self._verdicts.settle(device, posture, now)
+            noted = Noted(Kind.ATTESTATION_RESET, actor, device, key.scope, {"why": why}, now)
+            await self._store.commit([settled, *follow, *self._emit(noted)])
+
+
+def _lost(digest: str) -> HostileData:
+    return HostileData(
+        "attestation.ground_lost",
+        f"What this evidence was compared with is not here any more ({digest[:20]}…).",
+        remedy="Restore the backup of that time; nothing removes it in normal running.",
+    )
