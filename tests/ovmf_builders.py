@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import contextlib
+import platform
 import shutil
 import subprocess
 import sys
@@ -39,7 +40,10 @@ GAVE_UP = "No bootable option or device was found"
 
 
 class Boot(msgspec.Struct, frozen=True):
-    """What one boot said on the console, and what its first program reported, if it was started at all."""
+    """What one boot said on the console (and what its emulators complained of), and what its first program reported.
+
+    There is no report where that was not started, or did not come to its end.
+    """
 
     console: str
     report: Report | None
@@ -66,16 +70,18 @@ class Machine:
 
     def boot(self, image: Path) -> Boot:
         """Turn it on with `image` as its only operating system, and wait until it is off or has given up."""
-        console, report = self._folder / "console", self._folder / "report"
-        for each in (console, report):
+        console, report, errors = (self._folder / name for name in ("console", "report", "errors"))
+        for each in (console, report, errors):
             each.write_bytes(b"")
+        (self._folder / "tpm/s").unlink(missing_ok=True)
         shutil.copy(image, self._folder / "esp/EFI/BOOT/BOOTX64.EFI")
-        with _running(self._chip()):
+        with _running(self._chip(), errors):
             _until((self._folder / "tpm/s").exists, STARTING_SECONDS)
-            with _running(self._board()) as board:
+            with _running(self._board(), errors) as board:
                 over = lambda: board.poll() is not None or GAVE_UP.encode() in console.read_bytes()  # noqa: E731 (once)
                 _until(over, BOOT_SECONDS)
-        return Boot(console.read_text("utf-8", "replace"), report_in(report.read_text("ascii", "replace")))
+        said = console.read_text("utf-8", "replace") + errors.read_text("utf-8", "replace")
+        return Boot(said, report_in(report.read_text("ascii", "replace")))
 
     def _chip(self) -> list[str]:
         state = self._folder / "tpm"
@@ -105,9 +111,10 @@ def machine(variables: Path = ENFORCING) -> Iterator[Machine]:
 
 
 @contextlib.contextmanager
-def _running(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+def _running(command: list[str], errors: Path) -> Iterator[subprocess.Popen[bytes]]:
     silent = subprocess.DEVNULL
-    process = subprocess.Popen(command, stdin=silent, stdout=silent, stderr=silent)
+    with errors.open("ab") as told:
+        process = subprocess.Popen(command, stdin=silent, stdout=silent, stderr=told)
     try:
         yield process
     finally:
@@ -128,6 +135,8 @@ def _until(over: Callable[[], bool], seconds: int) -> None:
 
 def need_machine() -> None:
     """Skip, with what to do, where something of a machine in software is missing."""
+    if platform.machine() != "x86_64":
+        pytest.skip("the guest's programs are this machine's, and the guest is an x86-64 one")
     for command in COMMANDS:
         if shutil.which(command) is None:
             pytest.skip(f"{command} is not installed")

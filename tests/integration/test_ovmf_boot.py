@@ -5,11 +5,14 @@ What a kernel then reports is judged by the same checks as the reports that are 
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
 import ovmf_checks
+from holdfast_core.formats.pe import authenticode_digest
+from holdfast_core.formats.uki import uki_measurements, uki_register, uki_sections
 from ovmf_builders import OPEN, Boot, machine, need_machine
 from ovmf_images import COMMAND_LINE, signed, signed_by_nobody, unified_image
 
@@ -75,6 +78,27 @@ def test_a_second_boot_has_the_same_key_and_one_more_reset(boots: tuple[Boot, Bo
 def test_the_firmware_measured_the_digest_that_was_signed(boots: tuple[Boot, Boot], trusted: Path) -> None:
     (image,) = ovmf_checks.facts(boots[0].reported()).images
     assert trusted.read_bytes().count(image.digest) == 1  # in the signature, as sbsign worked it out
+    assert authenticode_digest(trusted.read_bytes()) == image.digest
+
+
+def test_where_nothing_is_enforced_image_and_kernel_are_measured_each(open_boot: Boot, unsigned: Path) -> None:
+    image, kernel = ovmf_checks.facts(open_boot.reported()).images
+    data = unsigned.read_bytes()
+    assert authenticode_digest(data) == image.digest
+    assert authenticode_digest(uki_sections(data)[".linux"]) == kernel.digest
+
+
+def test_what_stub_and_kernel_will_measure_is_known_before_the_image_is_booted(
+    boots: tuple[Boot, Boot], trusted: Path
+) -> None:
+    data = trusted.read_bytes()
+    initial = uki_sections(data)[".initrd"]
+    for bank, registers in boots[0].reported().moments[0].registers.items():
+        assert uki_register(uki_measurements(data, bank), bank) == registers[11]
+        value = bytes(len(registers[9]))
+        for measured in (f"{COMMAND_LINE}\0".encode("utf-16-le"), initial):
+            value = hashlib.new(bank, value + hashlib.new(bank, measured).digest()).digest()
+        assert value == registers[9]
 
 
 def test_an_unsigned_image_is_not_started(unsigned: Path, open_boot: Boot) -> None:
