@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -28,6 +29,10 @@ from holdfast.adapters.tls_probe import TlsProbe
 from holdfast.adapters.vault import FILE as VAULT
 from holdfast.adapters.vault import FileVault
 from holdfast.adapters.webhook_secret import WebhookSecret
+from holdfast.attestation.appraiser import AttestationAppraiser, BootLogAppraiser
+from holdfast.attestation.grounds import Grounds
+from holdfast.attestation.references import ReferenceService
+from holdfast.attestation.service import AttestationService
 from holdfast.baseline.catalogue_file import catalogue_with
 from holdfast.baseline.inspections import InspectionService
 from holdfast.baseline.service import BaselineAppraiser, BaselineService, Compiler, PlanContributor
@@ -62,14 +67,17 @@ from holdfast.inventory.evidence import small_sections
 from holdfast.inventory.replacing import ReplacementService
 from holdfast.inventory.retiring import RetirementService
 from holdfast.inventory.service import InventoryService
+from holdfast.ports.appraisal import Appraiser
 from holdfast.ports.broker import Broker
 from holdfast.ports.clock import Clock, Randomness
 from holdfast.ports.credentials import Credentials
-from holdfast.ports.events import Event
+from holdfast.ports.events import Emit, Event
 from holdfast.ports.issuers import IssuerBook
-from holdfast.ports.store import Change
+from holdfast.ports.signer import LogSigner
+from holdfast.ports.store import Change, Store
 from holdfast.ports.tombstones import Tombstones
 from holdfast.ports.validity import AuthorityIssuers
+from holdfast.ports.verdicts import Verdicts
 from holdfast.record.evidence import LogAppraiser
 from holdfast.record.service import RecordService, leaves_of
 from holdfast.response.service import IncidentListener, NetworkProfileContributor, ResponseService
@@ -105,6 +113,26 @@ class FolderLock:
     def release(self) -> None:
         """Give the right back."""
         os.close(self._handle)
+
+
+@dataclass(frozen=True)
+class Attesting:
+    """The services of `attestation`, and its part in the check-in; all stand on the same grounds."""
+
+    service: AttestationService
+    references: ReferenceService
+    appraisers: tuple[Appraiser, ...]
+
+
+def _attesting(store: Store, clock: Clock, verdicts: Verdicts, emit: Emit, signer: LogSigner) -> Attesting:
+    grounds = Grounds(store)
+    return Attesting(
+        service=AttestationService(
+            store=store, clock=clock, verdicts=verdicts, emit=emit, grounds=grounds, signer=signer
+        ),
+        references=ReferenceService(store=store, clock=clock, verdicts=verdicts, emit=emit, grounds=grounds),
+        appraisers=(BootLogAppraiser(), AttestationAppraiser(store, grounds)),
+    )
 
 
 class Plane:
@@ -268,6 +296,7 @@ class Plane:
             scope=config.scope,
             limits=limits,
         )
+        self.attesting = _attesting(store, clock, self.verdicts, emit, signer)
         self.baseline = BaselineService(store=store, clock=clock, emit=emit, compiler=compiler)
         self.inspections = InspectionService(store=store, clock=clock, emit=emit, catalogue=compiler.catalogue)
         self.lists = RevocationLists(
@@ -303,7 +332,13 @@ class Plane:
             verdicts=self.verdicts,
             credentials=credentials,
             emit=emit,
-            appraisers=(*small_sections(), BaselineAppraiser(compiler), LogAppraiser(), ErasureAppraiser()),
+            appraisers=(
+                *small_sections(),
+                BaselineAppraiser(compiler),
+                LogAppraiser(),
+                ErasureAppraiser(),
+                *self.attesting.appraisers,
+            ),
             contributors=(
                 PlanContributor(compiler),
                 NetworkProfileContributor(),

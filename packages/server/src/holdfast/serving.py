@@ -67,6 +67,8 @@ def services_of(plane: Plane, device_port: int) -> Services:
         secrets=plane.secrets,
         vault=plane.vault_keys,
         chips=plane.chips,
+        attestation=plane.attesting.service,
+        references=plane.attesting.references,
         baseline=plane.baseline,
         inspections=plane.inspections,
         lists=plane.lists,

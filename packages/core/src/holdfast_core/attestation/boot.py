@@ -96,11 +96,11 @@ def measured(log: EventLog, policy: Policy) -> tuple[Measured, ...]:
 
 def _measured(event: Event, bank: int) -> Measured:
     return Measured(
-        event.number, event.register, event.digests.get(bank, b"").hex(), said(event), _is_structural(event, bank)
+        event.number, event.register, event.digests.get(bank, b"").hex(), said(event), is_structural(event, bank)
     )
 
 
-def _is_structural(event: Event, bank: int) -> bool:
+def is_structural(event: Event, bank: int) -> bool:
     """Whether every boot writes it: a separator, or an action told in a text, each hashed as it stands."""
     if event.kind == kinds.SEPARATOR:
         return event.data in NORMAL_SEPARATORS and digest_matches(event, bank) is True

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from holdfast.attestation.references import ReferenceService
+from holdfast.attestation.service import AttestationService
 from holdfast.baseline.inspections import InspectionService
 from holdfast.baseline.service import BaselineService
 from holdfast.identity.approvals import ApprovalService
@@ -55,6 +57,8 @@ class Services:
     secrets: SecretService
     vault: VaultService
     chips: TpmRegistry
+    attestation: AttestationService
+    references: ReferenceService
     baseline: BaselineService
     inspections: InspectionService
     lists: RevocationLists
