@@ -26,8 +26,8 @@ coverage: ## the tests again, and which lines they never reach
 	@$(BIN)/pytest -m "not slow" -n $(JOBS) --dist loadfile -q --cov --cov-report=term --cov-report=html $(ARGS)
 	@echo "line by line: htmlcov/index.html"
 
-test-slow: ## the soaks and long fuzzing
-	@tools/setup.sh test
+test-slow: ## the soaks, long fuzzing and emulated machines
+	@tools/setup.sh slow
 	@$(BIN)/pytest -m slow --timeout 14400 $(ARGS)
 
 check: setup ## format, lint, types, contracts and the fast tests, in under a minute

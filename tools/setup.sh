@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes a checkout ready to run: Debian packages where it may, then .venv from the hash-pinned requirements.
 #
-#   tools/setup.sh [demo|test|bench]     default: demo
+#   tools/setup.sh [demo|test|slow|bench]     default: demo
 #
 # 1. Idempotent. A finished set-up is named by a stamp holding the digest of everything it was made from; with that
 #    stamp in place a run only compares digests. An environment without its stamp was interrupted and is made anew.
@@ -105,6 +105,17 @@ debian_packages() {
         need tpm2-abrmd command -v tpm2-abrmd
         need libtss2-tcti-tabrmd0 sh -c 'ls /usr/lib/*/libtss2-tcti-tabrmd.so.0'
         need dbus-daemon command -v dbus-daemon
+        # Who else measures, signs and reads what a boot leaves.
+        need ima-evm-utils command -v evmctl
+        need sbsigntool command -v sbsign
+        need pesign command -v pesign
+        need systemd-boot-efi sh -c 'ls /usr/lib/systemd/boot/efi/*.efi.stub'
+        need binutils command -v objcopy
+    fi
+    if [ "$goal" = slow ] && [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ]; then
+        # A machine with real firmware that boots under Secure Boot.
+        need qemu-system-x86 command -v qemu-system-x86_64
+        need ovmf test -e /usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd
     fi
     if [ "$goal" = bench ]; then
         # Peers of the audit, with the content that Debian packages for one of them, and what makes a root to look at.
@@ -142,6 +153,23 @@ apt_install() {
         say "these could not be installed:$missing (see $log); what needs them is skipped."
     fi
     allow_starts
+}
+
+boot_kernel() {
+    # What the machine with real firmware boots: Debian's kernel, unpacked and never installed.
+    place=.cache/uefi
+    if ls "$place"/boot/vmlinuz-* >/dev/null 2>&1 || ! command -v apt-get >/dev/null 2>&1; then return 0; fi
+    package=$(apt-cache depends --important linux-image-cloud-amd64 2>/dev/null |
+        sed -n 's/^ *Depends: //p' | head -n 1)
+    rm -rf "$place"
+    mkdir -p "$place/new"
+    if [ -n "$package" ] && (cd "$place/new" && apt-get -q download "$package" >/dev/null 2>&1) &&
+        dpkg-deb --fsys-tarfile "$place"/new/*.deb | tar -x -C "$place/new" ./boot; then
+        mv "$place/new/boot" "$place/boot"
+    else
+        say "no kernel could be fetched; what boots one is skipped."
+    fi
+    rm -rf "$place/new"
 }
 
 # ------------------------------------------------------------------------------------------- Python environment
@@ -201,7 +229,7 @@ environment() {
 
 # --------------------------------------------------------------------------------------------------------- run
 
-case $goal in demo | test | bench) ;; *) die "unknown goal: $goal" "one of demo, test, bench" ;; esac
+case $goal in demo | test | slow | bench) ;; *) die "unknown goal: $goal" "one of demo, test, slow, bench" ;; esac
 
 mkdir -p "$state" .cache/tmp
 # What pip and uv keep and scratch stays in the checkout.
@@ -225,4 +253,5 @@ wanted=$(digest)
 made=no
 if [ -r "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then made=yes; fi
 debian_packages
+[ "$goal" != slow ] || boot_kernel
 environment
