@@ -18,8 +18,16 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from holdfast_core.formats.eventlog.banks import SHA256
+from holdfast_core.formats.eventlog.log import EventLog, parse_event_log
+from holdfast_core.formats.eventlog.replay import replay
 from holdfast_core.formats.fit import parse_fit
 from holdfast_core.formats.fit_verify import signed_bytes
+from holdfast_sim.boot.artefacts import LINUX, BootRelease, make_release
+from holdfast_sim.boot.keys import BootKeys
+from holdfast_sim.boot.machine import BootReport
+from holdfast_sim.boot.measurements import expected_measurements
+from holdfast_sim.boot.swtpm import Swtpm
 from tpm_builders import need
 
 IMAGES = ("kernel", "ramdisk", "fdt")
@@ -258,3 +266,68 @@ def run(*argv: str, folder: Path) -> None:
 def scratch() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="hf-boot-") as name:
         yield Path(name)
+
+
+# --- releases that boot, and machines
+
+
+def boot_keys(name: str = "product") -> BootKeys:
+    """The keys of a product, the same for the same name within one run."""
+    return _boot_keys(name)
+
+
+@functools.cache
+def _boot_keys(name: str) -> BootKeys:
+    assert name
+    return BootKeys.generate()
+
+
+def boot_release(version: str = "1.4.0", svn: int = 4, *, chain: str = LINUX, keys: str = "product") -> BootRelease:
+    """A release by the real tools, the same for the same arguments within one run."""
+    return _release(version, svn, chain, keys)
+
+
+@functools.cache
+def _release(version: str, svn: int, chain: str, keys: str) -> BootRelease:
+    need("mkimage", "dtc", "veritysetup")
+    with scratch() as folder:
+        return make_release(folder, version=version, svn=svn, keys=boot_keys(keys), chain=chain)
+
+
+@contextmanager
+def powered_tpm() -> Iterator[Swtpm]:
+    need("swtpm")
+    with Swtpm() as tpm:
+        yield tpm
+
+
+def registers(tpm: Swtpm) -> dict[int, bytes]:
+    """The SHA-256 bank, as the TPM itself says."""
+    with tpm.link() as link:
+        return link.read(tuple(range(24)))
+
+
+def attests(report: BootReport, tpm: Swtpm) -> EventLog:
+    """The log of a boot, once it was found to replay to the registers, all of them."""
+    log = parse_event_log(report.log)
+    replayed, values = replay(log, SHA256), registers(tpm)
+    at_reset = {register: bytes(32) for register in range(17)}
+    assert {register: values[register] for register in range(17)} == at_reset | replayed
+    return log
+
+
+def measured(log: EventLog) -> dict[int, list[bytes]]:
+    """The digests of a log by register, in order."""
+    found: dict[int, list[bytes]] = {}
+    for event in log.events:
+        if event.digests:
+            found.setdefault(event.register, []).append(event.digests[SHA256])
+    return found
+
+
+def expected(release: BootRelease) -> dict[int, list[bytes]]:
+    """What a good boot measures, by register, from the files."""
+    found: dict[int, list[bytes]] = {}
+    for register, digest, _ in expected_measurements(release):
+        found.setdefault(register, []).append(digest)
+    return found
