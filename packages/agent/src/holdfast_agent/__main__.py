@@ -1,4 +1,4 @@
-"""The command line: ``holdfast-agent enroll | check-in | run | status | tpm``.
+"""The command line: ``holdfast-agent enroll | check-in | run | status | tpm | attest``.
 
 1. Data goes to stdout, words to stderr.
 2. Exit codes: 0 fine, 1 failed, 2 usage, 3 (``status`` only) ran fine and there is something to act on.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -44,6 +45,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         "run": _run,
         "status": _status,
         "tpm": _tpm,
+        "attest": _attest,
     }
     try:
         sys.exit(commands[options.command](options))
@@ -91,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         help="where the private key is: made in a file (the default), made in the TPM, or there already in a token",
     )
     enroll.add_argument("--tcti", default=DEFAULT_TCTI, help=f"how the TPM is reached (default: {DEFAULT_TCTI})")
+    _attesting(enroll)
 
     check_in = commands.add_parser("check-in", help="check in once, for timers")
     check_in.add_argument("--light-audit", action="store_true", help="look at the cheap controls even if not due")
@@ -105,11 +108,28 @@ def _parser() -> argparse.ArgumentParser:
     tpm = commands.add_parser("tpm", help="show the digest of the TPM's endorsement key, for 'holdfast tpm pin'")
     tpm.add_argument("--tcti", default=DEFAULT_TCTI, help=f"how the TPM is reached (default: {DEFAULT_TCTI})")
     tpm.add_argument("--json", action="store_true", help="as one JSON object on stdout")
-    for command in (enroll, check_in, commands.choices["run"], status):
+    attest = commands.add_parser("attest", help="show the evidence that would be sent for a nonce; sends nothing")
+    attest.add_argument("--nonce", required=True, metavar="HEX", help="any 8 to 64 letters and digits")
+    for command in (enroll, check_in, commands.choices["run"], status, attest):
         command.add_argument(
             "--state", default=DEFAULT_STATE, type=Path, metavar="DIR", help=f"state folder (default: {DEFAULT_STATE})"
         )
     return parser
+
+
+def _attesting(enroll: argparse.ArgumentParser) -> None:
+    """The options that say where evidence of the boot is found."""
+    enroll.add_argument("--sys", default="/sys", metavar="PATH", help="the device's own sysfs (default: /sys)")
+    enroll.add_argument("--boot-log", default="", metavar="FILE", help="the firmware's event log (default: in sysfs)")
+    enroll.add_argument(
+        "--claims-file", default="", metavar="FILE", help="JSON of tamper switches, debug ports and lifecycle"
+    )
+    enroll.add_argument(
+        "--attest-token",
+        default="",
+        metavar="COMMAND",
+        help="a program with its arguments that prints a token for the nonce it is given last; no shell is involved",
+    )
 
 
 class _Version(argparse.Action):
@@ -130,6 +150,7 @@ def _enroll(options: argparse.Namespace) -> int:
         # A chip that the server knows needs no claim.
         needless = options.wait or (key is KeyPlace.TPM and not _claim_given(options.claim_file))
         claim = "" if needless else _claim(options.claim_file)
+        token_command = _token_command(options.attest_token)
         root, proc = Path(options.root).resolve(strict=True), Path(options.proc).resolve(strict=True)
     except HostileData as error:
         say(str(error))
@@ -142,12 +163,16 @@ def _enroll(options: argparse.Namespace) -> int:
         device=options.device,
         root=str(root),
         proc=str(proc) if options.proc != "/proc" else "/proc",
-        release_file=os.path.abspath(options.release_file) if options.release_file else "",  # noqa: PTH100  (may not exist yet)
+        release_file=_absolute(options.release_file),
         light_audit=LightAudit(options.light_audit),
         light_interval_s=max(0, options.light_interval),
         key=key,
         tcti=options.tcti if key is KeyPlace.TPM else "",
         token=options.key if key is KeyPlace.TOKEN else "",
+        sys=_absolute(options.sys),
+        boot_log=_absolute(options.boot_log),
+        claims_file=_absolute(options.claims_file),
+        attest_token=token_command,
     )
     from holdfast_agent.enroll import enroll  # noqa: PLC0415  (imports cryptography, which a check-in must not)
 
@@ -174,6 +199,26 @@ def _key_place(text: str) -> KeyPlace:
     if text in (KeyPlace.FILE, KeyPlace.TPM):
         return KeyPlace(text)
     raise HostileData("enroll.key", f"{text[:80]!r} is no place for a key.", remedy="Write file, tpm, or pkcs11:URI.")
+
+
+def _absolute(name: str) -> str:
+    """The whole path of what may not exist yet; empty where none is named."""
+    return os.path.abspath(name) if name else ""  # noqa: PTH100  (pathlib's needs it to be there)
+
+
+def _token_command(text: str) -> tuple[str, ...]:
+    """The words of a command, whose first one is a whole path. Raises HostileData ``enroll.attest_token``."""
+    try:
+        words = tuple(shlex.split(text))
+    except ValueError:
+        words = ("",)
+    if words and not words[0].startswith("/"):
+        raise HostileData(
+            "enroll.attest_token",
+            f"{text[:80]!r} names no program.",
+            remedy="Write the program's whole path and its arguments, as in '/usr/bin/token --psa'.",
+        )
+    return words
 
 
 def _claim_given(source: str | None) -> bool:
@@ -211,6 +256,16 @@ def _tpm(options: argparse.Namespace) -> int:
     say(f"The endorsement key ({endorsement.kind}) {'has a' if certified else 'has no'} certificate of its maker.")
     sys.stdout.write(digest + "\n")
     return FINE
+
+
+def _attest(options: argparse.Namespace) -> int:
+    from holdfast_agent.dry_run import dry_run  # noqa: PLC0415  (only a person asks for it)
+
+    folder = Folder(options.state)
+    config = folder.config()
+    shown = dry_run(folder, config, _clock(config), options.nonce)
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(shown)).decode() + "\n")
+    return FAILED if "trouble" in shown else FINE
 
 
 def _clock(config: Config) -> Clock:

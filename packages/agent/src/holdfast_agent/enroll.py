@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat, pkcs7
 from cryptography.x509.oid import NameOID
 
-from holdfast_agent.state import ROOT, Config, Enrollment, Folder, KeyPlace, Stored
+from holdfast_agent.state import ROOT, Config, Enrollment, Folder, KeyPlace, QuotingKey, Stored
 from holdfast_agent.transport import Client, Failed, Server, parse_server, pinned_context, unverified_context
 from holdfast_core.identity.pending import readable
 from holdfast_core.kernel.digests import Digest, digest_of
@@ -72,7 +72,25 @@ def enroll(folder: Folder, config: Config, *, ca: Digest, claim: str, waiting: W
     chain = chain_for(certificates_in(made.answer), others, made.public, device, root)
     identity = made.key_file + "".join(certificate.public_bytes(Encoding.PEM).decode("ascii") for certificate in chain)
     stored = _state_after(folder, same_root=_same_root(folder, root))
-    folder.enroll(Enrollment(pinned, identity, config, stored, made.attestation_file))
+    quoting = _quoting_after(folder, config, made.quoting)
+    folder.enroll(Enrollment(pinned, identity, config, stored, made.attestation_file, quoting))
+    if quoting is not None:
+        from holdfast_agent.tpm_enroll import remove_earlier  # noqa: PLC0415  (only where there is a chip)
+
+        remove_earlier(folder, config.tcti)
+
+
+def _quoting_after(folder: Folder, config: Config, made: QuotingKey | None) -> QuotingKey | None:
+    """The new attestation key with those before it; of another chip's, and of damaged files, nothing is kept."""
+    if made is None:
+        return None
+    from holdfast_agent.tpm_enroll import after  # noqa: PLC0415  (only where there is a chip)
+
+    try:
+        before = folder.quoting() if folder.enrolled and folder.config().tcti == config.tcti else None
+    except WorldError:
+        before = None
+    return after(before, made)
 
 
 def _state_after(folder: Folder, *, same_root: bool) -> Stored:
@@ -119,6 +137,7 @@ class _Made(msgspec.Struct, frozen=True):
     public: ec.EllipticCurvePublicKey
     key_file: str
     attestation_file: str = ""
+    quoting: QuotingKey | None = None
 
 
 def _in_tpm(client: Client, config: Config, claim: str, _waiting: Waiting | None) -> _Made:
@@ -126,7 +145,7 @@ def _in_tpm(client: Client, config: Config, claim: str, _waiting: Waiting | None
     from holdfast_agent.tpm_enroll import ask_with_tpm  # noqa: PLC0415  (only where there is a chip)
 
     made = ask_with_tpm(client, config.device, claim, config.tcti)
-    return _Made(made.answer, made.public, made.key_file, made.attestation_file)
+    return _Made(made.answer, made.public, made.key_file, made.attestation_file, made.quoting)
 
 
 def _in_file(client: Client, config: Config, claim: str, waiting: Waiting | None) -> _Made:

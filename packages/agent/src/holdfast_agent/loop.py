@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, NoReturn
 import msgspec
 
 from holdfast_agent import directives, hardening, sections, transport
+from holdfast_agent.attest import Attester
 from holdfast_agent.audit import Extent, ended, extent_due, look_heavy, look_light, looked
 from holdfast_agent.clock import Clock
+from holdfast_agent.dialing import dial
 from holdfast_agent.pace import Pace, lowest_priority
 from holdfast_agent.state import (
     ERASING,
     FINDINGS,
-    IDENTITY,
     PLAN,
-    ROOT,
     AuditMark,
     Config,
     Erasing,
@@ -38,7 +38,7 @@ from holdfast_agent.state import (
 from holdfast_core.baseline.model import Findings, Plan
 from holdfast_core.inventory.erasure import SECTION
 from holdfast_core.kernel.digests import Digest, canonical, digest_of
-from holdfast_core.kernel.errors import HoldfastError, HostileData, WorldError
+from holdfast_core.kernel.errors import HoldfastError, HostileData
 from holdfast_core.kernel.limits import LIMITS
 from holdfast_core.wire import confirm
 from holdfast_core.wire.codec import decode_reply
@@ -83,29 +83,6 @@ def say(words: str) -> None:
     sys.stderr.flush()
 
 
-def dial(folder: Folder, config: Config) -> transport.Channel:
-    """The device's connection to its server. Raises WorldError ``agent.identity_unusable``, ``agent.tpm_provider``."""
-    if config.key is KeyPlace.TPM:
-        from holdfast_agent.provider import use_tpm  # noqa: PLC0415  (only where there is a chip)
-
-        use_tpm(config.tcti)
-    if config.key is KeyPlace.TOKEN:
-        from holdfast_agent.relay import RelayClient  # noqa: PLC0415  (only where there is a token)
-        from holdfast_agent.token import parse_token  # noqa: PLC0415
-
-        server, token = transport.parse_server(config.server), parse_token(config.token)
-        return RelayClient(server, token, root=folder.path / ROOT, identity=folder.path / IDENTITY)
-    try:
-        context = transport.pinned_context((folder.path / ROOT).read_text("ascii"), folder.path / IDENTITY)
-    except (OSError, UnicodeDecodeError) as error:
-        raise WorldError(
-            "agent.identity_unusable",
-            f"The device's key, certificate or authority cannot be used: {error}.",
-            remedy="Ask an operator for a new claim and enroll the device again.",
-        ) from error
-    return transport.Client(transport.parse_server(config.server), context)
-
-
 class Agent:
     """The agent of one device.
 
@@ -145,6 +122,7 @@ class Agent:
         self._mark: AuditMark | None = None
         self._plan: Plan | None = None
         self._erasing: Erasing | None = None
+        self._attester = Attester(folder, config, say)
         self._known: Findings | None = None
         self.retired = False
         """Whether the device's life ended in the last contact."""
@@ -206,6 +184,7 @@ class Agent:
     def _rounds(self) -> bool:
         self._feed(confirm.Ticked(self._clock.now()))
         self._looked = self._sat = False
+        self._attester.begin()
         for rounds_left in range(MAX_ROUNDS - 1, -1, -1):
             self._rounds_left = rounds_left
             now = self._clock.now()
@@ -239,7 +218,7 @@ class Agent:
     def _do(self, effect: Effect) -> None:
         match effect:
             case Save():
-                self._folder.save(Stored(self._state, self._mark))
+                self._folder.save(Stored(self._state, self._mark, ima=self._attester.places))
             case Send(data):
                 self._feed(self._send(data))
             case Carry(orders):
@@ -340,6 +319,10 @@ class Agent:
         taken = self._state.acked.get(SECTION) == digest_of(msgspec.json.encode(self._erasing.report))
         trouble = self._state.trouble
         if taken or (trouble is not None and trouble.of_identity):
+            if self._config.key is KeyPlace.TPM:
+                from holdfast_agent.tpm_enroll import remove_all  # noqa: PLC0415  (once in a device's life)
+
+                remove_all(self._folder, self._config.tcti)
             self._folder.retire(self._config.device, int(self._clock.wall_s()))
             self.retired = True
 
@@ -409,7 +392,9 @@ class Agent:
         if mark is not None and (mark.whole or first) and (findings := self._findings()) is not None:
             found = (findings, self._clock.now().since(mark.full) or 0)
         probe = self._plan.health if self._plan else None
-        return sections.gather(probe, found, self._sent(found), self._config, self._clock)
+        parts, healthy = sections.gather(probe, found, self._sent(found), self._config, self._clock)
+        size = sum(len(part.body) for part in parts)
+        return (*parts, *self._attester.parts(self._state, self._clock.now(), size)), healthy
 
     def _is_held(self, findings: Findings) -> bool:
         """Whether the server holds exactly these findings."""
@@ -490,6 +475,7 @@ class Agent:
         stored = self._folder.state()
         self._state = stored.protocol
         self._mark = stored.audit
+        self._attester.places = stored.ima
         self._plan = self._folder.plan()
         self._erasing = self._folder.erasing()
         self._known = None

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from holdfast_agent.enroll import EST, certificates_in, chain_for
-from holdfast_agent.state import ATTESTATION, IDENTITY, RENEWAL, ROOT, Config, Folder, KeyPlace
+from holdfast_agent.state import ATTESTATION, IDENTITY, QUOTING, RENEWAL, ROOT, Config, Folder, KeyPlace
 from holdfast_agent.transport import Channel
 from holdfast_core.kernel.errors import HostileData, WorldError
 
@@ -81,10 +81,12 @@ def _in_tpm(
     folder: Folder, config: Config, channel: Channel, _args: RenewArgs
 ) -> tuple[bytes, ec.EllipticCurvePublicKey, bytes]:
     """The same for a key in the TPM, which proves itself anew; a lost answer costs a key in the chip, nothing else."""
-    from holdfast_agent.tpm_enroll import ask_with_tpm  # noqa: PLC0415  (only where there is a chip)
+    from holdfast_agent.tpm_enroll import after, ask_with_tpm, remove_earlier  # noqa: PLC0415  (only where there is a chip)
 
     made = ask_with_tpm(channel, config.device, "", config.tcti)
     folder.write(ATTESTATION, made.attestation_file.encode())
+    folder.write(QUOTING, msgspec.json.encode(after(folder.quoting(), made.quoting)))
+    remove_earlier(folder, config.tcti)
     return made.answer, made.public, made.key_file.encode()
 
 

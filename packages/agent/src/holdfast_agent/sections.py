@@ -33,13 +33,13 @@ def health(probe: HealthProbe, config: Config, clock: Clock) -> Health | None:
 def release(config: Config) -> InstalledRelease | None:
     """What the device says it runs, from the file named at enrollment or from os-release; `None` where neither says."""
     if config.release_file:
-        data = _small(Path(config.release_file))
+        data = small_file(Path(config.release_file))
         try:
             return msgspec.json.decode(data or b"", type=InstalledRelease)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
     for name in _OS_RELEASE:
-        data = _small(Path(config.root, name))
+        data = small_file(Path(config.root, name))
         if data is not None:
             return _from_os_release(data)
     return None
@@ -58,7 +58,7 @@ def _from_os_release(data: bytes) -> InstalledRelease | None:
     return InstalledRelease(build[: LIMITS.text], version[: LIMITS.text])
 
 
-def _small(path: Path) -> bytes | None:
+def small_file(path: Path) -> bytes | None:
     """A small regular file; a link is not followed, for in an unpacked root it could lead out of it."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -8,6 +8,7 @@
                    TPM only the chip's own encrypted blob stands here, which loads in no other chip; of one in a PKCS#11
                    token nothing
     attestation.pem  the same of the TPM's attestation key; there only where the key is in the TPM
+    quoting.json   where in the chip that key stays
     renewal.pem    the key of the next certificate, while it is asked for
     state.json     the protocol's state and the marks of the last audit: at most two writes a check-in
     plan.json      what the server asks to be audited; written when it changes
@@ -51,6 +52,7 @@ MAX_FILE_BYTES = 4 * 1024 * 1024
 CONFIG, ROOT, IDENTITY = "config.json", "root.pem", "identity.pem"
 RENEWAL = "renewal.pem"
 ATTESTATION = "attestation.pem"
+QUOTING = "quoting.json"
 ENROLLMENT = "enrollment.json"
 """There only while an enrollment is being put in force."""
 STATE, PLAN, FINDINGS, SENT, LOCK = "state.json", "plan.json", "findings.json", "sent.json", "lock"
@@ -95,6 +97,14 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the TPM is reached, as tpm2-tss writes it; empty where the key is not in one."""
     token: str = ""
     """Which key of which PKCS#11 token it is (RFC 7512); empty where the key is not in one."""
+    sys: str = "/sys"
+    """Where the device's own sysfs is mounted."""
+    boot_log: str = ""
+    """The firmware's event log; empty: where the kernel shows it in sysfs."""
+    claims_file: str = ""
+    """A JSON file of `wire.attestation.Claims` that the maker's own code keeps."""
+    attest_token: tuple[str, ...] = ()
+    """The program that prints an attestation token, by its whole path, and its arguments; without a shell."""
 
 
 class AuditMark(msgspec.Struct, frozen=True):
@@ -116,12 +126,41 @@ class Written(msgspec.Struct, frozen=True):
     bytes: int = 0
 
 
+class ImaPlaces(msgspec.Struct, frozen=True):
+    """Where entries of a boot's IMA list begin: the entry's number and its offset in bytes."""
+
+    boot: str = ""
+    places: tuple[tuple[int, int], ...] = ()
+
+
 class Stored(msgspec.Struct, frozen=True, omit_defaults=True):
     """The content of ``state.json``."""
 
     protocol: DeviceState = DeviceState()
     audit: AuditMark | None = None
     written: Written = Written()
+    ima: ImaPlaces = ImaPlaces()
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A key that stays in the chip: its persistent handle, and its public area to know it by."""
+
+    handle: int
+    public: bytes
+
+
+class QuotingKey(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The attestation key (TPM2B_PUBLIC and TPM2B_PRIVATE) and where in the chip it stays.
+
+    `handle` is 0, and `why` says the reason, where the chip did not take it. `earlier` are those before it, until they
+    are removed from the chip.
+    """
+
+    public: bytes
+    private: bytes
+    handle: int = 0
+    why: str = ""
+    earlier: tuple[Kept, ...] = ()
 
 
 class Erasing(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -145,6 +184,7 @@ class Enrollment(msgspec.Struct, frozen=True):
     config: Config
     state: Stored
     attestation: str = ""
+    quoting: QuotingKey | None = None
 
 
 class Folder:
@@ -265,6 +305,10 @@ class Folder:
         """The earlier audit that the server holds, if it was kept."""
         return self._load(SENT, Findings)
 
+    def quoting(self) -> QuotingKey | None:
+        """The attestation key and where in the chip it stays, if there is one."""
+        return self._load(QUOTING, QuotingKey)
+
     def walk(self) -> bytes:
         """Where the last look was put down; empty when it was finished."""
         return self._read(WALK) or b""
@@ -309,6 +353,10 @@ class Folder:
             self.write(ATTESTATION, enrollment.attestation.encode())
         else:
             self.remove(ATTESTATION)
+        if enrollment.quoting is not None:
+            self.write(QUOTING, msgspec.json.encode(enrollment.quoting))
+        else:
+            self.remove(QUOTING)
         self.write(IDENTITY, enrollment.identity.encode())
         self.remove(RENEWAL)  # of the identity before
         self.remove(ENROLLMENT)

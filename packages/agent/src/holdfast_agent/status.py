@@ -10,7 +10,10 @@ from typing import Any
 
 import msgspec
 
+from holdfast_agent.attest import heard
+from holdfast_agent.claims import claims
 from holdfast_agent.clock import Clock
+from holdfast_agent.means import in_words as attested_with
 from holdfast_agent.state import Config, Folder, Written
 from holdfast_core.kernel.instants import SECOND, Instant, in_words, rfc3339
 from holdfast_core.wire.device import DeviceState, Refusal
@@ -47,6 +50,8 @@ class Status(msgspec.Struct, frozen=True):
     trial: str
     """The control that a change on trial is to meet; empty when there is none."""
     written: Written
+    attestation: str = ""
+    """What the device attests with, or why with nothing."""
 
     @property
     def trusted(self) -> bool:
@@ -76,7 +81,19 @@ def read_status(folder: Folder, config: Config, clock: Clock) -> Status:
         directives=_open(state),
         trial=state.trial.control if state.trial else "",
         written=stored.written,
+        attestation=_attestation(folder, config, state),
     )
+
+
+def _attestation(folder: Folder, config: Config, state: DeviceState) -> str:
+    """What it attests with, whether that is asked for, and what of it cannot be read."""
+    ask = heard(state)
+    told = [attested_with(folder, config)]
+    if ask is not None and not ask.registers and not ask.nonce_s:
+        told.append("the server asks for no evidence")
+    if why := claims(config)[1]:
+        told.append(f"without the maker's claims: {why}")
+    return "; ".join(told)
 
 
 def _open(state: DeviceState) -> tuple[OpenDirective, ...]:
@@ -101,6 +118,7 @@ def in_text(status: Status) -> str:
         f"check-ins  {status.check_ins}, {_last(status)}",
         f"next       {'now' if not status.next_in_s else 'in ' + _words(status.next_in_s)}",
         f"audit      {_audit(status)}",
+        f"attestation: {status.attestation}",
     ]
     if status.pin is not None:
         lines.append(f"log        {status.pin.size} entries seen, root {status.pin.root}")

@@ -3,31 +3,30 @@
 1. Each step is a process of its own (docs/adr/0020), with its arguments as a list, a time limit, and files in a private
    folder that is gone afterwards.
 2. No private key is ever here: what lies in files are the chip's own encrypted blobs, which load in no other chip.
-3. Keys are children of the owner hierarchy's standard parent, which is made anew each time: nothing is left in the
-   chip's few persistent places, and an owner password is not needed.
+3. Keys are children of the owner hierarchy's standard parent, which is made anew each time. One thing is left in the
+   chip's few persistent places: the attestation key, so that a quote is one command. Where the owner has a password or
+   the chip no room, that key is loaded instead.
 4. Where there is no resource manager (a simulator), what a step loaded is flushed after it: a chip holds three keys.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
+from holdfast_agent.state import Kept
+from holdfast_agent.tpm_commands import Quote
+from holdfast_agent.tpm_tools import TCTI_VARIABLE as TCTI_VARIABLE  # noqa: PLC0414  (who drives a chip reads it here)
+from holdfast_agent.tpm_tools import run_tool
 from holdfast_core.formats.tpm.keyfile import key_file
 from holdfast_core.formats.tpm.reader import u32
 from holdfast_core.kernel.errors import WorldError
 from holdfast_core.wire.tpm import Challenge
 
-TCTI_VARIABLE = "TPM2TOOLS_TCTI"
-STEP_S = 120.0
-"""A slow chip needs half a minute for an RSA key."""
-LARGEST_OUTPUT = 64 * 1024
 PARENT = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|decrypt"
 """The parent that the tpm2 provider makes for a key whose file names the owner hierarchy."""
 ATTESTATION = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|sign|restricted"
@@ -36,6 +35,8 @@ CERTIFICATES = (("ecc", "0x01c0000a"), ("rsa", "0x01c00002"))
 """Where makers put the certificate of the endorsement key of each kind (TCG EK Credential Profile, section 2.2.1.4)."""
 _CREDENTIAL_FILE = u32(0xBADCC0DE) + u32(1)
 """With what tpm2-tools begins a file that holds a credential."""
+PLACES = range(0x81010100, 0x81010110)
+"""Where the attestation key may stay: owner's handles, clear of those that endorsement keys have by custom."""
 _MANAGED = ("device:/dev/tpmrm", "tabrmd")
 
 
@@ -103,7 +104,7 @@ class Chip:
 
     def make_keys(self) -> tuple[KeyFiles, KeyFiles]:
         """The attestation key and the device's key, made in the chip."""
-        self._run("tpm2_createprimary", "-Q", "-C", "o", "-G", "ecc", "-a", PARENT, "-c", self._at("parent.ctx"))
+        self._make_parent()
         return self._make("ak", "ecc256:ecdsa-sha256:null", ATTESTATION), self._make("key", "ecc256", DEVICE)
 
     def _make(self, name: str, kind: str, attributes: str) -> KeyFiles:
@@ -112,8 +113,51 @@ class Chip:
         self._run(
             "tpm2_create", "-Q", "-C", parent, "-G", kind, "-a", attributes, "-u", public, "-r", private, *created
         )
-        self._run("tpm2_load", "-Q", "-C", parent, "-u", public, "-r", private, "-c", self._at(f"{name}.ctx"))
+        self._load(name)
         return KeyFiles(self._read(f"{name}.pub"), self._read(f"{name}.priv"))
+
+    def _make_parent(self) -> None:
+        self._run("tpm2_createprimary", "-Q", "-C", "o", "-G", "ecc", "-a", PARENT, "-c", self._at("parent.ctx"))
+
+    def _load(self, name: str) -> None:
+        public, private = self._at(f"{name}.pub"), self._at(f"{name}.priv")
+        self._run(
+            "tpm2_load", "-Q", "-C", self._at("parent.ctx"), "-u", public, "-r", private, "-c", self._at(f"{name}.ctx")
+        )
+
+    def load_attestation(self, key: KeyFiles) -> None:
+        """Load an attestation key that was made earlier. Raises WorldError ``agent.tpm``, ``agent.tpm_tools``."""
+        (self._folder / "ak.pub").write_bytes(key.public)
+        (self._folder / "ak.priv").write_bytes(key.private)
+        self._make_parent()
+        self._load("ak")
+
+    def quote(self, qualifying: bytes, bank: str, registers: Iterable[int]) -> Quote:
+        """A quote by the attestation key that this process loaded. Raises as `load_attestation`."""
+        chosen = f"{bank}:{','.join(map(str, registers))}"
+        self._run(
+            "tpm2_quote", "-Q", "-c", self._at("ak.ctx"), "-l", chosen, "-q", qualifying.hex(), "-g", "sha256",
+            "-m", self._at("quote"), "-s", self._at("quote.sig"),
+        )  # fmt: skip
+        return Quote(self._read("quote"), self._read("quote.sig"))
+
+    def keep_attestation(self) -> tuple[int, str]:
+        """Have the attestation key stay in the chip; its handle, or 0 and why the chip did not take it."""
+        try:
+            taken = self._run("tpm2_getcap", "handles-persistent").decode("ascii", "replace").lower()
+            free = next((place for place in PLACES if f"{place:#x}" not in taken), 0)
+            if not free:
+                return 0, f"all handles from {PLACES[0]:#x} to {PLACES[-1]:#x} are taken"
+            self._run("tpm2_evictcontrol", "-Q", "-C", "o", "-c", self._at("ak.ctx"), f"{free:#x}")
+        except WorldError as error:
+            return 0, error.sentence
+        return free, ""
+
+    def remove(self, kept: Kept) -> None:
+        """Remove a key from the chip, if it is still the one that was kept there. Raises as `load_attestation`."""
+        self._run("tpm2_readpublic", "-Q", "-c", f"{kept.handle:#x}", "-f", "tss", "-o", self._at("there.pub"))
+        if self._read("there.pub") == kept.public:
+            self._run("tpm2_evictcontrol", "-Q", "-C", "o", "-c", f"{kept.handle:#x}")
 
     def activate(self, challenge: Challenge) -> bytes:
         """The secret that the server wrapped for this chip and its attestation key."""
@@ -157,11 +201,12 @@ class Chip:
     def _read(self, name: str) -> bytes:
         return (self._folder / name).read_bytes()
 
-    def _run(self, *command: str) -> None:
-        """Run one tool. Raises WorldError ``agent.tpm``, ``agent.tpm_tools``."""
-        _tool(command, self._tcti)
+    def _run(self, *command: str) -> bytes:
+        """Run one tool; what it printed. Raises WorldError ``agent.tpm``, ``agent.tpm_tools``."""
+        printed = run_tool(command, self._tcti)
         if self._flushes and command[0] != "tpm2_flushcontext":
-            _tool(("tpm2_flushcontext", "-t"), self._tcti)
+            run_tool(("tpm2_flushcontext", "-t"), self._tcti)
+        return printed
 
 
 @contextmanager
@@ -169,37 +214,6 @@ def opened(tcti: str) -> Iterator[Chip]:
     """The chip, with a private folder for what the tools hand to one another."""
     with tempfile.TemporaryDirectory(prefix="holdfast-tpm-") as folder:
         yield Chip(tcti, Path(folder))
-
-
-def _tool(command: tuple[str, ...], tcti: str) -> None:
-    environment = {**os.environ, TCTI_VARIABLE: tcti, "TSS2_LOG": "all+NONE"}
-    try:
-        done = subprocess.run(command, env=environment, capture_output=True, timeout=STEP_S, check=False)  # noqa: S603  (a list of our own words)
-    except FileNotFoundError as error:
-        raise WorldError(
-            "agent.tpm_tools",
-            f"{command[0]} is not installed.",
-            remedy="Install tpm2-tools 5 (Debian: apt-get install tpm2-tools tpm2-openssl).",
-        ) from error
-    except subprocess.TimeoutExpired as error:
-        raise _failed(command[0], f"it took more than {STEP_S:g} s") from error
-    if done.returncode:
-        raise _failed(command[0], _last_words(done.stderr[-LARGEST_OUTPUT:]))
-
-
-def _last_words(output: bytes) -> str:
-    """The first complaint of a tool: those after it only say that it gave up."""
-    lines = [line.strip() for line in output.decode("utf-8", "replace").splitlines()]
-    said = next((line for line in lines if line.startswith("ERROR")), "it gave no reason")
-    return "".join(sign if sign.isprintable() else " " for sign in said[:200])
-
-
-def _failed(tool: str, why: str) -> WorldError:
-    return WorldError(
-        "agent.tpm",
-        f"The TPM did not do what it should: {tool}: {why}.",
-        remedy="Check that /dev/tpmrm0 is there and may be used (group tss), and that no other program holds the chip.",
-    )
 
 
 def _der(data: bytes) -> bytes:

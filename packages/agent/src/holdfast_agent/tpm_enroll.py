@@ -3,7 +3,8 @@
 1. Both steps go to a server that was verified against the pinned authority already.
 2. A chip that the server knows needs no claim, so this is also how a device comes back long after its certificate
    expired, and how it renews: each time with a new key.
-3. The attestation key stays beside the device's key, as the chip's own encrypted blob.
+3. The attestation key stays in the chip, and beside the device's key as the chip's own encrypted blob. The one before
+   it is removed from the chip once the new one is durable here; only if it is still the same key.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from holdfast_agent.chip_key import ChipKey
+from holdfast_agent.state import QUOTING, Folder, Kept, QuotingKey
 from holdfast_agent.tpm import Endorsement, opened
 from holdfast_agent.transport import Channel
 from holdfast_core.formats.tpm.keys import public_key, spki_digest_of
 from holdfast_core.formats.tpm.public import parse_public
 from holdfast_core.kernel.digests import Digest
-from holdfast_core.kernel.errors import HostileData
+from holdfast_core.kernel.errors import HostileData, WorldError
 from holdfast_core.wire.tpm import BEGIN_PATH, FINISH_PATH, MEDIA_TYPE, Begin, Challenge, Finish
 
+MOST_EARLIER = 8
+"""Keys that are remembered for removal."""
 _JSON = {"Content-Type": MEDIA_TYPE}
 
 
@@ -34,6 +38,7 @@ class InChip(msgspec.Struct, frozen=True):
     public: ec.EllipticCurvePublicKey
     key_file: str
     attestation_file: str
+    quoting: QuotingKey
 
 
 def ask_with_tpm(channel: Channel, device: str, claim: str, tcti: str) -> InChip:
@@ -67,7 +72,45 @@ def ask_with_tpm(channel: Channel, device: str, claim: str, tcti: str) -> InChip
             _request(device, ChipKey(public, chip.sign)),
         )
         answer = channel.call("POST", FINISH_PATH, msgspec.json.encode(finish), _JSON)
-        return InChip(answer, public, key.pem, ak.pem)
+        handle, why = chip.keep_attestation()
+        return InChip(answer, public, key.pem, ak.pem, QuotingKey(ak.public, ak.private, handle, why))
+
+
+def after(before: QuotingKey | None, made: QuotingKey) -> QuotingKey:
+    """The new attestation key, which remembers those before it until they are removed from the chip."""
+    if before is None:
+        return made
+    present = (Kept(before.handle, before.public),) if before.handle else ()
+    return msgspec.structs.replace(made, earlier=(*present, *before.earlier)[:MOST_EARLIER])
+
+
+def remove_earlier(folder: Folder, tcti: str) -> None:
+    """Remove from the chip the attestation keys before the present one; what fails is left for the next time."""
+    key = folder.quoting()
+    if key is None or not key.earlier:
+        return
+    left = _not_removed(key.earlier, tcti)
+    if left != key.earlier:
+        folder.write(QUOTING, msgspec.json.encode(msgspec.structs.replace(key, earlier=left)))
+
+
+def remove_all(folder: Folder, tcti: str) -> None:
+    """Remove every attestation key of this device from the chip, as far as that can be done."""
+    key = folder.quoting()
+    if key is not None:
+        _not_removed(((Kept(key.handle, key.public),) if key.handle else ()) + key.earlier, tcti)
+
+
+def _not_removed(keys: tuple[Kept, ...], tcti: str) -> tuple[Kept, ...]:
+    """Those that another try may yet remove: whoever cannot be asked is not gone."""
+    left = []
+    with opened(tcti) as chip:
+        for kept in keys:
+            try:
+                chip.remove(kept)
+            except WorldError:
+                left.append(kept)
+    return tuple(left)
 
 
 def endorsement_of(tcti: str) -> tuple[Endorsement, Digest]:

@@ -1,0 +1,36 @@
+"""The attestation key of a chip that had no room for it: loaded once, quoting through the tools.
+
+1. What the tools keep of a loaded key is the chip's own encrypted context, in a private folder that ends with us.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from holdfast_agent.state import QuotingKey
+from holdfast_agent.tpm import Chip, KeyFiles
+from holdfast_agent.tpm_commands import Quote
+
+
+class LoadedKey:
+    """The key, loaded at its first use.
+
+    Args:
+        key: its public area and the chip's encrypted blob.
+        tcti: how the chip is reached.
+    """
+
+    def __init__(self, key: QuotingKey, tcti: str) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="holdfast-tpm-")
+        self._chip = Chip(tcti, Path(self._folder.name))
+        self._files = KeyFiles(key.public, key.private)
+        self._ready = False
+
+    def quote(self, qualifying: bytes, bank: str, registers: Iterable[int]) -> Quote:
+        """A quote over `registers` of `bank`. Raises WorldError ``agent.tpm``, ``agent.tpm_tools``."""
+        if not self._ready:
+            self._chip.load_attestation(self._files)
+            self._ready = True
+        return self._chip.quote(qualifying, bank, registers)
