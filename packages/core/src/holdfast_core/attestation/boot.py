@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from holdfast_core.attestation.comparison import (
     NO_REFERENCE,
@@ -37,13 +37,14 @@ from holdfast_core.attestation.reference import Judged, Standing
 from holdfast_core.attestation.refusals import Refused
 from holdfast_core.formats.eventlog import kinds
 from holdfast_core.formats.eventlog.banks import BANKS
-from holdfast_core.formats.eventlog.contents import ERROR_SEPARATOR, NORMAL_SEPARATORS, content_of
+from holdfast_core.formats.eventlog.contents import NORMAL_SEPARATORS, content_of
+from holdfast_core.formats.eventlog.facts import SECURE_BOOT_REGISTER, BootFacts, facts_of
 from holdfast_core.formats.eventlog.kinds import NO_ACTION
 from holdfast_core.formats.eventlog.log import Event, EventLog, parse_event_log
 from holdfast_core.formats.eventlog.preimage import digest_matches
 from holdfast_core.formats.eventlog.replay import replay
 from holdfast_core.formats.eventlog.texts import Text
-from holdfast_core.formats.eventlog.variables import GLOBAL, Switch, Variable
+from holdfast_core.formats.eventlog.variables import Variable
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.printable import printable
 from holdfast_core.kernel.reasons import Reason
@@ -56,7 +57,15 @@ _EXECUTABLES = {
     Standing.SUPERSEDED: CONTRAINDICATED_RUNTIME,
     Standing.REVOKED: CONTRAINDICATED_RUNTIME,
 }
-_ACTIONS = frozenset({kinds.ACTION, kinds.EFI_ACTION})
+_ACTIONS = frozenset(
+    {
+        b"Calling EFI Application from Boot Option",
+        b"Returning from EFI Application from Boot Option",
+        b"Exit Boot Services Invocation",
+        b"Exit Boot Services Returned with Success",
+    }
+)
+"""What firmware says at each boot (PFP 1.06, section 10.4.4); any other action is told apart."""
 
 
 def parse_log(data: bytes) -> EventLog:
@@ -101,10 +110,10 @@ def _measured(event: Event, bank: int) -> Measured:
 
 
 def is_structural(event: Event, bank: int) -> bool:
-    """Whether every boot writes it: a separator, or an action told in a text, each hashed as it stands."""
+    """Whether every boot writes it: a separator, or one of UEFI's own actions, each hashed as it stands."""
     if event.kind == kinds.SEPARATOR:
         return event.data in NORMAL_SEPARATORS and digest_matches(event, bank) is True
-    return event.kind in _ACTIONS and digest_matches(event, bank) is True
+    return event.kind == kinds.EFI_ACTION and event.data in _ACTIONS and digest_matches(event, bank) is True
 
 
 def said(event: Event) -> str:
@@ -159,42 +168,40 @@ def _release(found: Sequence[Gap]) -> tuple[int, Judged | None, tuple[Reason, ..
 
 
 def _configuration(log: EventLog | None, policy: Policy) -> tuple[int, tuple[Reason, ...]]:
-    """The claim about the configuration, 0 where nothing is known of it."""
+    """The claim about the configuration, 0 where nothing is known of it. Only quoted registers are believed."""
     if log is None:
         return (UNKNOWN_CONFIG, (_SECURE_BOOT_UNKNOWN,)) if policy.secure_boot else (0, ())
-    failed = next((event for event in log.events if _is_failure(event)), None)
-    if failed is not None:
-        return UNSAFE_CONFIG, (_stage_failed(failed),)
-    if not policy.secure_boot:
-        return 0, ()
-    states = set(_secure_boot(log, BANK_NUMBERS[policy.bank]))
-    if states == {True}:
-        return APPROVED_CONFIG, ()
-    return (UNSUPPORTABLE_CONFIG, (_SECURE_BOOT_OFF,)) if states else (UNKNOWN_CONFIG, (_SECURE_BOOT_UNKNOWN,))
+    facts = facts_of(log, BANK_NUMBERS[policy.bank])
+    failed = [register for register in facts.failed if register in policy.registers]
+    if failed:
+        return UNSAFE_CONFIG, (_stage_failed(failed[0]),)
+    if SECURE_BOOT_REGISTER not in policy.registers:
+        return (UNKNOWN_CONFIG, (_SECURE_BOOT_UNKNOWN,)) if policy.secure_boot else (0, ())
+    if facts.debug:
+        return UNSAFE_CONFIG, (_FIRMWARE_DEBUG,)
+    return _secure_boot(facts) if policy.secure_boot else (0, ())
 
 
-def _is_failure(event: Event) -> bool:
-    return event.kind == kinds.SEPARATOR and event.data == ERROR_SEPARATOR
+def _secure_boot(facts: BootFacts) -> tuple[int, tuple[Reason, ...]]:
+    if facts.secure_boot is None:
+        return UNKNOWN_CONFIG, (_SECURE_BOOT_UNKNOWN,)
+    enforced = facts.secure_boot and not facts.setup_mode and not facts.audit_mode
+    return (APPROVED_CONFIG, ()) if enforced else (UNSUPPORTABLE_CONFIG, (_SECURE_BOOT_OFF,))
 
 
-def _secure_boot(log: EventLog, bank: int) -> Iterator[bool]:
-    """What the firmware measured of Secure Boot, each time it did."""
-    for event in log.events:
-        if event.kind != kinds.EFI_VARIABLE_DRIVER_CONFIG or digest_matches(event, bank) is not True:
-            continue
-        content = content_of(event)
-        if isinstance(content, Variable) and (content.guid, content.name) == (GLOBAL, "SecureBoot"):
-            yield isinstance(content.reading, Switch) and content.reading.on
-
-
-def _stage_failed(event: Event) -> Reason:
+def _stage_failed(register: int) -> Reason:
     return Reason(
         "attestation.stage_failed",
-        f"The firmware reports a failure before register {event.register} was closed (event {event.number}).",
-        "Read the log: holdfast attest log FILE; the events before this one tell which stage it was.",
+        f"The firmware reports a failure before register {register} was closed.",
+        "Read the log: holdfast attest log FILE; the events before that error tell which stage it was.",
     )
 
 
+_FIRMWARE_DEBUG = Reason(
+    "attestation.firmware_debug",
+    "The firmware was started with a debugger allowed.",
+    "Close the platform's debug interface in its firmware settings, and let the device reboot.",
+)
 _SECURE_BOOT_OFF = Reason(
     "attestation.secure_boot_off",
     "The device booted with Secure Boot switched off, which its model says is on.",
