@@ -18,6 +18,7 @@ from holdfast_core.kernel.errors import WorldError
 from holdfast_core.wire.attestation import LARGEST_TOKEN
 
 TOKEN_S = 30.0
+_PATIENCE_S = 0.01
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -75,18 +76,18 @@ def _printed(process: subprocess.Popen[bytes], end: float) -> tuple[bytes, str]:
 
 
 def _ended(process: subprocess.Popen[bytes], token: bytes, end: float) -> tuple[bytes, str]:
-    try:
-        process.wait(max(0.0, end - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        return b"", "it took too long"
+    """What it printed, once it ended by itself; it is not reaped here, so that its number stays its own."""
+    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if time.monotonic() > end:
+            return b"", "it took too long"
+        time.sleep(_PATIENCE_S)
     return token, ""
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End it and what it started, if it still runs."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)  # not reaped yet, so the number is still its own
-        process.wait()
+    """End it and all that it started, as far as they still run."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _failed(command: Sequence[str], why: str) -> WorldError:
