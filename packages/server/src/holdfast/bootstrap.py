@@ -32,6 +32,7 @@ from holdfast.adapters.webhook_secret import WebhookSecret
 from holdfast.attestation.appraiser import AttestationAppraiser, BootLogAppraiser
 from holdfast.attestation.grounds import Grounds
 from holdfast.attestation.references import ReferenceService
+from holdfast.attestation.sealed import SealedListener, SealedSecrets
 from holdfast.attestation.service import AttestationService
 from holdfast.baseline.catalogue_file import catalogue_with
 from holdfast.baseline.inspections import InspectionService
@@ -159,7 +160,7 @@ class Plane:
         self.vault = FileVault(folder / "keys" / VAULT, passphrase)
         self.webhook_secret = WebhookSecret(folder / "keys", self.vault)
         incidents = IncidentListener(store=store, randomness=randomness, webhook=bool(config.webhook_url))
-        listeners = (leaves_of, incidents, ErasureListener(store))
+        listeners = (leaves_of, incidents, ErasureListener(store), SealedListener(store))
 
         def emit(event: Event) -> Sequence[Change]:
             return [change for listener in listeners for change in listener(event)]
@@ -196,8 +197,13 @@ class Plane:
             randomness=randomness,
             emit=emit,
         )
+        self.sealed = SealedSecrets(store=store, vault=self.vault, clock=clock, credentials=credentials, emit=emit)
         self.vault_keys = VaultService(
-            vault=self.vault, sealings=(self.webhook_secret, self.secrets), store=store, clock=clock, emit=emit
+            vault=self.vault,
+            sealings=(self.webhook_secret, self.secrets, self.sealed),
+            store=store,
+            clock=clock,
+            emit=emit,
         )
         self.identity = IdentityService(
             store=store,

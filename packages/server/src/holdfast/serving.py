@@ -30,6 +30,7 @@ from holdfast.web.api.services import Services
 from holdfast.web.device.app import device_app, est_app
 from holdfast.web.device.endings import end_with_credentials
 from holdfast.web.device.protocol import EstProtocol, LocalProtocol, bounded
+from holdfast.web.device.sealed import sealed_routes
 from holdfast.web.device.tpm import tpm_routes
 from holdfast.web.health import health_app
 from holdfast.web.listeners import Listener, bind, bind_local
@@ -65,6 +66,7 @@ def services_of(plane: Plane, device_port: int) -> Services:
         broker_watches=plane.broker_watches,
         tokens=plane.tokens,
         secrets=plane.secrets,
+        sealed=plane.sealed,
         vault=plane.vault_keys,
         chips=plane.chips,
         attestation=plane.attesting.service,
@@ -92,7 +94,11 @@ class Serving:
         services = services_of(plane, device_socket.getsockname()[1])
         certificate, key = config.operator_files(keys)
         devices = device_app(
-            plane.check_ins, plane.enrollment, limits, plane.secret_delivery, tpm_routes(plane.tpm, limits)
+            plane.check_ins,
+            plane.enrollment,
+            limits,
+            plane.secret_delivery,
+            [*tpm_routes(plane.tpm, limits), *sealed_routes(plane.sealed, limits)],
         )
         health, counted = health_app(services, devices)
         self.plane = plane

@@ -1,4 +1,4 @@
-"""``holdfast secret``: passwords that must be on a device itself."""
+"""``holdfast secret``: passwords that must be on a device itself; those released on an appraisal are in `sealed`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from holdfast.cli import sealed
 from holdfast.cli.device import DeviceArgument
 from holdfast.cli.session import Session, command
 
@@ -27,6 +28,7 @@ def register(app: typer.Typer) -> None:
     command(app, "rotate")(rotate)
     command(app, "confirm")(confirm)
     command(app, "import")(take_over)
+    sealed.register(app)
 
 
 def list_secrets(session: Session, *, device: DeviceOption = "", limit: CountOption = 100) -> None:

@@ -18,6 +18,7 @@ from holdfast.ports.broker import Broker
 from holdfast.ports.store import Blob, Body, Delivery, StoredModel
 from holdfast_core.attestation.model import AttestationKey, KeptEvidence
 from holdfast_core.attestation.reference import Reference, ReleaseKey
+from holdfast_core.attestation.sealed import SealedSecret
 from holdfast_core.identity.endorsement import EkRoot, TpmBinding
 from holdfast_core.identity.fleet import FleetClaim
 from holdfast_core.identity.issuers import IssuerState
@@ -152,6 +153,7 @@ KEPT: dict[str, type[Kept]] = {
     "release": Release,
     "reference": Reference,
     "release-key": ReleaseKey,
+    "sealed-secret": SealedSecret,
 }
 """The types of small records by the name they are stored under; a name is for ever."""
 KEPT_NAMES = {kind: name for name, kind in KEPT.items()}

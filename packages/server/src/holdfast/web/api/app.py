@@ -32,6 +32,7 @@ from holdfast.web.api import (
     models,
     ownership,
     retirement,
+    sealed_secrets,
     secrets,
     status,
     tokens,
@@ -107,6 +108,7 @@ def routed() -> FastAPI:
         log,
         backups,
         secrets,
+        sealed_secrets,
         vault,
     ):
         app.include_router(part.router, prefix=BASE)

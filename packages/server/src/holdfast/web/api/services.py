@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from holdfast.attestation.references import ReferenceService
+from holdfast.attestation.sealed import SealedSecrets
 from holdfast.attestation.service import AttestationService
 from holdfast.baseline.inspections import InspectionService
 from holdfast.baseline.service import BaselineService
@@ -55,6 +56,7 @@ class Services:
     broker_watches: BrokerWatches
     tokens: TokenService
     secrets: SecretService
+    sealed: SealedSecrets
     vault: VaultService
     chips: TpmRegistry
     attestation: AttestationService

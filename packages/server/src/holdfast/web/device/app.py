@@ -7,6 +7,7 @@ every error itself.
 ``POST /v1/check-in``                   mutual TLS: one check-in, one reply
 ``/.well-known/est/...``                enrollment and renewal
 ``POST /v1/secrets/{account}``          mutual TLS: a local secret that waits (`secrets`)
+``POST /v1/sealed/{name}``              mutual TLS: a sealed secret, on an affirming appraisal (`sealed`)
 ``POST /v1/enroll/tpm/...``             enrollment with a TPM (`tpm`)
 ======================================  =============================================================
 """
