@@ -177,10 +177,11 @@ ITS = """/dts-v1/;
   description = "release";
   images {
     kernel { data = /incbin/("kernel"); type = "kernel"; arch = "arm64"; os = "linux"; compression = "none";
-             load = <0x40000000>; entry = <0x40000000>; hash-1 { algo = "HASH"; }; };
+             load = <0x40000000>; entry = <0x40000000>; hash-1 { algo = "HASH"; }; INSIDE };
     ramdisk { data = /incbin/("ramdisk"); type = "ramdisk"; arch = "arm64"; os = "linux"; compression = "none";
               hash-1 { algo = "HASH"; }; };
     fdt { data = /incbin/("fdt"); type = "flat_dt"; arch = "arm64"; compression = "none"; hash-1 { algo = "HASH"; }; };
+    MORE
   };
   configurations {
     default = "conf";
@@ -194,14 +195,18 @@ ITS = """/dts-v1/;
 @functools.cache
 def fit_by_mkimage(
     *, algorithm: str = "sha256,rsa2048", hashed: str = "sha256", pss: bool = False, external: bool = False,
-    signed: bool = True, covered: str = '"fdt", "kernel", "ramdisk"',
+    signed: bool = True, covered: str = '"fdt", "kernel", "ramdisk"', more: str = "", inside: str = "",
 ) -> bytes:  # fmt: skip
-    """A FIT as U-Boot's own tool makes and signs it, with `rsa_key` of the bits that `algorithm` names, or `ec_key`."""
+    """A FIT as U-Boot's own tool makes and signs it, with `rsa_key` of the bits that `algorithm` names, or `ec_key`.
+
+    `more` are further images, `inside` is more of the kernel's node.
+    """
     need("mkimage", "dtc")
     with scratch() as folder:
         for name in IMAGES:
             (folder / name).write_bytes(name.encode() * 100)
         its = ITS.replace("ALGORITHM", algorithm).replace("HASH", hashed).replace("SIGNED", covered)
+        its = its.replace("MORE", more).replace("INSIDE", inside)
         (folder / "fit.its").write_text(its.replace("PADDING", 'padding = "pss";' if pss else ""))
         key = ec_key() if "ecdsa" in algorithm else rsa_key(bits=int(algorithm[-4:]))
         write_keys(folder, {"dev": key})

@@ -54,6 +54,7 @@ def recovers(machine: Machine, tpm: Swtpm, *, code: str, started: tuple[str, ...
     assert told.digests[SHA256] == hashlib.sha256(told.data).digest()
     assert recovery.data == b"recovery"
     assert recovery.digests[SHA256] == hashlib.sha256(machine.flash["recovery"]).digest()
+    assert measured(log)[4][-1] == recovery.digests[SHA256]
     return report
 
 

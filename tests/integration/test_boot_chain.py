@@ -18,6 +18,7 @@ from holdfast_core.formats.eventlog.log import parse_event_log
 from holdfast_core.kernel.errors import WorldError
 from holdfast_sim.boot.artefacts import APP, FIT, MCU, ROOT_TREE, ROOTFS, make_release
 from holdfast_sim.boot.machine import Machine, Nv
+from holdfast_sim.boot.measurements import recovery_measurement
 from holdfast_sim.boot.swtpm import Swtpm
 from holdfast_sim.boot.tpm import TpmLink
 from tpm_builders import need
@@ -170,3 +171,4 @@ def test_log_of_a_failed_boot_says_what_failed(tpm):
     told = [event for event in log.events if event.data.startswith(b"failed after u-boot: boot.missing")]
     assert len(told) == 1
     assert told[0].digests[SHA256] == hashlib.sha256(told[0].data).digest()
+    assert (4, measured(log)[4][-1], "recovery") == recovery_measurement(boot_release())

@@ -156,6 +156,9 @@ def test_stated_size_is_bounded():
 def test_reservations_without_an_end_are_refused():
     tree = Tree([]).bytes()
     assert refusal(tree[:40] + b"\1" * 16 + tree[56:]) == "devicetree.malformed"
+    endless = tree + b"\1" * 16 * 300
+    header = struct.pack(">I", len(endless)), struct.pack(">I", len(tree))
+    assert refusal(endless[:4] + header[0] + endless[8:16] + header[1] + endless[20:]) == "devicetree.malformed"
 
 
 @pytest.mark.parametrize("value", [b"no end", b"caf\xe9\0", b"a\nb\0"])

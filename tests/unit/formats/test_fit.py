@@ -75,6 +75,25 @@ def test_weak_signature_is_refused():
     assert refusal(fit_by_mkimage(algorithm="sha1,rsa2048")) == "fit.weak_hash"
 
 
+def test_signature_of_another_length_than_the_keys_is_refused():
+    data = fit_by_hand(key=ec_key(), signature={"algorithm": "sha256,ecdsa256"})
+    keys = {"dev": rsa_key().public_key()}
+    assert refusal(data, keys) == "fit.signature"
+    assert refusal(fit_by_hand(signature={"algorithm": "sha256,ecdsa256"}), {"dev": ec_key().public_key()}) == (
+        "fit.signature"
+    )
+
+
+def test_nodes_that_nothing_uses_do_not_disturb_the_regions():
+    """Deeper nodes, a signed image in a signed configuration, an image that is not in it: mkimage hashed the same."""
+    data = fit_by_mkimage(
+        more='unused { data = "u"; type = "script"; hash-1 { algo = "sha256"; }; deep { deeper { c; }; d { }; }; };',
+        inside='signature-1 { algo = "sha256,rsa2048"; key-name-hint = "dev"; }; note { n { m { x = "y"; }; }; };',
+    )
+    assert verify_fit(data, KEYS)
+    assert refusal(data.replace(b"note\0", b"noTe\0")) == "fit.signature"
+
+
 def test_unsigned_is_refused():
     assert refusal(fit_by_mkimage(signed=False)) == "fit.unsigned"
     assert refusal(Tree([("images", NODES), ("configurations", [("conf", PLAIN)])]).bytes(), configuration="conf") == (

@@ -116,6 +116,27 @@ def test_signature_over_another_image_is_refused(kind):
     assert refusal(moved, [key]) == "mcuboot.signature"
 
 
+def test_signature_record_of_another_kind_than_the_key_is_refused():
+    """The record says RSA and names a key of an elliptic curve, and the other way round."""
+    for key, kind in (("ecdsa-p256", 0x20), ("rsa-2048", 0x22), ("rsa-2048", 0x23), ("ed25519", 0x22)):
+        public = mcu_key(key).public_key()
+        assert refusal(image(record(0x01, key_hash_of(public)), record(kind, bytes(64))), [public]) == (
+            "mcuboot.signature"
+        )
+
+
+def test_image_that_says_it_is_signed_without_a_hash_is_refused_unless_its_key_signs_so():
+    public = mcu_key("ecdsa-p256").public_key()
+    records = record(0x25, b""), record(0x01, key_hash_of(public)), record(0x22, bytes(64))
+    assert refusal(image(*records), [public]) == "mcuboot.signature"
+
+
+@pytest.mark.parametrize("signature", [b"", b"0", b"\x30\x06\x02\x01\x01\x02\x01\x01x", b"\x30\x81\x06" + bytes(6)])
+def test_signature_that_is_no_number_is_refused(signature):
+    public = mcu_key("ecdsa-p256").public_key()
+    assert refusal(image(record(0x01, key_hash_of(public)), record(0x22, signature)), [public]) == "mcuboot.signature"
+
+
 def test_changed_security_counter_is_refused():
     data = mcu_image(*FULL)
     at = data.index(struct.pack("<HHI", 0x50, 4, 7)) + 4

@@ -32,7 +32,7 @@ from holdfast_core.formats.devicetree import parse_device_tree
 from holdfast_core.formats.fit import Image, image_data, parse_fit
 from holdfast_core.formats.mcuboot import parse_mcuboot
 from holdfast_core.formats.verity_cmdline import verity_roots_in
-from holdfast_sim.boot.artefacts import APP, CONFIGURATION, FIT, KEYS, LINUX, MCUBOOT, SPL, UBOOT, BootRelease
+from holdfast_sim.boot.artefacts import APP, CONFIGURATION, FIT, KEYS, LINUX, MCUBOOT, RECOVERY, SPL, UBOOT, BootRelease
 from holdfast_sim.boot.events import authority, secure_boot_variables, version_text
 from holdfast_sim.boot.hardware import table
 from holdfast_sim.boot.keys import KeyTable, open_table
@@ -60,6 +60,11 @@ def expected_measurements(release: BootRelease) -> tuple[Expected, ...]:
     firmware, system = _linux(release, keys) if release.rom.chain == LINUX else _mcu(release, keys)
     separators = [(register, _sha256(bytes(4)), "separator") for register in range(8)]
     return (*before, *firmware, *separators, *system)
+
+
+def recovery_measurement(release: BootRelease) -> Expected:
+    """By what a machine in the declared safe state is known: the last event of register 4."""
+    return (4, _sha256(release.artefacts[RECOVERY]), RECOVERY)
 
 
 def _linux(release: BootRelease, keys: KeyTable) -> tuple[list[Expected], list[Expected]]:
