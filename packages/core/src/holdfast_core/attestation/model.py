@@ -178,6 +178,8 @@ class DeviceState(msgspec.Struct, frozen=True, omit_defaults=True):
     """Of the newest kept evidence."""
     chain: str = ""
     """The digest of the newest kept evidence: each names the one before."""
+    basis: str = ""
+    """What the newest kept evidence was compared with, which is kept, too."""
     release: str = ""
     svn: int = -1
 

@@ -190,10 +190,10 @@ def _kept(
     )
     chain = digest_of(encode_state(kept))
     changes: list[Change] = [kept]
-    section = context.posture.sections.get(SECTION)
-    if section is None or section.basis != facts.ground.basis:
+    if before.basis != facts.ground.basis:
         changes.append(Blob(scope, facts.ground.basis, facts.ground.document))
-    return msgspec.structs.replace(outcome.state, number=kept.number, chain=chain), changes
+    state = msgspec.structs.replace(outcome.state, number=kept.number, chain=chain, basis=facts.ground.basis)
+    return state, changes
 
 
 def _appraisal(result: Result | None, evidence: SectionEvidence, context: Context) -> Appraisal | None:

@@ -139,6 +139,30 @@ class AttestationService:
             key, before=newest + 1 if before is None else before, limit=min(limit, EVIDENCE_PAGE)
         )
 
+    async def log(self, key: DeviceKey, number: int | None = None) -> bytes:
+        """The event log that an evidence was of; without a number, that of the last boot that was proved.
+
+        Raises:
+            HostileData: ``device.unknown``, ``attestation.no_evidence`` (404), ``attestation.no_log`` (404).
+        """
+        require_device(self._store, key)
+        if number is None:
+            posture = self._store.posture(key)
+            boot = state_of(posture).boot if posture is not None else None
+            digest = boot.log if boot is not None else ""
+        else:
+            kept = await self._store.evidence(key, number)
+            digest = _found(kept).log
+        data = await self._store.blob(key.scope, Digest(digest)) if digest else None
+        if data is None:
+            raise HostileData(
+                "attestation.no_log",
+                "No event log was proved by this, or none is kept.",
+                remedy="Look at what came: holdfast attest evidence DEVICE. The log of one of them: --number N.",
+                http_status=404,
+            )
+        return data
+
     async def replay(self, key: DeviceKey, number: int | None = None) -> Replayed:
         """Appraise a kept evidence again, by default the newest.
 
@@ -151,13 +175,7 @@ class AttestationService:
         else:
             require_device(self._store, key)
             kept = await self._store.evidence(key, number)
-        if kept is None:
-            raise HostileData(
-                "attestation.no_evidence",
-                "There is no such evidence of this device.",
-                remedy="List what there is: holdfast attest evidence DEVICE.",
-                http_status=404,
-            )
+        kept = _found(kept)
         before = await self._store.evidence(key, kept.number - 1) if kept.number > 1 else None
         expected = digest_of(encode_state(before)) if before is not None else ""
         outcome = appraise(await self._facts(kept))
@@ -231,7 +249,9 @@ class AttestationService:
                 self._clock.now(),
             )
             before = state_of(posture)
-            after = DeviceState(number=before.number, chain=before.chain, nonce_used=before.nonce_used)
+            after = DeviceState(
+                number=before.number, chain=before.chain, nonce_used=before.nonce_used, basis=before.basis
+            )
             sections = dict(posture.sections)
             if SECTION in sections:
                 sections[SECTION] = msgspec.structs.replace(sections[SECTION], body=encode_state(after))
@@ -240,6 +260,17 @@ class AttestationService:
             settled, follow = self._verdicts.settle(device, posture, now)
             noted = Noted(Kind.ATTESTATION_RESET, actor, device, key.scope, {"why": why}, now)
             await self._store.commit([settled, *follow, *self._emit(noted)])
+
+
+def _found(kept: KeptEvidence | None) -> KeptEvidence:
+    if kept is None:
+        raise HostileData(
+            "attestation.no_evidence",
+            "There is no such evidence of this device.",
+            remedy="List what there is: holdfast attest evidence DEVICE.",
+            http_status=404,
+        )
+    return kept
 
 
 def _lost(digest: str) -> HostileData:
