@@ -90,7 +90,7 @@ class Statement(_Stated, frozen=True):
     model: Text
     version: Text
     svn: Whole
-    made_at: Instant
+    made_at: Annotated[Instant, msgspec.Meta(ge=0, le=LATEST)]
     v: int = VERSION
     bank: str = "sha256"
     retire_at: Annotated[Instant, msgspec.Meta(ge=0, le=LATEST)] | None = None

@@ -127,6 +127,29 @@ class ReferenceService:
             raise _unknown("unknown", f"No release is named {name[:120]!r}.", "holdfast reference list")
         return reference
 
+    async def statement(self, scope: Scope, name: str) -> bytes:
+        """The bytes of a release's statement as they were signed. Raises as `require`, and ``reference.lost``."""
+        data = await self._store.blob(scope, self.require(scope, name).digest)
+        if data is None:
+            raise HostileData(
+                "reference.lost",
+                f"The statement of {name[:120]} is not here any more.",
+                remedy="Restore the backup of that time; nothing removes it in normal running.",
+                http_status=404,
+            )
+        return data
+
+    def running(self, scope: Scope, name: str, *, after: str = "", limit: int) -> list[DeviceKey]:
+        """The devices that are known to run a release, in id order. Raises as `require`."""
+        model, found = self.require(scope, name).statement.model, []
+        for device in self._devices(scope, model, after):
+            posture = self._store.posture(device.key)
+            if posture is not None and state_of(posture).release == name:
+                found.append(device.key)
+                if len(found) == limit:
+                    break
+        return found
+
     async def add(self, scope: Scope, envelope: bytes, *, actor: str) -> Reference:
         """Take a signed statement (DSSE); taking the same again changes nothing.
 
@@ -297,8 +320,7 @@ class ReferenceService:
             hit += await self._look_again(device.key, judged)
         return hit
 
-    def _devices(self, scope: Scope, model: str) -> Iterator[Device]:
-        after = ""
+    def _devices(self, scope: Scope, model: str, after: str = "") -> Iterator[Device]:
         while page := self._store.devices(scope, DeviceFilter(after=after, limit=PAGE)):
             for device in page:
                 stored = self._store.model(scope, device.model)

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from holdfast.web.api import (
+    attestations,
     authority,
     backups,
     brokers,
@@ -31,6 +32,7 @@ from holdfast.web.api import (
     manufacturers,
     models,
     ownership,
+    references,
     retirement,
     sealed_secrets,
     secrets,
@@ -44,6 +46,7 @@ from holdfast.web.api.document import completed
 from holdfast.web.api.edge import CHALLENGE, Edge
 from holdfast.web.api.services import Services
 from holdfast.web.problems import rendered
+from holdfast_core.formats.dsse import LARGEST_ENVELOPE
 from holdfast_core.kernel.errors import Bug, HoldfastError, HostileData
 
 BASE = "/api/v1"
@@ -71,6 +74,7 @@ def operator_app(services: Services, *, local: bool) -> FastAPI:
         body_limits={
             f"{BASE}/models": services.limits.model_bytes,
             f"{BASE}/devices/import": services.limits.rows_text,
+            f"{BASE}/releases": LARGEST_ENVELOPE,
         },
     )
     return app
@@ -95,6 +99,8 @@ def routed() -> FastAPI:
         ownership,
         devices,
         retirement,
+        attestations,
+        references,
         claims,
         enrollments,
         fleet_claims,
