@@ -314,6 +314,7 @@ def test_signed_old_release_after_a_newer_one_was_confirmed(tpm, chain):
     machine.confirm()
     machine.flash.update({name: data for name, data in old.artefacts.items() if not name.startswith("recovery")})
     recovers(machine, tpm, code="boot.rollback", started=("rom",))
+    assert machine.nv.floors["recovery"] == 4
 
 
 @pytest.mark.parametrize(("chain", "name", "started"), [("linux", FIT, CHAIN[:3]), (MCU, APP, ("rom", "mcuboot"))])
@@ -322,6 +323,25 @@ def test_old_system_under_new_firmware(tpm, chain, name, started):
     machine.confirm()
     machine.flash[name] = boot_release("1.3.0", 3, chain=chain).artefacts[name]
     recovers(machine, tpm, code="boot.rollback", started=started)
+
+
+def test_old_recovery_image_does_not_run_after_a_newer_release_was_confirmed(tpm):
+    machine = control(boot_release(), tpm)
+    machine.confirm()
+    old = boot_release("1.3.0", 3).artefacts
+    machine.flash.update({name: data for name, data in old.items() if name.startswith("recovery")})
+    del machine.flash[SPL]
+    report = machine.boot()
+    assert report.state == "halted"
+    assert [failure.code for failure in report.failures] == ["boot.missing", "boot.rollback"]
+    attests(report, tpm)
+
+
+def test_confirming_with_a_damaged_recovery_raises_the_other_floors(tpm):
+    machine = control(boot_release(), tpm)
+    machine.flash["recovery"] = b""
+    machine.confirm()
+    assert machine.nv.floors == {SPL: 4, UBOOT: 4, FIT: 4}
 
 
 def test_confirming_after_a_failed_boot_raises_no_floor(tpm):

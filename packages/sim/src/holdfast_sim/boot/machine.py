@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Literal, Protocol
 
 import msgspec
@@ -102,7 +103,7 @@ class Machine:
         self.flash, self.nv, self.rom = flash, nv, rom
         self.hardware: tuple[Component, ...] = tuple(rom.hardware if hardware is None else hardware)
         self._tpm = tpm
-        self._ran: dict[str, int] = {}
+        self._good: Boot | None = None
         self._on = False
 
     @classmethod
@@ -128,8 +129,14 @@ class Machine:
             return self._booted(Measuring(link))
 
     def confirm(self) -> None:
-        """The running release is good: nothing older runs from now on. After a failed boot this does nothing."""
-        self.nv.raise_to(self._ran)
+        """The running release is good: nothing older runs from now on, and no older recovery, if it has a good one.
+
+        After a failed boot this does nothing.
+        """
+        if self._good is not None:
+            with suppress(HostileData):
+                self._good.check_recovery()
+            self.nv.raise_to(self._good.running)
 
     def _booted(self, measuring: Measuring) -> BootReport:
         boot = Boot(self.flash, self.nv.floors, measuring)
@@ -143,7 +150,7 @@ class Machine:
         except HostileData as error:
             failures.append(_failure(boot, error))
             state = self._recovered(boot, failures)
-        self._ran = boot.running if state == RUNNING else {}
+        self._good = boot if state == RUNNING else None
         return BootReport(measuring.log, tuple(boot.started), state, tuple(failures), found, boot.command_line)
 
     def _rom(self, boot: Boot, measuring: Measuring, found: Sequence[Difference]) -> None:

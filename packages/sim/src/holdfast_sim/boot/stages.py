@@ -49,7 +49,7 @@ class Boot:
         self.keys = KeyTable(())
         self.started: list[str] = []
         self.running: dict[str, int] = {}
-        """Security version numbers of what was started, by artefact."""
+        """Security version numbers of what was found good, by artefact."""
         self.command_line = ""
 
     def file(self, name: str) -> bytes:
@@ -80,11 +80,16 @@ class Boot:
 
     def recovery(self) -> None:
         """The declared safe state: the recovery image, by the root key. Raises HostileData when it is wrong too."""
+        digest = self.check_recovery()
+        self._measuring.thing(4, kinds.IPL, RECOVERY.encode(), digest)
+        self.started.append(RECOVERY)
+
+    def check_recovery(self) -> bytes:
+        """The digest of the recovery image, if it may run. Raises HostileData."""
         manifest = open_manifest(RECOVERY, self.file(manifest_of(RECOVERY)), self.root_key())
         digest = check_digest(manifest, self.file(RECOVERY))
         self._may_run(RECOVERY, manifest.svn, digest)
-        self._measuring.thing(4, kinds.IPL, RECOVERY.encode(), digest)
-        self.started.append(RECOVERY)
+        return digest
 
     def root_key(self) -> PublicKey:
         """The key that the ROM knows. Raises HostileData ``boot.keys`` when no table was read."""
