@@ -12,6 +12,7 @@ import pytest
 
 from conftest import ROOT
 from holdfast.web.problems import Problem
+from holdfast_core.attestation.affirmed import Shortfall
 from holdfast_core.baseline.delta import FindingsDelta
 from holdfast_core.baseline.model import BuildManifest, Findings, Plan
 from holdfast_core.inventory.erasure import ErasureReport
@@ -29,6 +30,7 @@ SOURCES = (
     "core/src/holdfast_core/identity/manufacturers.py",
     "core/src/holdfast_core/identity/rules.py",
     "core/src/holdfast_core/identity/requests.py",
+    "core/src/holdfast_core/attestation/sealed.py",
     "core/src/holdfast_core/identity/secrets.py",
     "core/src/holdfast_core/baseline/rules.py",
     "server/src/holdfast/checkin/pace.py",
@@ -44,6 +46,7 @@ SOURCES = (
     "server/src/holdfast/identity/service.py",
     "server/src/holdfast/ports/sections.py",
     "server/src/holdfast/adapters/hook.py",
+    "server/src/holdfast/ports/attested.py",
     "server/src/holdfast/ports/tombstones.py",
     "server/src/holdfast/adapters/store/failures.py",
     "server/src/holdfast/web/device/app.py",
@@ -56,7 +59,7 @@ SOURCES = (
 """Every module that can refuse something on the device port."""
 _STATUS = {"HostileData": 400, "LimitExceeded": 413, "IdentityRefused": 403, "WorldError": 503, "Bug": 500}
 _OF_OPERATORS = re.compile(
-    r"token\.|claim\.(lifetime|none)$|enrollment\.(unknown|decided)$|manufacturer\.|model\.|fleet\.(unknown|invalid)$|baseline\.other_catalogue$"
+    r"token\.|claim\.(lifetime|none)$|enrollment\.(unknown|decided)$|manufacturer\.|model\.|fleet\.(unknown|invalid)$|sealed\.(empty|too_large|too_many)$|baseline\.other_catalogue$"
 )
 _HELPERS = {"_claim_refused": ("", 401), "_over": ("", 403), "_hostile": ("baseline.findings_", 400)}
 _KINDS = {
@@ -80,6 +83,7 @@ def codes() -> dict[str, int]:
     """Every code that a device can meet, with its status."""
     found = {code: status for source in SOURCES for code, status in _codes(PACKAGES / source)}
     found |= {f"identity.{standing.value}": 409 for standing in Standing if standing.is_clone}
+    found |= {f"sealed.{shortfall.value}": 403 for shortfall in Shortfall}
     return {code: status for code, status in found.items() if not _OF_OPERATORS.match(code)}
 
 

@@ -81,6 +81,21 @@ ARGUES: dict[str, tuple[str, dict[str, Any], set[str]]] = {
         {"needs": [{"appraisal": "attestation", "max_age_s": 86_400}]},
         {"model.attestation_without_root"},
     ),
+    "renewal on evidence, no root of trust": (
+        PUMP,
+        {"attestation.before_renewal": True},
+        {"model.renewal_unattested"},
+    ),
+    "renewal on evidence that is never asked for": (
+        CAMERA,
+        {"constraints.root_of_trust": "tpm", "attestation.before_renewal": True},
+        {"model.renewal_unattested"},
+    ),
+    "renewal on evidence of a chip that only keeps keys": (
+        CAMERA,
+        {"boot.measured_boot": True, "attestation.before_renewal": True},
+        {"model.renewal_unattested"},
+    ),
     "rollback refused by nobody": (
         SERVER,
         {"boot": {"measured_boot": True, "anti_rollback": True}},

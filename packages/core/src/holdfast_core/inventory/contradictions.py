@@ -48,6 +48,8 @@ SENSITIVE = frozenset({Classification.CONFIDENTIAL, Classification.PERSONAL, Cla
 REBOOTING = frozenset({UpdateKind.AB_IMAGE, UpdateKind.SINGLE_IMAGE, UpdateKind.MCU_SWAP})
 """Kinds of update that end in a reboot."""
 TWO_SLOTS = frozenset({UpdateKind.AB_IMAGE, UpdateKind.MCU_SWAP})
+ATTESTING = frozenset({RootOfTrust.TPM, RootOfTrust.PSA})
+"""Roots of trust whose word for a device's state is understood."""
 
 TLS_CONTROL = "CRY-06"
 AT_REST_CONTROL = "DAT-01"
@@ -194,6 +196,17 @@ def _boot(model: DeviceModel, _now: Instant) -> Iterator[Reason]:
             "model.rollback_unguarded",
             "Rollback is to be refused, yet nothing verifies what boots.",
             "Set boot.secure_boot, or do not claim anti_rollback.",
+        )
+
+
+def _renewal_attested(model: DeviceModel, _now: Instant) -> Iterator[Reason]:
+    asked = model.boot.measured_boot or any(need.appraisal == "attestation" for need in model.needs)
+    if model.attestation.before_renewal and not (asked and model.constraints.root_of_trust in ATTESTING):
+        yield Reason(
+            "model.renewal_unattested",
+            "A renewal demands fresh attestation, yet the device is never asked to attest: its certificate would end.",
+            "Let constraints.root_of_trust be tpm or psa, and set boot.measured_boot or a need of attestation; or "
+            "leave attestation.before_renewal out.",
         )
 
 
@@ -408,6 +421,7 @@ _RULES: tuple[Callable[[DeviceModel, Instant], Iterator[Reason]], ...] = (
     _support,
     _expired,
     _boot,
+    _renewal_attested,
     _essential_function,
     _probe,
     _needs,

@@ -6,6 +6,8 @@
 3. The old certificate ends when the new one is first used, not before: a device that lost power in between goes on.
 4. What lapsed, or came from an issuer that was ended, is renewed by grace: for so long, on the same terms, recorded.
 5. Nothing is renewed for a device that is retired, unowned or held: renewal is tied to the inventory.
+6. Where the model demands it (``attestation.before_renewal``), only an affirmed device renews, also by grace. What was
+   granted before is given again as it was, and who is not affirmed is not asked to renew.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from cryptography import x509
 
 from holdfast.identity.certifying import Certifier
 from holdfast.ports.appraisal import Context
+from holdfast.ports.attested import ATTESTATION_REQUIRED, check_renewable, renewal_lack
 from holdfast.ports.clock import Clock
 from holdfast.ports.credentials import Credentials, hold_clone
 from holdfast.ports.events import Emit, Noted, Tried
@@ -44,7 +47,7 @@ from holdfast_core.kernel.limits import Limits
 from holdfast_core.kernel.reasons import Reason
 from holdfast_core.record.model import Kind
 from holdfast_core.trust.model import Verdict
-from holdfast_core.trust.posture import Wish, wish
+from holdfast_core.trust.posture import Posture, Wish, wish
 
 RENEW = "renew"
 
@@ -79,7 +82,8 @@ class RenewalService:
         """The next certificate of whoever holds the one with `fingerprint`, then the chain without the root.
 
         Raises:
-            IdentityRefused: ``identity.*``, ``device.*``; ``identity.renewed_twice`` (409) for a clone.
+            IdentityRefused: ``identity.*``, ``device.*``; ``identity.renewed_twice`` (409) for a clone;
+                ``identity.attestation_required`` where fresh evidence is demanded and missing.
             HostileData: ``csr.*``, ``identity.key_reused``, ``identity.busy``.
         """
         credential = await self._held(fingerprint)
@@ -93,6 +97,8 @@ class RenewalService:
             self._check_not_held(device)
             if credential.successor is not None:
                 return await self._again(device, credential, request, now)
+            stored = self._store.model(key.scope, device.model)
+            check_renewable(device, stored, require_posture(self._store, key), now)
             with self._certifier.certifying(request, known=self._may_keep(device, credential, request)) as spki:
                 return await self._renew(device, credential, request, spki, now)
 
@@ -180,14 +186,27 @@ class RenewalContributor:
             return ()
         credential = context.credential
         # One that still speaks though it has a successor: the successor never arrived.
-        if credential is None or not (credential.successor is not None or self._is_due(credential, context)):
+        if credential is None or not (credential.successor is not None or self._may_now(credential, context)):
             return ()
         same = context.model.model.identity.renewal_key is RenewalKey.SAME
-        args = {"credential": credential.fingerprint, **({"key": "same"} if same else {})}
+        args: dict[str, object] = {"credential": credential.fingerprint, **({"key": "same"} if same else {})}
+        # A wish that was refused is not issued again as it was, and this refusal passes: it is another one after that.
+        if (refused := _refused_unattested(context.posture)) is not None:
+            args["after"] = refused
         return (wish(RENEW, canonical(args)),)
+
+    def _may_now(self, credential: Credential, context: Context) -> bool:
+        """Whether it is due, and would not be refused for want of fresh evidence: then it waits for that."""
+        return self._is_due(credential, context) and not renewal_lack(context.model, context.posture, context.now)
 
     def _is_due(self, credential: Credential, context: Context) -> bool:
         if self._book.standing(credential) in (Standing.RETIRING, Standing.DISTRUSTED):
             return True
         owner_changed = context.device.owner_since is not None and credential.issued_at < context.device.owner_since
         return owner_changed or wants_renewal(credential, context.now)
+
+
+def _refused_unattested(posture: Posture) -> int | None:
+    """The number of the directive to renew that came to nothing because the device was not affirmed just then."""
+    last = next((each for each in posture.desired.settled if each.kind == RENEW), None)
+    return last.id if last is not None and last.code == ATTESTATION_REQUIRED else None

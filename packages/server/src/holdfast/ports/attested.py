@@ -17,6 +17,8 @@ from holdfast_core.kernel.instants import Instant
 from holdfast_core.trust.posture import Posture
 from holdfast_core.wire.attestation import SECTION
 
+ATTESTATION_REQUIRED = "identity.attestation_required"
+"""The code of `check_renewable`'s refusal, as a device reports it."""
 _decode = msgspec.msgpack.Decoder(DeviceState).decode
 
 
