@@ -23,6 +23,11 @@ hypothesis.settings.register_profile("desk", deadline=None)  # deadlines are tim
 hypothesis.settings.load_profile("ci" if os.environ.get("HOLDFAST_DERANDOMIZE") else "desk")
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Bytes by their length: some are random (keys, signatures), and all processes must agree on the names of tests."""
+    return f"{len(val)}-bytes" if isinstance(val, bytes) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if os.geteuid() == 0:
         return
