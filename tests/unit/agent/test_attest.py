@@ -227,15 +227,18 @@ def test_a_token_stands_in_where_there_is_no_tpm(bench, tmp_path):
     token = (str(program), "--psa")
     bench.configure(attest_token=token)
     assert isinstance(bench.evidence(state(ASK)), TpmEvidence)
+    assert isinstance(bench.evidence(state(Ask(token=True, nonce_s=600))), TokenEvidence)
     bench.configure(key=KeyPlace.FILE)
-    evidence = bench.evidence(state(Ask(nonce_s=600)))
+    assert bench.evidence(state(ASK)) == Unable("no-tpm")
+    evidence = bench.evidence(state(Ask(token=True, nonce_s=600)))
     assert isinstance(evidence, TokenEvidence)
     assert evidence.token == b"token:" + binding(NONCE, "cam-1", evidence.claims).hex().encode()
     assert str(program) in in_words(bench.folder, bench.config)
     assert bench.parts(state(Ask())) == {}
     program.write_text("#!/bin/sh\nexit 1\n")
-    assert bench.evidence(state(ASK)) == Unable("token-failed")
-    assert bench.parts(state(ASK)).keys() == {SECTION}
+    assert bench.evidence(state(Ask(token=True, nonce_s=600))) == Unable("token-failed")
+    bench.configure(attest_token=())
+    assert bench.evidence(state(Ask(token=True, nonce_s=600))) == Unable("no-token")
 
 
 def test_a_person_sees_what_the_device_attests_with(bench):

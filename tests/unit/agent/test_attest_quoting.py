@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -105,3 +107,21 @@ def test_the_tools_are_preferred_and_without_both_there_is_no_way(monkeypatch, t
     (tmp_path / "tpm2_send").write_text("")
     (tmp_path / "tpm2_send").chmod(0o755)
     assert way_here() is Way.TOOLS
+
+
+def test_a_binding_that_cannot_be_imported_is_told(monkeypatch, tmp_path):
+    (tmp_path / "tpm2_pytss.py").write_text("raise TypeError('not an acceptable base type')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(WorldError) as raised:
+        quoting.sender(Way.PYTSS, "device:/dev/tpmrm0")(b"")
+    assert raised.value.code == "agent.tpm"
+    assert "acceptable base" in raised.value.sentence
+
+
+def test_a_device_without_a_chip_loads_nothing_that_speaks_to_one():
+    code = "import sys, holdfast_agent.loop; print(*sys.modules)"
+    told = subprocess.run([sys.executable, "-I", "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert "holdfast_agent.attest" in told
+    assert not {"holdfast_agent.quoting", "holdfast_agent.token_command", "holdfast_agent.tpm", "cryptography"} & set(
+        told
+    )

@@ -3,8 +3,8 @@
 1. Evidence is for a nonce that came in this boot and is still taken; without one the agent asks, and the reply that
    brings one wants the section again, in the same contact.
 2. One contact holds evidence once, and again where the server wants it again: a quote costs the chip a signature.
-3. What the server last asked (`Ask`) decides the registers and where the IMA list goes on; where it wants no quote, the
-   agent leaves the sections out.
+3. What the server last asked (`Ask`) decides the registers and where the IMA list goes on; where it wants neither
+   quote nor token, the agent leaves the sections out.
 4. The IMA list is read after the quote, so it is never shorter than what was quoted. Registers travel where there is
    no event log to explain them; they are read around the quote until both agree.
 5. A chip or program that fails is told as such (`Unable`), never a reason not to check in.
@@ -20,7 +20,7 @@ import msgspec
 from holdfast_agent.boot_log import BootLogFile
 from holdfast_agent.claims import claims
 from holdfast_agent.ima import take
-from holdfast_agent.means import Means, means_of
+from holdfast_agent.means import Means, asks, means_of
 from holdfast_agent.state import Config, Folder, ImaPlaces
 from holdfast_core.kernel.errors import HostileData, WorldError
 from holdfast_core.kernel.limits import LIMITS
@@ -98,8 +98,8 @@ class Attester:
             others: bytes of the other sections.
         """
         ask, wanted = heard(state), {SECTION, BOOT_LOG} & set(state.wants)
-        means = means_of(self._folder, self._config)
-        if (ask is not None and not self._asked(ask, means)) or (self._spoken and not wanted):
+        means = means_of(self._folder, self._config, ask)
+        if not asks(ask) or (self._spoken and not wanted):
             return ()
         self._spoken = True
         room = LIMITS.check_in_bytes - FRAME_BYTES - others
@@ -110,9 +110,6 @@ class Attester:
         if log and (isinstance(evidence, TpmEvidence) or BOOT_LOG in wanted):
             return spoken, Part(BOOT_LOG, log)
         return (spoken,)
-
-    def _asked(self, ask: Ask, means: Means) -> bool:
-        return bool(ask.registers) or (means.token and ask.nonce_s > 0)
 
     def _evidence(
         self, state: DeviceState, now: Moment, ask: Ask | None, means: Means, room: int, *, logged: bool

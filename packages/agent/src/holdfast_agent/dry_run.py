@@ -13,12 +13,13 @@ import msgspec
 
 from holdfast_agent.attest import Attester, heard
 from holdfast_agent.clock import Clock
+from holdfast_agent.means import asks
 from holdfast_agent.state import Config, Folder
 from holdfast_core.kernel.digests import digest_of
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.wire.attestation import BOOT_LOG, SECTION, Ask
 
-FIRST_ASK = Ask(registers=(0, 1, 2, 3, 4, 5, 6, 7), ima=True, nonce_s=1)
+FIRST_ASK = Ask(registers=(0, 1, 2, 3, 4, 5, 6, 7), token=True, ima=True, nonce_s=1)
 """What is shown before the server asked for anything."""
 _NONCE = re.compile(r"[A-Za-z0-9_-]{8,64}\Z")
 
@@ -38,7 +39,7 @@ def dry_run(folder: Folder, config: Config, clock: Clock, nonce: str) -> dict[st
         )
     stored, now, told = folder.state(), clock.now(), list[str]()
     ask = heard(stored.protocol)
-    if ask is None or not (ask.registers or ask.nonce_s):
+    if ask is None or not asks(ask):
         ask = FIRST_ASK
     answers = {**stored.protocol.answers, SECTION: msgspec.json.encode(ask).decode()}
     state = msgspec.structs.replace(stored.protocol, nonce=nonce, answers=answers, answered=now, wants=())

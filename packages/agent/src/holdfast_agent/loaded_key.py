@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -23,8 +25,9 @@ class LoadedKey:
     """
 
     def __init__(self, key: QuotingKey, tcti: str) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="holdfast-tpm-")
-        self._chip = Chip(tcti, Path(self._folder.name))
+        folder = tempfile.mkdtemp(prefix="holdfast-tpm-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)  # with us, or with the process
+        self._chip = Chip(tcti, Path(folder))
         self._files = KeyFiles(key.public, key.private)
         self._ready = False
 

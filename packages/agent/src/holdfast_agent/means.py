@@ -1,7 +1,7 @@
 """What a device could attest with, and where it cannot, why: told to the server in a word and to a person in a line.
 
 1. Nothing is started and no command goes to the chip to find out.
-2. The TPM comes before a token: it speaks of what was booted, a token of what its maker's code says.
+2. The TPM comes before a token where the server takes both: it speaks of what was booted.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from enum import StrEnum
 import msgspec
 
 from holdfast_agent.state import Config, Folder, KeyPlace, QuotingKey
+from holdfast_core.wire.attestation import Ask
 
 
 class Way(StrEnum):
@@ -31,18 +32,29 @@ class Means(msgspec.Struct, frozen=True):
     why: str = ""
 
 
-NO_TPM, NO_KEY, NO_TOOLS = "no-tpm", "no-key", "no-tools"
+NO_TPM, NO_KEY, NO_TOOLS, NO_TOKEN = "no-tpm", "no-key", "no-tools", "no-token"
 _WORDS = {
     NO_TPM: "this device was not enrolled with a TPM",
     NO_KEY: "its attestation key is not in the state folder; enroll it again, which needs no claim",
     NO_TOOLS: "neither tpm2-tools nor tpm2-pytss is installed",
+    NO_TOKEN: "the server asks for a token, and no program is configured that makes one",
 }
 
 
-def means_of(folder: Folder, config: Config) -> Means:
-    """What this device attests with. Raises WorldError ``agent.state_damaged``."""
-    means = _tpm(folder, config)
-    return Means(token=True) if means.why and config.attest_token else means
+def means_of(folder: Folder, config: Config, ask: Ask | None = None) -> Means:
+    """What this device attests with, where the server asks for `ask`. Raises WorldError ``agent.state_damaged``."""
+    chip = _tpm(folder, config)
+    wants_quote, wants_token = (bool(ask.registers), ask.token) if asks(ask) and ask else (True, True)
+    if wants_quote and not chip.why:
+        return chip
+    if wants_token and config.attest_token:
+        return Means(token=True)
+    return chip if wants_quote else Means(why=NO_TOKEN)
+
+
+def asks(ask: Ask | None) -> bool:
+    """Whether the server asks for evidence, as far as it is known: one that was not heard yet does."""
+    return ask is None or bool(ask.registers) or ask.token
 
 
 def _tpm(folder: Folder, config: Config) -> Means:
@@ -65,9 +77,9 @@ def way_here() -> Way | None:
     return Way.PYTSS if importlib.util.find_spec("tpm2_pytss") is not None else None
 
 
-def in_words(folder: Folder, config: Config) -> str:
+def in_words(folder: Folder, config: Config, ask: Ask | None = None) -> str:
     """The same for a person."""
-    means = means_of(folder, config)
+    means = means_of(folder, config, ask)
     if means.token:
         return f"a token from {config.attest_token[0]}"
     if means.key is None:

@@ -46,7 +46,13 @@ def _by_tools(tcti: str) -> Sender:
 
 def _by_pytss(tcti: str) -> Sender:
     def send(command: bytes) -> bytes:
-        library = importlib.import_module("tpm2_pytss")  # here: it is 23 MB, and only needed where there are no tools
+        try:
+            library = importlib.import_module(
+                "tpm2_pytss"
+            )  # here: it is 23 MB, and needed only where there are no tools
+        except (ImportError, TypeError, AttributeError) as error:
+            # An old one subclasses what newer releases of `cryptography` have closed.
+            raise tpm_failed("tpm2-pytss", f"it cannot be imported: {str(error)[:200]}") from error
         name, _, where = tcti.partition(":")
         try:
             with library.TCTILdr(name, where or None) as chip:

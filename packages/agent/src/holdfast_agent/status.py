@@ -13,6 +13,7 @@ import msgspec
 from holdfast_agent.attest import heard
 from holdfast_agent.claims import claims
 from holdfast_agent.clock import Clock
+from holdfast_agent.means import asks
 from holdfast_agent.means import in_words as attested_with
 from holdfast_agent.state import Config, Folder, Written
 from holdfast_core.kernel.instants import SECOND, Instant, in_words, rfc3339
@@ -88,8 +89,8 @@ def read_status(folder: Folder, config: Config, clock: Clock) -> Status:
 def _attestation(folder: Folder, config: Config, state: DeviceState) -> str:
     """What it attests with, whether that is asked for, and what of it cannot be read."""
     ask = heard(state)
-    told = [attested_with(folder, config)]
-    if ask is not None and not ask.registers and not ask.nonce_s:
+    told = [attested_with(folder, config, ask)]
+    if not asks(ask):
         told.append("the server asks for no evidence")
     if why := claims(config)[1]:
         told.append(f"without the maker's claims: {why}")

@@ -4,8 +4,8 @@
    folder that is gone afterwards.
 2. No private key is ever here: what lies in files are the chip's own encrypted blobs, which load in no other chip.
 3. Keys are children of the owner hierarchy's standard parent, which is made anew each time. One thing is left in the
-   chip's few persistent places: the attestation key, so that a quote is one command. Where the owner has a password or
-   the chip no room, that key is loaded instead.
+   chip's few persistent places: the attestation key, so that a quote is one command. Where the chip has no room for
+   it, it is loaded instead. The owner must have no password: the parent could not be made.
 4. Where there is no resource manager (a simulator), what a step loaded is flushed after it: a chip holds three keys.
 """
 
