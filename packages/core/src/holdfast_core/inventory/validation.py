@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from holdfast_core.inventory.accounts import faults as account_faults
+from holdfast_core.inventory.attesting import faults as attestation_faults
 from holdfast_core.inventory.erasure import is_erasable
 from holdfast_core.inventory.model import DeviceModel, Eraser, HealthProbe, Sanitizing
 from holdfast_core.inventory.topics import parse_filter
@@ -473,8 +474,9 @@ def _expected(model: DeviceModel) -> Iterator[Problem]:
             )
 
 
-def _accounts(model: DeviceModel) -> Iterator[Problem]:
-    for fault in account_faults(model):
+def _of_their_own(model: DeviceModel) -> Iterator[Problem]:
+    """What has rules in a module of its own."""
+    for fault in (*account_faults(model), *attestation_faults(model)):
         yield Problem(*fault)
 
 
@@ -493,5 +495,5 @@ _CHECKS: tuple[Callable[[DeviceModel], Iterator[Problem]], ...] = (
     _compensations,
     _needs,
     _expected,
-    _accounts,
+    _of_their_own,
 )
