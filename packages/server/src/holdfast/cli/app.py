@@ -10,6 +10,8 @@ import typer
 
 from holdfast.cli import (
     attest,
+    attest_device,
+    attest_result,
     audit,
     backup,
     baseline,
@@ -29,8 +31,13 @@ from holdfast.cli import (
     incident,
     init,
     log,
+    log_key,
     manufacturer,
     model,
+    reference,
+    reference_build,
+    reference_explain,
+    reference_keys,
     retirement,
     secret,
     serve,
@@ -96,8 +103,17 @@ def build() -> typer.Typer:
         ("ca", "The authorities that certify devices: show, roll over, export.", (ca.register,)),
         ("vault", "Keys and secrets at rest: rotate, encrypt, change the passphrase.", (vault.register,)),
         ("certificate", "Certificates of sanitization: verify them.", (retirement.register_certificate,)),
-        ("log", "The record: show, export and verify it.", (log.register,)),
-        ("attest", "What devices booted: read an event log.", (attest.register,)),
+        ("log", "The record: show, export and verify it.", (log.register, log_key.register)),
+        (
+            "attest",
+            "What devices booted: how they stand, their evidence, event logs.",
+            (attest_device.register, attest_result.register, attest.register),
+        ),
+        (
+            "reference",
+            "Reference values: what a release looks like when it is booted.",
+            (reference_build.register, reference.register, reference_explain.register, reference_keys.register),
+        ),
     ):
         group = typer.Typer(help=summary, no_args_is_help=True)
         for register in registers:

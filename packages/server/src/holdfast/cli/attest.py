@@ -39,7 +39,7 @@ def log(session: Session, *, file: LogArgument, bank: BankOption = "") -> None:
     from holdfast.cli.terminal import emit  # noqa: PLC0415
     from holdfast_core.formats.eventlog.log import parse_event_log  # noqa: PLC0415
 
-    read = parse_event_log(_log_bytes(file))
+    read = parse_event_log(log_bytes(file))
     banks = _chosen(read, bank)
     if session.json:
         emit(_document(read, banks))
@@ -47,7 +47,7 @@ def log(session: Session, *, file: LogArgument, bank: BankOption = "") -> None:
         _show(read, banks, [saying(event, banks) for event in read.events])
 
 
-def _log_bytes(file: Path) -> bytes:
+def log_bytes(file: Path) -> bytes:
     """The log in `file`, out of base64 where it is that.
 
     The two cannot be taken for each other: a log begins with a register's number, 0 to 23 in four bytes.
