@@ -17,6 +17,7 @@ from holdfast_core.baseline.delta import FindingsDelta
 from holdfast_core.baseline.model import BuildManifest, Findings, Plan
 from holdfast_core.inventory.erasure import ErasureReport
 from holdfast_core.kernel.limits import LIMITS
+from holdfast_core.wire.attestation import Ask, BootLog, Evidence, binding, unpack
 from holdfast_core.wire.codec import decode_check_in, decode_reply
 from holdfast_core.wire.frame import Health, InstalledRelease, LogNews, Metrics
 from holdfast_core.wire.secrets import SecretTold
@@ -26,6 +27,7 @@ PAGE = ROOT / "docs" / "reference" / "protocol.md"
 PACKAGES = ROOT / "packages"
 SOURCES = (
     "core/src/holdfast_core/wire/codec.py",
+    "core/src/holdfast_core/wire/attestation.py",
     "core/src/holdfast_core/identity/fleet.py",
     "core/src/holdfast_core/identity/manufacturers.py",
     "core/src/holdfast_core/identity/rules.py",
@@ -73,6 +75,9 @@ _KINDS = {
     "findings": lambda data: msgspec.json.decode(data, type=Findings),
     "delta": lambda data: msgspec.json.decode(data, type=FindingsDelta),
     "manifest": lambda data: msgspec.json.decode(data, type=BuildManifest),
+    "attestation": lambda data: msgspec.json.decode(data, type=Evidence),
+    "boot-log": lambda data: unpack(msgspec.json.decode(data, type=BootLog).log),
+    "ask": lambda data: msgspec.json.decode(data, type=Ask),
     "erasure": lambda data: msgspec.json.decode(data, type=ErasureReport),
     "plan": lambda data: msgspec.json.decode(data, type=Plan),
     "secret": lambda data: msgspec.json.decode(data, type=SecretTold),
@@ -120,6 +125,13 @@ def test_the_table_lists_the_codes_of_the_source_and_no_others() -> None:
 @pytest.mark.parametrize(("kind", "text"), examples(), ids=[f"{n}-{k}" for n, (k, _) in enumerate(examples())])
 def test_an_example_is_what_it_says(kind: str, text: str) -> None:
     assert _KINDS[kind](text.encode()) is not None
+
+
+def test_the_worked_binding_is_what_is_computed() -> None:
+    (worked,) = re.findall(r"^binding\(.*\) = ([0-9a-f]{64})$", PAGE.read_text(), re.MULTILINE)
+    (said,) = [data for kind, data in examples() if kind == "attestation" and '"type":"tpm"' in data]
+    evidence = msgspec.json.decode(said, type=Evidence)
+    assert binding(evidence.nonce, "gate-1", evidence.claims).hex() == worked
 
 
 def test_every_kind_of_message_has_an_example() -> None:
