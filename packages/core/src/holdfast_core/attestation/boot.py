@@ -172,18 +172,17 @@ def _configuration(log: EventLog | None, policy: Policy) -> tuple[int, tuple[Rea
     if log is None:
         return (UNKNOWN_CONFIG, (_SECURE_BOOT_UNKNOWN,)) if policy.secure_boot else (0, ())
     facts = facts_of(log, BANK_NUMBERS[policy.bank])
-    failed = [register for register in facts.failed if register in policy.registers]
-    if failed:
-        return UNSAFE_CONFIG, (_stage_failed(failed[0]),)
-    if SECURE_BOOT_REGISTER not in policy.registers:
-        return (UNKNOWN_CONFIG, (_SECURE_BOOT_UNKNOWN,)) if policy.secure_boot else (0, ())
-    if facts.debug:
-        return UNSAFE_CONFIG, (_FIRMWARE_DEBUG,)
-    return _secure_boot(facts) if policy.secure_boot else (0, ())
+    quoted = SECURE_BOOT_REGISTER in policy.registers
+    found = [_secure_boot(facts, quoted=quoted)] if policy.secure_boot else []
+    found += [(UNSAFE_CONFIG, (_stage_failed(each),)) for each in facts.failed if each in policy.registers][:1]
+    if facts.debug and quoted:
+        found.append((UNSAFE_CONFIG, (_FIRMWARE_DEBUG,)))
+    # The worst of all: whoever can extend a register could else add a lesser fault that hides the greater one.
+    return max((value for value, _ in found), default=0), tuple(reason for _, told in found for reason in told)
 
 
-def _secure_boot(facts: BootFacts) -> tuple[int, tuple[Reason, ...]]:
-    if facts.secure_boot is None:
+def _secure_boot(facts: BootFacts, *, quoted: bool) -> tuple[int, tuple[Reason, ...]]:
+    if facts.secure_boot is None or not quoted:
         return UNKNOWN_CONFIG, (_SECURE_BOOT_UNKNOWN,)
     enforced = facts.secure_boot and not facts.setup_mode and not facts.audit_mode
     return (APPROVED_CONFIG, ()) if enforced else (UNSUPPORTABLE_CONFIG, (_SECURE_BOOT_OFF,))

@@ -5,6 +5,8 @@
 2. All of it must be of one release. Parts of two are a mixture that nobody tested, and are refused.
 3. Events whose digest is of a text that firmware always writes (`Measured.structural`) are of no release.
 4. Whole registers (`golden`) are compared where there is no event log, or where nothing better is known.
+5. Without an event log only a release can be told that names no single event: else a device would be of the release by
+   half, once it keeps its log back.
 """
 
 from __future__ import annotations
@@ -63,8 +65,16 @@ def _comparable(statement: Statement, events: Sequence[Measured] | None, policy:
     """Whether the release says anything of the registers that are quoted, in their bank."""
     if statement.bank != policy.bank:
         return False
-    named = {m.register for m in statement.measurements} if events is not None else set()
-    return bool((named | {g.register for g in statement.golden}) & set(policy.registers))
+    asked = set(policy.registers)
+    named = {m.register for m in statement.measurements} & asked
+    whole = {g.register for g in statement.golden} & asked
+    return bool(named | whole) if events is not None else bool(whole) and named <= whole
+
+
+def needs_log(policy: Policy, judged: Sequence[Judged]) -> bool:
+    """Whether the releases can only be told by an event log: some of them with one, none of them without."""
+    with_log, without = (any(_comparable(each.statement, events, policy) for each in judged) for events in ((), None))
+    return with_log and not without
 
 
 def _gap(events: Sequence[Measured] | None, values: Mapping[int, bytes], policy: Policy, judged: Judged) -> Gap:

@@ -6,7 +6,9 @@
    register's last value proves all entries before it at once.
 3. A file counts as known by its digest, or by a signature of a release's key. Where a release says nothing of files,
    none is judged.
-4. The first entry sums up the boot (``boot_aggregate``); where it can be recomputed, it must be of this boot.
+4. Files that were judged by other values are judged anew: the list is followed again from its first entry.
+5. The first entry sums up the boot (``boot_aggregate``); where it can be recomputed, it must be of this boot. A list
+   that goes no further measures nothing, and affirms nothing.
 """
 
 from __future__ import annotations
@@ -14,18 +16,28 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from holdfast_core.attestation.ground import Ground
-from holdfast_core.attestation.model import ImaState
+from holdfast_core.attestation.model import APPROVED_FILES, UNRECOGNIZED_FILES, ImaState
 from holdfast_core.attestation.quote import IMA_REGISTER, Signed, registers_of
 from holdfast_core.attestation.refusals import Refused
 from holdfast_core.formats.ima.entries import ImaEntry
 from holdfast_core.formats.ima.replay import boot_aggregate, walk
 from holdfast_core.formats.ima.signature import verify_ima_signature
 from holdfast_core.kernel.errors import HostileData
+from holdfast_core.kernel.reasons import Reason
 from holdfast_core.wire.attestation import ImaSlice, unpack
 
 AGGREGATE = b"boot_aggregate"
 SHOWN_NAME = 120
+LEAST_LIST = 2
+"""Entries of a list that measures at all: the boot's sum, and the agent that sends it."""
+_NOTHING_MEASURED = Reason(
+    "attestation.ima_empty",
+    "The device's kernel measures no files, which its model says it does.",
+    "Boot it with an IMA policy (ima_policy=tcb, or one of yours), or set attestation.ima to false in the model file.",
+)
 
 
 def start_of(policy_bank: str) -> bytes:
@@ -56,13 +68,14 @@ def follow_list(
         Refused: ``ima_gap``, ``ima_malformed``, ``ima_mismatch``.
     """
     start = start_of(ground.policy.bank)
-    known = ImaState(value=start) if new_boot or not before.value else before
+    begun = ImaState(value=start, basis=ground.files_basis)
+    known = begun if new_boot or before.basis != ground.files_basis else before
     if part is None:
         if new_boot or not _leads(known.value, ground, values, signed):
             raise Refused("ima_gap")
-        return known
+        return msgspec.structs.replace(known, loaded=True)
     if part.start == 0:
-        known = ImaState(value=start)
+        known = begun
     elif new_boot or part.start != known.count:
         raise Refused("ima_gap")
     try:
@@ -114,7 +127,7 @@ def _judged(
             unknown += 1
             first = first or entry.text[:SHOWN_NAME]
     value = chain[-1] if chain else known.value
-    return ImaState(known.count + len(entries), value, unknown, first, loaded)
+    return ImaState(known.count + len(entries), value, unknown, first, loaded, known.basis)
 
 
 def _is_known(entry: ImaEntry, place: int, ground: Ground, values: Mapping[int, bytes]) -> bool:
@@ -141,3 +154,20 @@ def _sums_up(entry: ImaEntry, values: Mapping[int, bytes]) -> bool:
         return boot_aggregate(values, bank=entry.algorithm) == entry.digest
     except HostileData:
         return True
+
+
+def judge_files(ground: Ground, ima: ImaState) -> tuple[int, tuple[Reason, ...]]:
+    """The claim about the file system, 0 where nothing was demanded or can be told, and why."""
+    if not ground.policy.ima:
+        return 0, ()
+    if ima.count < LEAST_LIST:
+        return UNRECOGNIZED_FILES, (_NOTHING_MEASURED,)
+    if ima.unknown:
+        more = f" and {ima.unknown - 1} more" if ima.unknown > 1 else ""
+        reason = Reason(
+            "attestation.unknown_files",
+            f"The device ran or read files that no current release names: {ima.first_unknown}{more}.",
+            "Find out where they came from. If they are yours, sign them or add them to the release's values.",
+        )
+        return UNRECOGNIZED_FILES, (reason,)
+    return (APPROVED_FILES if ground.judges_files else 0), ()

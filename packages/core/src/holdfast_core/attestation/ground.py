@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from holdfast_core.attestation.model import Policy
 from holdfast_core.attestation.reference import Judged, Standing, basis_of
 from holdfast_core.formats.ima.signature import PublicKey, key_id
-from holdfast_core.kernel.digests import Digest, digest_of
+from holdfast_core.kernel.digests import Digest, canonical, digest_of
 
 
 class Ground(msgspec.Struct, frozen=True):
@@ -32,6 +32,8 @@ class Ground(msgspec.Struct, frozen=True):
     files: frozenset[str]
     """Digests of files that current releases run, in hexadecimal."""
     file_keys: Mapping[bytes, PublicKey]
+    files_basis: str
+    """A digest over what files are compared with, which changes less often than the basis."""
 
     @property
     def judges_files(self) -> bool:
@@ -45,7 +47,9 @@ def ground(policy: Policy, judged: tuple[Judged, ...]) -> Ground:
     current = [each.statement for each in judged if each.standing is Standing.CURRENT]
     files = frozenset(value.digest for statement in current for value in statement.files)
     keys = [key for statement in current for der in statement.file_keys if (key := _key(der)) is not None]
-    return Ground(policy, judged, digest_of(document), document, files, {key_id(key): key for key in keys})
+    file_keys = {key_id(key): key for key in keys}
+    files_basis = digest_of(canonical((sorted(files), sorted({der.hex() for s in current for der in s.file_keys}))))
+    return Ground(policy, judged, digest_of(document), document, files, file_keys, files_basis)
 
 
 def _key(der: bytes) -> PublicKey | None:

@@ -157,6 +157,8 @@ class ImaState(msgspec.Struct, frozen=True, omit_defaults=True):
     first_unknown: str = ""
     loaded: bool = False
     """Whether the list was followed to its end."""
+    basis: str = ""
+    """What its files were compared with: under other values the list is followed anew."""
 
 
 class DeviceState(msgspec.Struct, frozen=True, omit_defaults=True):

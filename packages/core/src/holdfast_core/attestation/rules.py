@@ -10,8 +10,9 @@ In this order; the first that fails names the reason (`refusals`), and nothing a
 6. Reference values: which release it is, and what that is worth (`comparison`).
 7. The hardware (`hardware`).
 
-Evidence that says nothing changes nothing but the note of why; evidence that is held against the device does, and every
-later one can set it right again, except after a clone: only a person ends that.
+Evidence that says nothing changes nothing but the note of why and, after a gap, where the IMA list begins. What is held
+against a device does more, and every later evidence can set it right again, except after a clone: only a person ends
+that.
 Missing is none: where nothing says what software runs, the tier is none, however genuine the quote.
 """
 
@@ -20,9 +21,9 @@ from __future__ import annotations
 import msgspec
 
 from holdfast_core.attestation.boot import parse_log, read_boot, values_of
-from holdfast_core.attestation.comparison import NO_REFERENCE, told_standing
+from holdfast_core.attestation.comparison import NO_REFERENCE, needs_log, told_standing
 from holdfast_core.attestation.counters import Life, follow
-from holdfast_core.attestation.files import follow_list
+from holdfast_core.attestation.files import follow_list, judge_files
 from holdfast_core.attestation.ground import Ground
 from holdfast_core.attestation.hardware import read_hardware
 from holdfast_core.attestation.model import (
@@ -32,7 +33,6 @@ from holdfast_core.attestation.model import (
     CONTRAINDICATED_RUNTIME,
     CRYPTO_FAILED,
     RECOGNIZED,
-    UNRECOGNIZED_FILES,
     UNRECOGNIZED_INSTANCE,
     UNRECOGNIZED_RUNTIME,
     UNSAFE_HARDWARE,
@@ -44,10 +44,11 @@ from holdfast_core.attestation.model import (
     Result,
     Vector,
 )
-from holdfast_core.attestation.quote import Nonce, check_quote, registers_of
+from holdfast_core.attestation.quote import BANK_NUMBERS, Nonce, check_quote, registers_of
 from holdfast_core.attestation.reference import Standing
 from holdfast_core.attestation.refusals import Effect, Refused
 from holdfast_core.attestation.tokens import check_token, token_gaps, told_token_gap
+from holdfast_core.formats.eventlog.banks import BANKS
 from holdfast_core.formats.tpm.public import Public
 from holdfast_core.kernel.appraisals import Tier
 from holdfast_core.kernel.instants import Instant
@@ -119,6 +120,8 @@ def appraise(facts: Facts) -> Outcome:
 def _refused(facts: Facts, refused: Refused) -> Outcome:
     code = refused.reason.code.removeprefix("attestation.")
     state = msgspec.structs.replace(facts.before, refused=refused.reason)
+    if code == "ima_gap":
+        state = msgspec.structs.replace(state, ima=ImaState())  # else the same slice would be asked for again
     if refused.effect is Effect.NOTHING:
         again = code in _AGAIN or code.startswith("nonce_")
         return Outcome(state, None, refused.reason, refused.effect, again, code == "log_missing")
@@ -131,6 +134,8 @@ def _refused(facts: Facts, refused: Refused) -> Outcome:
         ima=ImaState(),
         cloned=state.cloned or code == "cloned",
         freshness=result.freshness,
+        release="",
+        svn=-1,
     )
     return Outcome(state, result, refused.reason, refused.effect)
 
@@ -166,17 +171,25 @@ def _boot(facts: Facts, evidence: TpmEvidence) -> BootReading:
             raise Refused("log_missing")
         log = parse_log(facts.log)
         return read_boot(log, facts.log_digest, values_of(log, ground.policy), ground)
+    if needs_log(ground.policy, ground.judged):
+        raise Refused("log_missing")
     return read_boot(None, "", _told_values(evidence, ground), ground)
 
 
 def _told_values(evidence: TpmEvidence, ground: Ground) -> dict[int, bytes]:
-    """The registers as the device tells them, for a boot without a log; the quote says whether they are so."""
+    """The registers as the device tells them, for a boot without a log; the quote says whether they are so.
+
+    Each must be as long as its bank's: what is signed is all of them in one piece, which could be cut in other places.
+    """
     values: dict[int, bytes] = {}
+    size = BANKS[BANK_NUMBERS[ground.policy.bank]].size
     for register in ground.policy.registers:
         try:
             values[register] = bytes.fromhex(evidence.registers[str(register)])
         except (KeyError, ValueError):
             raise Refused("log_missing") from None
+        if len(values[register]) != size:
+            raise Refused("malformed", detail=f"register {register} is told with {len(values[register])} bytes.")
     return values
 
 
@@ -207,7 +220,7 @@ def _taken(
     life: Life,
 ) -> Outcome:
     hardware = read_hardware(evidence.claims, facts.ground.policy)
-    file_system, told = _files(facts.ground, ima)
+    file_system, told = judge_files(facts.ground, ima)
     executables = boot.executables
     if executables == APPROVED_BOOT and file_system == APPROVED_FILES:
         executables = APPROVED_RUNTIME
@@ -234,20 +247,6 @@ def _taken(
         svn=boot.svn,
     )
     return Outcome(state, result, again=life.freshness is Freshness.PENDING)
-
-
-def _files(ground: Ground, ima: ImaState) -> tuple[int, tuple[Reason, ...]]:
-    if not ground.policy.ima:
-        return 0, ()
-    if ima.unknown:
-        more = f" and {ima.unknown - 1} more" if ima.unknown > 1 else ""
-        reason = Reason(
-            "attestation.unknown_files",
-            f"The device ran or read files that no current release names: {ima.first_unknown}{more}.",
-            "Find out where they came from. If they are yours, sign them or add them to the release's values.",
-        )
-        return UNRECOGNIZED_FILES, (reason,)
-    return (APPROVED_FILES if ground.judges_files else 0), ()
 
 
 def _result(vector: Vector, freshness: Freshness, reasons: tuple[Reason, ...], release: str, svn: int) -> Result:
