@@ -6,7 +6,10 @@
 3. Counters that go back within what one chip can do never happen: a virtual TPM was restored from a snapshot, or its
    state was copied. Once is a warning. When somebody then goes on from where the counters stood before, at the pace of
    time, there are two of them.
-4. Two chips that are kept in step cannot be told apart by this. That limit is the protocol's, and stated in the docs.
+   So there are where the counters go back again and again: a second TPM that is started anew before each quote never
+   goes on from anywhere, but the first one's counters are then always behind.
+4. Two chips that are kept in step, or nearer to each other than two quotes, cannot be told apart by this. That limit is
+   the protocol's, and stated in the docs.
 
 Source: TPM 2.0 Library, Part 1, section 36; measured with swtpm.
 """
@@ -18,12 +21,14 @@ import msgspec
 from holdfast_core.attestation.model import Counters, DeviceState, Freshness
 from holdfast_core.attestation.refusals import Refused
 from holdfast_core.formats.tpm.attest import Clock
-from holdfast_core.kernel.instants import MINUTE, Instant
+from holdfast_core.kernel.instants import DAY, MINUTE, Instant
 from holdfast_core.kernel.reasons import Reason
 
 DRIFT = 0.35
 """A TPM's clock may be this much too fast or too slow (Part 1, section 36.2: 15 %; simulators and throttled chips)."""
 SLACK = 5 * MINUTE
+TURNS, WITHIN = 3, 30 * DAY
+"""So often may counters not go back within that time."""
 WENT_BACK = Reason(
     "attestation.counters_back",
     "The TPM's counters stand before where they stood: a virtual TPM was restored from a snapshot, or was copied.",
@@ -36,6 +41,7 @@ class Life(msgspec.Struct, frozen=True):
 
     counters: Counters
     left: Counters | None
+    backs: tuple[Instant, ...]
     new_boot: bool
     freshness: Freshness
     reasons: tuple[Reason, ...]
@@ -52,17 +58,18 @@ def follow(before: DeviceState, clock: Clock, now: Instant) -> Life:
     if before.cloned or (left is not None and _goes_on(left, seen)):
         raise Refused("cloned")
     if last is None:
-        return Life(seen, None, new_boot=True, freshness=_first(clock), reasons=())
-    if _boots(seen) == _boots(last):
-        back = seen.clock < last.clock
-        fresh = Freshness.FRESH if clock.safe or not back else Freshness.PENDING
-        left = last if back and left is None else left
-        return Life(seen, left, new_boot=False, freshness=fresh, reasons=(WENT_BACK,) if left else ())
-    if _boots(seen) < _boots(last):
+        return Life(seen, None, (), new_boot=True, freshness=_first(clock), reasons=())
+    new_boot = _boots(seen) != _boots(last)
+    back = _boots(seen) < _boots(last) or (not new_boot and seen.clock < last.clock)
+    backs = (*(at for at in before.backs if now - at < WITHIN), *((now,) if back else ()))
+    if len(backs) >= TURNS:
+        raise Refused("cloned")
+    if back:
         left = last if left is None else left
     elif left is not None and _boots(seen) > _boots(left):
         left = None  # what was left behind is passed; nobody went on from there in the meantime
-    return Life(seen, left, new_boot=True, freshness=_first(clock), reasons=(WENT_BACK,) if left else ())
+    fresh = _first(clock) if new_boot or back else Freshness.FRESH
+    return Life(seen, left, backs, new_boot=new_boot, freshness=fresh, reasons=(WENT_BACK,) if left else ())
 
 
 def _boots(counters: Counters) -> tuple[int, int]:

@@ -169,6 +169,8 @@ class DeviceState(msgspec.Struct, frozen=True, omit_defaults=True):
     counters: Counters | None = None
     left: Counters | None = None
     """Where the counters stood before they went back: who goes on from there is a second TPM."""
+    backs: tuple[Instant, ...] = ()
+    """When the counters last went back."""
     cloned: bool = False
     safe: bool = True
     boot: BootReading | None = None

@@ -207,7 +207,9 @@ def _unfinished(before: DeviceState, life: Life, ima: ImaState) -> Outcome:
         f"The IMA list is being followed: {ima.count} entries so far, and more to come.",
         "Nothing: the device was told to send more.",
     )
-    state = msgspec.structs.replace(before, ima=ima, counters=life.counters, left=life.left, refused=reason)
+    state = msgspec.structs.replace(
+        before, ima=ima, counters=life.counters, left=life.left, backs=life.backs, refused=reason
+    )
     return Outcome(state, None, reason, Effect.NOTHING, again=True)
 
 
@@ -239,6 +241,7 @@ def _taken(
         nonce_used=evidence.nonce,
         counters=life.counters,
         left=life.left,
+        backs=life.backs,
         boot=boot,
         ima=ima,
         vector=vector,
