@@ -26,7 +26,7 @@ from holdfast_core.formats.eventlog.log import parse_event_log
 from holdfast_core.formats.fit import image_data, parse_fit
 from holdfast_core.formats.mcuboot import Record, parse_mcuboot
 from holdfast_core.formats.pe import authenticode_digest
-from holdfast_core.formats.uki import uki_measurements
+from holdfast_core.formats.uki import uki_measurements, uki_sections
 from holdfast_core.formats.verity import parse_verity_superblock, root_of_tree
 from holdfast_core.formats.verity_cmdline import verity_roots_in
 from holdfast_core.kernel.digests import digest_of
@@ -141,12 +141,13 @@ def _efi(source: Source, bank: str) -> Measuredness:
 
 
 def _uki(source: Source, bank: str) -> Measuredness:
-    """As an application, and each section that its stub measures."""
+    """As an application, and each section that its stub measures; its command line vouches."""
     sections = []
     for each in uki_measurements(source.data, bank):
         what = f"{source.name} {'name of section' if each.of_name else 'section'} {each.name}"
         sections.append(Measurement(each.register, each.digest.hex(), what))
-    return Measuredness((*_efi(source, bank).measurements, *sections))
+    line = bytes(uki_sections(source.data).get(".cmdline", b"")).rstrip(b"\r\n\0")
+    return Measuredness((*_efi(source, bank).measurements, *sections), vouched=_roots_in(line))
 
 
 def _fit(source: Source, bank: str) -> Measuredness:

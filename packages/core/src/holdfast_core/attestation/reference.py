@@ -195,6 +195,8 @@ def parse_statement(data: bytes) -> Statement:
         len(g.value) != size for g in statement.golden
     ):
         raise _malformed(f"a digest in it is none of {statement.bank}")
+    if len({g.register for g in statement.golden}) < len(statement.golden):
+        raise _malformed("it gives one register two values")
     if not (statement.measurements or statement.golden or statement.components):
         raise HostileData(
             "reference.empty",
