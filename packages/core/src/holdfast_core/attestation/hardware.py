@@ -93,7 +93,7 @@ def _lifecycle(state: str, policy: Policy) -> list[_Found]:
         return [(APPROVED_CONFIG, None)]
     reason = Reason(
         "attestation.lifecycle",
-        f"The device's security lifecycle is {state!r}; its model allows {', '.join(policy.lifecycle)}.",
+        f"The device's security lifecycle is {state!r}; good are only {', '.join(policy.lifecycle)}.",
         "A device in the field must be secured: find out who put it into this state.",
     )
     return [(UNSUPPORTABLE_CONFIG, reason)]

@@ -47,7 +47,7 @@ from holdfast_core.attestation.model import (
 from holdfast_core.attestation.quote import BANK_NUMBERS, Nonce, check_quote, registers_of
 from holdfast_core.attestation.reference import Standing
 from holdfast_core.attestation.refusals import Effect, Refused
-from holdfast_core.attestation.tokens import check_token, token_gaps, told_token_gap
+from holdfast_core.attestation.tokens import BELIEVED, check_token, token_gaps, told_token_gap
 from holdfast_core.formats.eventlog.banks import BANKS
 from holdfast_core.formats.tpm.public import Public
 from holdfast_core.kernel.appraisals import Tier
@@ -289,7 +289,9 @@ def _by_token(facts: Facts, evidence: TokenEvidence) -> Outcome:
         reasons.append(told_token_gap(found[0]))
     else:
         reasons.append(NO_REFERENCE)
-    hardware = read_hardware(evidence.claims, ground.policy, lifecycle=claims.lifecycle.value)
+    # Whom a model lets be in any state must still be in one in which its root of trust can be believed.
+    policy = msgspec.structs.replace(ground.policy, lifecycle=ground.policy.lifecycle or BELIEVED)
+    hardware = read_hardware(evidence.claims, policy, lifecycle=claims.lifecycle.value)
     vector = Vector(
         instance_identity=RECOGNIZED,
         configuration=hardware.configuration,

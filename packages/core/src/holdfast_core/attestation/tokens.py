@@ -27,13 +27,15 @@ from holdfast_core.attestation.quote import Nonce, check_nonce
 from holdfast_core.attestation.reference import Judged, TokenComponent
 from holdfast_core.attestation.refusals import Refused
 from holdfast_core.formats.psa import verify_psa_token
-from holdfast_core.formats.psa_model import PsaClaims
+from holdfast_core.formats.psa_model import Lifecycle, PsaClaims
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.instants import Instant
 from holdfast_core.kernel.reasons import Reason
 from holdfast_core.wire.attestation import TokenEvidence, binding
 
 LARGEST_KEY = 4 * 1024
+BELIEVED = tuple(state.value for state in Lifecycle if state.trustworthy)
+"""States of the lifecycle in which a token proves anything (RFC 9783, section 4.3.1); in others its key may be out."""
 _SIGNATURE_CODES = frozenset({"cose.signature", "cose.key", "cose.mac"})
 
 
