@@ -21,6 +21,7 @@ from holdfast_agent.quoting import Quoter, quote, registers_of, sender
 from holdfast_agent.state import QUOTING, STATE, Config, Enrollment, Folder, Kept, KeyPlace, QuotingKey, Stored
 from holdfast_agent.tpm import PLACES, opened
 from holdfast_agent.tpm_enroll import after, remove_all, remove_earlier
+from holdfast_core.kernel.appraisals import Tier
 from holdfast_core.kernel.limits import LIMITS
 from holdfast_core.wire.attestation import BOOT_LOG, SECTION, Ask, Asking, Evidence, TpmEvidence, Unable, binding
 from holdfast_core.wire.codec import decode_check_in
@@ -367,9 +368,8 @@ def agent(*arguments, claim=None):
 def test_an_enrolled_device_shows_its_evidence_and_what_it_attests_with(chip, tmp_path, monkeypatch):
     (tmp_path / "root").mkdir()
     sysfs, state = Sysfs(tmp_path), tmp_path / "state"
-    sysfs.log(b"events")
     with served(tmp_path / "server") as server, managed(chip, monkeypatch) as tcti:
-        server.claim("cam-1")
+        server.claim("cam-1", "site-gateway")  # whose model asks for evidence of the boot
         digest = json.loads(agent("tpm", "--tcti", tcti, "--json").stdout)["digest"]
         server.do(server.plane.chips.pin(server.key("cam-1"), digest, actor=ACTOR))
         done = agent(
@@ -381,6 +381,9 @@ def test_an_enrolled_device_shows_its_evidence_and_what_it_attests_with(chip, tm
         first = Folder(state).quoting()
         assert first.handle in PLACES
         assert agent("check-in", "--state", state).returncode == 0
+        appraisal = server.posture("cam-1").appraisal("attestation")
+        assert appraisal is not None
+        assert appraisal.tier is not Tier.CONTRAINDICATED
         server.clock.forward(29 * 86_400_000)
         assert agent("check-in", "--state", state, "--now").returncode == 0
         renewed = Folder(state).quoting()
