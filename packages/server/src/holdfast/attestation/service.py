@@ -185,7 +185,17 @@ class AttestationService:
         else:
             same = outcome.result == kept.result
         reason = outcome.reason.code if outcome.reason is not None else ""
-        return Replayed(kept, outcome.result, reason, same, chained=kept.previous == expected)
+        chained = kept.previous == expected and await self._named_as(kept) == digest_of(encode_state(kept))
+        return Replayed(kept, outcome.result, reason, same, chained=chained)
+
+    async def _named_as(self, kept: KeptEvidence) -> str:
+        """The digest that the evidence after it has for it, or, where it is the newest, the device's state."""
+        posture = self._store.posture(kept.key)
+        state = state_of(posture) if posture is not None else DeviceState()
+        if state.number == kept.number:
+            return state.chain
+        after = await self._store.evidence(kept.key, kept.number + 1)
+        return after.previous if after is not None else ""
 
     async def _facts(self, kept: KeptEvidence) -> Facts:
         scope = kept.key.scope

@@ -45,6 +45,7 @@ def show_device(told: dict[str, Any], now: Instant) -> None:
             ("labels", _labels(told["labels"])),
             ("last seen", ago(told.get("last_seen"), now)),
             ("next due", ago(told.get("next_due"), now) if told.get("next_due") else ""),
+            ("attestation", _attested(told)),
         ]
     )
     _retirement(told, now)
@@ -54,6 +55,16 @@ def show_device(told: dict[str, Any], now: Instant) -> None:
     show_inspections(told["inspections"])
     _credentials(told, now)
     _sections(told, now)
+
+
+def _attested(told: dict[str, Any]) -> str:
+    """What its evidence came to, in a line; all of it is in ``holdfast attest show``."""
+    attested = told.get("attestation")
+    if not attested:
+        return ""
+    tier = next((each["tier"] for each in told["appraisals"] if each["feature"] == "attestation"), "none")
+    refused = f"; the last evidence was refused ({attested['refused']})" if attested["refused"] else ""
+    return f"{tier}, {attested['freshness']}, {attested['release'] or 'of no known release'}{refused}"
 
 
 def _labels(labels: dict[str, str]) -> str:

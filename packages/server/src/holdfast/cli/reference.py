@@ -151,7 +151,7 @@ def learn(
 
 
 def retire(session: Session, *, release: ReleaseArgument, at: AtOption, why: WhyOption = "") -> None:
-    """Say until when a release is good. After that, devices that run it are warned of. The date only ever comes nearer."""
+    """Say until when a release is good. Devices that run it are warned of after that. The date only comes nearer."""
     from holdfast.adapters.system import SystemClock  # noqa: PLC0415  (rule 3 of the package)
     from holdfast.cli.connection import connected  # noqa: PLC0415
     from holdfast.cli.reference_files import end_of  # noqa: PLC0415

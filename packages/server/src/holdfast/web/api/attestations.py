@@ -143,8 +143,9 @@ class Which(Shape):
 class ReplayedShape(Shape):
     """An old evidence appraised again by today's rules, on the ground of its day.
 
-    `same` says whether the same came out; `chained` whether it still names the evidence before it, unchanged. `tier` is
-    null where it is refused; `reason` then says why.
+    `same` says whether the same came out. `chained` says whether it is still what the evidence after it (or the
+    device's state) names, and the one before still what it names. `tier` is null where it is refused; `reason` then
+    says why.
     """
 
     evidence: EvidenceShape

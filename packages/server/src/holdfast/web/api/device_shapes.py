@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from pydantic import Field
 
+from holdfast.attestation.appraiser import state_of
+from holdfast.attestation.service import freshness_of
 from holdfast.ports.store import Store
 from holdfast.web.api.shapes import (
     LONGEST_PAGE,
@@ -258,8 +260,20 @@ class RetirementShape(Shape):
     certified: bool
 
 
+class AttestedShape(Shape):
+    """What the device's last good evidence came to; `release` is empty where it is of none that is known."""
+
+    freshness: str
+    release: str
+    evidence: int
+    refused: str
+
+
 class DevicePage(DeviceSummary):
-    """Everything that is known of one device. `replaces` and `replaced_by` name devices, or are empty."""
+    """Everything that is known of one device. `replaces` and `replaced_by` name devices, or are empty.
+
+    `attestation` is null where no evidence ever came.
+    """
 
     replaces: str
     replaced_by: str
@@ -267,6 +281,7 @@ class DevicePage(DeviceSummary):
 
     verdict: VerdictShape | None
     appraisals: list[AppraisalShape]
+    attestation: AttestedShape | None
     desired: DesiredShape
     credentials: list[CredentialShape]
     sections: dict[str, SectionShape]
@@ -345,6 +360,7 @@ def page(device: Device, store: Store, now: Instant) -> DevicePage:
         retirement=retirement(ended) if ended else None,
         verdict=_verdict(posture) if posture else None,
         appraisals=_appraisals(posture, now) if posture else [],
+        attestation=_attested(posture, now) if posture else None,
         desired=_desired(posture) if posture else DesiredShape(open=[], settled=[]),
         credentials=[_credential(credential) for credential in store.credentials_of(device.key)],
         sections=_sections(posture) if posture else {},
@@ -395,6 +411,18 @@ def _appraisals(posture: Posture, now: Instant) -> list[AppraisalShape]:
         )
         for current in (appraisal.at(now) for appraisal in posture.appraisals)
     ]
+
+
+def _attested(posture: Posture, now: Instant) -> AttestedShape | None:
+    state = state_of(posture)
+    if not state.number:
+        return None
+    return AttestedShape(
+        freshness=freshness_of(posture, now).value,
+        release=state.release,
+        evidence=state.number,
+        refused=state.refused.code if state.refused else "",
+    )
 
 
 def directive(entry: OpenDirective) -> DirectiveShape:
