@@ -1,12 +1,14 @@
 # The commands of a checkout. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage test-slow check format bench lock wheels clean
+.PHONY: help setup demo test coverage test-slow fuzz check format bench lock wheels clean
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
 ARGS ?=
 # How many processes run the tests: as many as there are processors.
 JOBS ?= auto
+# How long `make fuzz` takes.
+SECONDS ?= 600
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -28,7 +30,13 @@ coverage: ## the tests again, and which lines they never reach
 
 test-slow: ## the soaks, long fuzzing and emulated machines
 	@tools/setup.sh slow
+	@tools/fuzzer.sh
 	@$(BIN)/pytest -m slow --timeout 14400 $(ARGS)
+
+fuzz: ## every parser of evidence, guided by coverage (SECONDS=600 in all; ARGS="--only ima,cbor")
+	@tools/setup.sh test
+	@tools/fuzzer.sh
+	@PYTHONPATH=tests $(BIN)/python -m fuzz.run --seconds $(SECONDS) $(ARGS)
 
 check: setup ## format, lint, types, contracts and the fast tests, in under a minute
 	@tools/check.sh
