@@ -96,17 +96,26 @@ def at_reset(register: int, size: int) -> bytes:
     return (b"\xff" if FIRST_DYNAMIC <= register <= LAST_DYNAMIC else b"\0") * size
 
 
-def measured(log: EventLog, policy: Policy) -> tuple[Measured, ...]:
-    """The events of the policy's registers, as they are compared with releases."""
+def measured(log: EventLog, policy: Policy, *, words: bool = True) -> tuple[Measured, ...]:
+    """The events of the policy's registers, as they are compared with releases.
+
+    Args:
+        log: the event log.
+        policy: whose registers and bank count.
+        words: whether to read what the log says that each event is; no comparison needs it, only people do.
+    """
     bank = BANK_NUMBERS[policy.bank]
     wanted = frozenset(policy.registers)
-    return tuple(_measured(event, bank) for event in log.events if event.register in wanted and event.kind != NO_ACTION)
-
-
-def _measured(event: Event, bank: int) -> Measured:
-    return Measured(
-        event.number, event.register, event.digests.get(bank, b"").hex(), said(event), is_structural(event, bank)
+    return tuple(
+        _measured(event, bank, words=words)
+        for event in log.events
+        if event.register in wanted and event.kind != NO_ACTION
     )
+
+
+def _measured(event: Event, bank: int, *, words: bool) -> Measured:
+    digest = event.digests.get(bank, b"").hex()
+    return Measured(event.number, event.register, digest, said(event) if words else "", is_structural(event, bank))
 
 
 def is_structural(event: Event, bank: int) -> bool:
@@ -137,9 +146,11 @@ def read_boot(log: EventLog | None, digest: str, values: Mapping[int, bytes], gr
         ground: what they are compared with.
     """
     policy = ground.policy
-    events = measured(log, policy) if log is not None else None
+    events = measured(log, policy, words=False) if log is not None else None
     configuration, told = _configuration(log, policy)
     found = gaps(events, values, policy, ground.judged)
+    if log is not None and found and found[0].size:
+        found = gaps(measured(log, policy), values, policy, ground.judged)  # a difference is told in words
     executables, judged, why = _release(found)
     reasons = (*why, *told)[:REASONS_KEPT]
     release = judged.statement if judged is not None else None

@@ -26,6 +26,7 @@ from holdfast_core.formats.ima.entries import ImaEntry
 from holdfast_core.formats.ima.replay import boot_aggregate, walk
 from holdfast_core.formats.ima.signature import verify_ima_signature
 from holdfast_core.kernel.errors import HostileData
+from holdfast_core.kernel.printable import printable
 from holdfast_core.kernel.reasons import Reason
 from holdfast_core.wire.attestation import ImaSlice, unpack
 
@@ -125,7 +126,7 @@ def _judged(
     for place, entry in enumerate(entries, known.count):
         if not _is_known(entry, place, ground, values):
             unknown += 1
-            first = first or entry.text[:SHOWN_NAME]
+            first = first or printable(entry.text)[:SHOWN_NAME]
     value = chain[-1] if chain else known.value
     return ImaState(known.count + len(entries), value, unknown, first, loaded, known.basis)
 

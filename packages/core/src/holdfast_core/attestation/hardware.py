@@ -22,6 +22,7 @@ from holdfast_core.attestation.model import (
     Expected,
     Policy,
 )
+from holdfast_core.kernel.printable import printable
 from holdfast_core.kernel.reasons import Reason
 from holdfast_core.wire.attestation import Claims, Component, Debug
 
@@ -137,4 +138,4 @@ def _unseen(what: str, code: str) -> Reason:
 
 def _named(names: Sequence[str]) -> str:
     more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(map(printable, names[:NAMED])) + (f" and {more} more" if more > 0 else "")

@@ -52,6 +52,7 @@ from holdfast_core.formats.eventlog.banks import BANKS
 from holdfast_core.formats.tpm.public import Public
 from holdfast_core.kernel.appraisals import Tier
 from holdfast_core.kernel.instants import Instant
+from holdfast_core.kernel.printable import printable
 from holdfast_core.kernel.reasons import Reason
 from holdfast_core.wire.attestation import Asking, Evidence, TokenEvidence, TpmEvidence
 
@@ -114,7 +115,7 @@ def appraise(facts: Facts) -> Outcome:
                 return _by_token(facts, evidence)
     except Refused as refused:
         return _refused(facts, refused)
-    return _refused(facts, Refused("unable", detail=evidence.why or "it does not say why"))
+    return _refused(facts, Refused("unable", detail=printable(evidence.why) or "it does not say why"))
 
 
 def _refused(facts: Facts, refused: Refused) -> Outcome:

@@ -30,10 +30,12 @@ from holdfast_core.formats.psa import verify_psa_token
 from holdfast_core.formats.psa_model import Lifecycle, PsaClaims
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.instants import Instant
+from holdfast_core.kernel.printable import printable
 from holdfast_core.kernel.reasons import Reason
 from holdfast_core.wire.attestation import TokenEvidence, binding
 
 LARGEST_KEY = 4 * 1024
+SAID = 80
 BELIEVED = tuple(state.value for state in Lifecycle if state.trustworthy)
 """States of the lifecycle in which a token proves anything (RFC 9783, section 4.3.1); in others its key may be out."""
 _SIGNATURE_CODES = frozenset({"cose.signature", "cose.key", "cose.mac"})
@@ -102,7 +104,7 @@ def _gap(claims: PsaClaims, judged: Judged) -> TokenGap:
     for component in claims.components:
         match = _match(component.value.hex(), component.signer.hex(), wanted)
         if match is None:
-            unexpected.append(component.kind or component.value.hex()[:16])
+            unexpected.append(printable(component.kind)[:SAID] or component.value.hex()[:16])
         else:
             seen.add(match)
     missing = tuple(c.kind for c in statement.components if (c.digest, c.signer) not in seen)
