@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from attest_builders import SoftTpm
-from fuzz.keys import P256, PUBLIC
+from fuzz.keys import P256, PUBLIC, RSA_PUBLIC
 from fuzz.target import Target, must_answer
 from holdfast_core.formats.eventlog.banks import bank_name, computable
 from holdfast_core.formats.eventlog.contents import content_of
@@ -20,7 +20,7 @@ from holdfast_core.formats.ima.slices import parse_ima
 from holdfast_core.formats.tpm import attest
 from holdfast_core.formats.tpm.credential import make_credential
 from holdfast_core.formats.tpm.keys import spki_digest_of, verifies
-from holdfast_core.formats.tpm.public import Algorithm, Curve, parse_public, public_area
+from holdfast_core.formats.tpm.public import Algorithm, Curve, Public, RsaPoint, parse_public, public_area
 from holdfast_core.formats.tpm.reader import tpm2b
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.wire.attestation import BootLog, Evidence, binding, unpack
@@ -31,6 +31,20 @@ BOOT_LOG = msgspec.json.Decoder(BootLog)
 IMA_SIZES = {"sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64}
 _P256 = Curve.P256
 _SIGNER = SoftTpm(P256).public
+_RSA_SIGNER = Public(
+    Algorithm.SHA256,
+    _SIGNER.attributes,
+    b"",
+    None,
+    None,
+    RsaPoint(2048, 65537, RSA_PUBLIC.public_numbers().n.to_bytes(256, "big")),
+    b"",
+)
+_MADE = tuple(
+    attest.Signature(algorithm, hashed, (b"\1" * 32, b"\2" * 32))
+    for algorithm in (Algorithm.ECDSA, Algorithm.RSASSA, Algorithm.RSAPSS)
+    for hashed in (Algorithm.SHA256, Algorithm.SHA512)
+)
 LOG_WORDS = (
     b"Spec ID Event03\0", b"Spec ID Event02\0", b"StartupLocality\0", b"SP800-155 Event3\0", b"kernel_cmdline: ",
     b"\x0b\0\x20\0", b"\x04\0\x14\0", b"\x03\0\0\0", b"\x01\0\0\x80", b"\x02\0\0\x80", b"\x03\0\0\x80",
@@ -49,7 +63,8 @@ IMA_WORDS = (
 
 def signature(data: bytes) -> None:
     made = attest.parse_signature(data)
-    verifies(_SIGNER, made, b"what was signed")
+    for key in (_SIGNER, _RSA_SIGNER):
+        must_answer(verifies, key, made, b"what was signed")
 
 
 def public(data: bytes) -> None:
@@ -57,6 +72,8 @@ def public(data: bytes) -> None:
     read = parse_public(data)
     assert parse_public(tpm2b(public_area(read))) == read
     spki_digest_of(read)
+    for made in _MADE:
+        must_answer(verifies, read, made, b"what was signed")
     if read.symmetric is not None and read.hash is Algorithm.SHA256 and getattr(read.unique, "curve", _P256) is _P256:
         make_credential(read, read.name, b"s" * 32, seed=b"t" * 32, ephemeral=P256)
 

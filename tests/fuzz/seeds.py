@@ -102,20 +102,36 @@ def _made_lists() -> list[bytes]:
     return [*whole, *(form(each) for each in entries for form in (lists.text, lists.binary))]
 
 
+def _by_swtpm(*names: str) -> list[bytes]:
+    """Structures that a software TPM made."""
+    made = json.loads((TESTS / "unit/formats/swtpm.json").read_text())
+    return [bytes.fromhex(made[name]) for name in names]
+
+
 def _quotes() -> list[bytes]:
     tpm = SoftTpm(keys.P256)
     tpm.boot()
     other = [tpm.attest(b"n" * 32, tag=0x8017), tpm.attest(b"", registers=range(24)), tpm.evidence().quote]
-    return [*other, *_files("*/quote-*.msg", "keylime/*quote.out")]
+    return [
+        *other,
+        *_by_swtpm("creation", "certify", "quote", "quote_rsa"),
+        *_files("*/quote-*.msg", "keylime/*quote.out"),
+    ]
 
 
 def _signatures() -> list[bytes]:
-    rsa = struct.pack(">HHH", 0x14, SHA256_NUMBER, 256) + bytes(256)
-    return [SoftTpm(keys.P256).sign(b"what was signed"), rsa, *_files("*/quote-*.sig", "keylime/*quotesig.out")]
+    rsa = [struct.pack(">HHH", kind, SHA256_NUMBER, 256) + bytes(256) for kind in (0x14, 0x16)]
+    made = _by_swtpm("quote_signature", "quote_rsa_signature")
+    return [SoftTpm(keys.P256).sign(b"what was signed"), *rsa, *made, *_files("*/quote-*.sig", "keylime/*quotesig.out")]
 
 
 def _publics() -> list[bytes]:
-    return [SoftTpm(keys.P256).area, *_files("*/ak.pub", "keylime/*ak.pub", "keylime/*ek.pub", "tpm2-tools/ek-tem*")]
+    made = _by_swtpm("ek_rsa", "ek_ecc", "ak", "ak_rsa", "key")
+    return [
+        SoftTpm(keys.P256).area,
+        *made,
+        *_files("*/ak.pub", "keylime/*ak.pub", "keylime/*ek.pub", "tpm2-tools/ek-tem*"),
+    ]
 
 
 def _evidence() -> list[bytes]:

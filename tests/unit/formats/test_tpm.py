@@ -13,7 +13,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast_core.formats.tpm.attest import Certified, Created, Quoted, Selection, parse_attestation, parse_signature
+from holdfast_core.formats.tpm.attest import (
+    Certified,
+    Created,
+    Quoted,
+    Selection,
+    Signature,
+    parse_attestation,
+    parse_signature,
+)
 from holdfast_core.formats.tpm.credential import make_credential
 from holdfast_core.formats.tpm.keyfile import BEGIN, END, key_file
 from holdfast_core.formats.tpm.keys import public_key, spki_of, verifies
@@ -171,6 +179,24 @@ def test_point_that_is_not_on_its_curve_is_refused():
     with pytest.raises(HostileData) as refused:
         public_key(off)
     assert refused.value.code == "tpm.malformed"
+
+
+def rsa_public(bits: int, modulus: bytes) -> Public:
+    key = RsaPoint(bits, 65537, modulus)
+    return Public(Algorithm.SHA256, Attribute.SIGN, b"", None, None, key, b"")
+
+
+def test_rsa_key_of_no_bits_is_refused():
+    with pytest.raises(HostileData) as refused:
+        parse_public(tpm2b(public_area(rsa_public(0, b""))))
+    assert refused.value.code == "tpm.malformed"
+
+
+@pytest.mark.parametrize("bits", [512, 1024, 2048])
+@pytest.mark.parametrize("algorithm", [Algorithm.RSASSA, Algorithm.RSAPSS])
+def test_short_rsa_key_vouches_for_nothing(bits, algorithm):
+    public = parse_public(tpm2b(public_area(rsa_public(bits, b"\x80" + bytes(bits // 8 - 2) + b"\1"))))
+    assert not verifies(public, Signature(algorithm, Algorithm.SHA512, (bytes(bits // 8),)), b"what was signed")
 
 
 def test_no_credential_is_made_for_a_key_that_has_no_cipher():

@@ -24,6 +24,9 @@ HASH_CLASSES: Mapping[Algorithm, type[hashes.HashAlgorithm]] = MappingProxyType(
     {Algorithm.SHA256: hashes.SHA256, Algorithm.SHA384: hashes.SHA384, Algorithm.SHA512: hashes.SHA512}
 )
 
+SHORTEST_RSA = 2048
+"""Bits. A key of a few hundred is factored in an afternoon, and too short for the padding of some hashes."""
+
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 
@@ -54,7 +57,10 @@ def spki_digest_of(public: Public) -> Digest:
 
 
 def verifies(public: Public, signature: Signature, data: bytes) -> bool:
-    """Whether `signature` over `data` was made by the key of `public`, under the scheme it is bound to."""
+    """Whether `signature` over `data` was made by the key of `public`, under the scheme it is bound to.
+
+    An RSA key under `SHORTEST_RSA` bits vouches for nothing.
+    """
     if public.scheme not in (None, Scheme(signature.algorithm, signature.hash)):
         return False
     key, hashed = public_key(public), HASH_CLASSES[signature.hash]()
@@ -64,6 +70,8 @@ def verifies(public: Public, signature: Signature, data: bytes) -> bool:
                 return False
             r, s = (int.from_bytes(part, "big") for part in signature.parts)
             key.verify(encode_dss_signature(r, s), data, ec.ECDSA(hashed))
+        elif key.key_size < SHORTEST_RSA:
+            return False
         elif signature.algorithm is Algorithm.RSASSA:
             key.verify(signature.parts[0], data, padding.PKCS1v15(), hashed)
         elif signature.algorithm is Algorithm.RSAPSS:

@@ -208,7 +208,7 @@ def _scheme(reader: Reader) -> Scheme | None:
 def _rsa(reader: Reader) -> RsaPoint:
     bits, exponent = reader.number(2), reader.number(4)
     modulus = reader.sized(_LARGEST_MODULUS)
-    if len(modulus) * 8 != bits or not modulus[0] & 0x80:
+    if not modulus or len(modulus) * 8 != bits or not modulus[0] & 0x80:
         raise malformed(_WHAT, "its modulus is not as long as it says")
     if exponent == DEFAULT_EXPONENT:
         raise malformed(_WHAT, "the default exponent is written as 0")
