@@ -83,10 +83,9 @@ def values_of(log: EventLog, policy: Policy) -> dict[int, bytes]:
         Refused: ``log_malformed`` for a log without the policy's bank.
     """
     bank = BANK_NUMBERS[policy.bank]
-    try:
-        values = replay(log, bank)
-    except HostileData as error:
-        raise Refused("log_malformed", detail=error.sentence) from None
+    if bank not in log.banks:
+        raise Refused("log_malformed", detail=f"it has no digests of {policy.bank}.")
+    values = replay(log, bank)
     size = BANKS[bank].size
     return {register: values.get(register, at_reset(register, size)) for register in policy.registers}
 
