@@ -28,10 +28,18 @@ def story(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict
         pytest.skip(str(error))
     folder = tmp_path_factory.mktemp("demo") / "run"
     words = [sys.executable, "-m", "holdfast_sim", "demo", "--once", "--json", "--dir", str(folder)]
-    process = subprocess.Popen([*words, "--packages", str(packages)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [*words, "--packages", str(packages)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,  # whatever it starts is of this session, so what it leaves behind is found
+    )
     out, err = process.communicate()
     assert process.returncode == 0, out[-3000:] + err[-3000:]
-    return [{"event": "process", "pid": process.pid}, *(json.loads(line) for line in out.splitlines())]
+    return [
+        {"event": "process", "pid": process.pid, "folder": str(folder)},
+        *(json.loads(line) for line in out.splitlines()),
+    ]
 
 
 def test_every_device_enrolls_and_gets_a_verdict(story: list[dict[str, Any]]) -> None:
@@ -88,6 +96,34 @@ def test_the_thief_is_cut_off_and_refused(story: list[dict[str, Any]]) -> None:
     assert "its open connection is ended" in refused[1]["text"]
 
 
+def test_what_was_booted_is_proved_and_what_should_not_be_is_found(story: list[dict[str, Any]]) -> None:
+    skipped = [event["skipped"] for event in story if "skipped" in event]
+    if skipped:
+        pytest.skip(f"not installed: {skipped[0]}")
+    proved = next(event for event in story if "vector" in event)
+    assert proved["release"] == "site-gateway-demo:1.0.0"
+    assert {name: proved["vector"][name] for name in ("instance-identity", "executables", "hardware")} == {
+        "instance-identity": 2,
+        "executables": 3,
+        "hardware": 2,
+    }
+    told = [(event["attested"], event.get("level"), event.get("code")) for event in story if "attested" in event]
+    again = ("affirming", "trusted", None)
+    assert told == [
+        ("affirming", None, None),
+        ("contraindicated", "quarantined", "attestation.unrecognized_boot"),
+        again,
+        ("contraindicated", "quarantined", "attestation.release_superseded"),
+        again,
+        ("contraindicated", "quarantined", "attestation.signature"),
+        again,
+    ]
+    refused = [event["code"] for event in story if event.get("code", "").startswith(("fit.", "boot."))]
+    assert refused == ["fit.image_hash", "boot.rollback"]
+    assert all(event["pcr"] == 4 for event in story if "pcr" in event)
+    assert any("failed after u-boot" in event["text"] for event in story if "pcr" in event)
+
+
 def test_silence_is_a_reason_and_the_record_is_verified(story: list[dict[str, Any]]) -> None:
     assert any("checkin.silent" in event.get("reasons", ()) for event in story)
     pinned = next(event["pins"] for event in story if "pins" in event)
@@ -98,6 +134,10 @@ def test_silence_is_a_reason_and_the_record_is_verified(story: list[dict[str, An
 def test_nothing_is_left_behind(story: list[dict[str, Any]]) -> None:
     listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
     assert f"hf-{_only(story, 'process')['pid']}-" not in listed
+    notes = Path(_only(story, "process")["folder"]) / "processes.json"
+    assert not notes.exists()
+    chips = subprocess.run(["pgrep", "-s", str(_only(story, "process")["pid"])], capture_output=True, check=False)
+    assert not chips.stdout
 
 
 def _only(story: list[dict[str, Any]], kind: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -14,6 +15,8 @@ import msgspec
 from holdfast_sim.demo.api import Api
 
 EXAMPLE_VERSION = "1.0.0"
+ATTESTED_FOR_S = 3600
+"""How long a proof of what was booted counts."""
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -62,19 +65,28 @@ SENSOR = Member("soil-1", "soil-sensor", "soil sensor: no agent, it speaks for i
 CAST = (SERVER, GATEWAY, HARDENED, CARELESS, PUMP, SENSOR)
 
 
-def model_for(member: Member, api: Api, *, port: int | None) -> str:
+def model_name(member: Member, *, port: int | None) -> str:
+    """What the demo's model of `member` is called; `port` as for `model_for`."""
+    return f"{member.example}-demo" if port is None else f"{member.example}-{member.device}"
+
+
+def model_for(member: Member, api: Api, *, port: int | None, attests: Mapping[str, Any] | None = None) -> str:
     """Make the demo's model for `member` at the server; returns its reference.
 
     Args:
         member: for whom.
         api: the server.
         port: where its essential function listens here; `None` where the model's own port will do.
+        attests: what its evidence of a boot must show; `None` where none is demanded.
     """
     model: dict[str, Any] = api.get(f"/models/{member.example}@{EXAMPLE_VERSION}")["model"]
-    model["name"] = f"{member.example}-demo" if port is None else f"{member.example}-{member.device}"
+    model["name"] = model_name(member, port=port)
     model["constraints"]["contact_interval_s"] = member.interval_s
     if port is not None:
         _move(model, port)
+    if attests is not None:
+        model["needs"].append({"appraisal": "attestation", "max_age_s": ATTESTED_FOR_S})
+        model["attestation"] = dict(attests)
     # Every JSON text is YAML.
     answer = api.post("/models", msgspec.json.encode(model), kind="application/yaml")
     return str(answer["reference"])

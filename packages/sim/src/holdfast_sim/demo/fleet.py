@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from holdfast_core.kernel.errors import WorldError
+from holdfast_sim.demo.bench import Bench
 from holdfast_sim.demo.cast import SENSOR, SERVER, Member
 from holdfast_sim.demo.plane import program
 from holdfast_sim.demo.processes import Processes
@@ -48,9 +49,11 @@ class Fleet:
         self._folder = folder
         self._url = url
         self._ca = ca
-        self._processes = processes
+        self.processes = processes
         self._ports: dict[str, int] = {}
         self.world = world
+        self.boards: dict[str, Bench] = {}
+        """The boards of those that prove what they booted, by device."""
 
     def root(self, member: Member) -> Path:
         """The file tree that the device's agent looks at."""
@@ -91,6 +94,7 @@ class Fleet:
             return self._device(member, [*words, str(self.state(member))], env=variables)
         words = [program("holdfast-agent"), "enroll", self._url, "--device", member.device, "--ca", self._ca]
         words += ["--root", str(self.root(member)), "--state", str(self.state(member))]
+        words += self.boards[member.device].options if member.device in self.boards else []
         # A whole machine's accounts and modes are looked at less often than a camera's.
         words += ["--light-audit", "interval" if member == SERVER else "every-check-in"]
         if not self.world.isolated:
@@ -109,21 +113,21 @@ class Fleet:
             raise WorldError(
                 "demo.enroll",
                 f"{member.device} could not enroll.",
-                remedy=f"It said why in {self._processes.log(member.device)}.",
+                remedy=f"It said why in {self.processes.log(member.device)}.",
             )
 
-    def run(self, member: Member) -> None:
-        """Start its resident agent."""
+    def run(self, member: Member, *, env: dict[str, str] | None = None) -> None:
+        """Start its resident agent, with variables of its own."""
         if member.has_agent:
-            self._device(member, [program("holdfast-agent"), "run", "--state", str(self.state(member))])
+            self._device(member, [program("holdfast-agent"), "run", "--state", str(self.state(member))], env=env)
 
     def stop(self, member: Member) -> None:
         """End its agent; its essential function goes on."""
-        self._processes.end(member.device)
+        self.processes.end(member.device)
 
     def log(self, member: Member) -> Path:
         """What its agent said."""
-        return self._processes.log(member.device)
+        return self.processes.log(member.device)
 
     def open_port(self, member: Member, port: int) -> None:
         """Listen on a port, in the device's own network, as an intruder's program would. Raises `NotObserved`."""
@@ -132,12 +136,12 @@ class Fleet:
             f"the backdoor on port {port} to listen",
             lambda: ask(self.world.address(member.device), port),
             lambda: "nothing answers there",
-            log=self._processes.log(f"{member.device}-backdoor"),
+            log=self.processes.log(f"{member.device}-backdoor"),
         )
 
     def close_port(self, member: Member) -> None:
         """End the program of `open_port`."""
-        self._processes.end(f"{member.device}-backdoor")
+        self.processes.end(f"{member.device}-backdoor")
 
     def steal(self, member: Member) -> subprocess.Popen[bytes]:
         """Copy the device's key and certificate, and start the thief with the copy, in a network of its own."""
@@ -146,15 +150,15 @@ class Fleet:
         for name in (_IDENTITY, _ROOT):
             shutil.copyfile(self.state(member) / name, loot / name)
         words = [sys.executable, "-m", "holdfast_sim.intruder", self._url, str(loot / _ROOT), str(loot / _IDENTITY)]
-        return self._processes.start(INTRUDER, words, world=self.world, seat=INTRUDER, piped=True)
+        return self.processes.start(INTRUDER, words, world=self.world, seat=INTRUDER, piped=True)
 
     def end_thief(self) -> None:
         """End the program of `steal`."""
-        self._processes.end(INTRUDER)
+        self.processes.end(INTRUDER)
 
     def thief_log(self) -> Path:
         """What the thief's program complained about."""
-        return self._processes.log(INTRUDER)
+        return self.processes.log(INTRUDER)
 
     def status(self, member: Member) -> Any:
         """What ``holdfast-agent status --json`` says. Raises WorldError ``demo.status``."""
@@ -173,12 +177,14 @@ class Fleet:
     def _device(
         self, member: Member, words: list[str], *, env: dict[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
-        return self._processes.start(member.device, words, world=self.world, seat=member.device, env=env)
+        board = self.boards.get(member.device)
+        variables = {**(env or {}), **(board.environment if board is not None else {})}
+        return self.processes.start(member.device, words, world=self.world, seat=member.device, env=variables)
 
     def _listen(self, name: str, member: Member, says: str, ports: tuple[int, ...], *options: str) -> None:
         address = "0.0.0.0" if self.world.isolated else "127.0.0.1"  # noqa: S104  (all of the device's own namespace)
         words = [sys.executable, "-m", "holdfast_sim.service", *options, says, address, *map(str, ports)]
-        self._processes.start(name, words, world=self.world, seat=member.device)
+        self.processes.start(name, words, world=self.world, seat=member.device)
 
     def _proc(self, member: Member) -> Path:
         """A procfs that holds the boot id and no sockets; see rule 2."""

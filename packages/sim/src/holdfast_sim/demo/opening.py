@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from holdfast_sim.demo.booting import first_boot
 from holdfast_sim.demo.cast import CARELESS, CAST, PUMP, SENSOR, SERVER, Member, model_for
 from holdfast_sim.demo.scene import TRUSTED, Scene, met, worst_first
 from holdfast_sim.demo.stage import Mark
@@ -26,12 +27,23 @@ def enroll(scene: Scene) -> None:
         "Six devices enroll",
         "Each gets a claim that works once, for its own name, and makes a key that never leaves it.",
     )
-    models = {member.device: model_for(member, api, port=fleet.own_port(member)) for member in CAST}
+    boards = fleet.boards
+    models = {
+        member.device: model_for(
+            member,
+            api,
+            port=fleet.own_port(member),
+            attests=boards[member.device].asked if member.device in boards else None,
+        )
+        for member in CAST
+    }
     running = []
     for member in CAST:
         body = {"device": member.device, "model": models[member.device], "owner": "plant engineering"}
         api.post("/devices", {**body, "site": "demo-plant", "zone": member.zone})
         fleet.serve(member)
+        if member.device in boards:
+            first_boot(scene, member)
         running.append((member, fleet.enroll(member, scene.claim(member))))
     for member, process in running:
         fleet.enrolled(member, process)

@@ -12,11 +12,12 @@ import fcntl
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import msgspec
 
@@ -35,6 +36,19 @@ class Note(msgspec.Struct, frozen=True):
     start: str
 
 
+class Held(Protocol):
+    """A process that somebody else starts and ends."""
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
 class Processes:
     """What this demo has started.
 
@@ -45,7 +59,9 @@ class Processes:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._held: dict[str, Held] = {}
         self._noted: list[Note] = []
+        self._noting = threading.Lock()  # chips are started while others wait for something else
 
     def start(
         self,
@@ -80,11 +96,20 @@ class Processes:
             else:
                 process = world.start(seat, argv, **how)  # type: ignore[arg-type]  # the keys are those of Start
         self._running[name] = process
-        self._noted.append(Note(process.pid, start_of(process.pid)))
-        fresh = self._folder / f"{NOTES}.new"
-        fresh.write_bytes(msgspec.json.encode(self._noted))
-        fresh.replace(self._folder / NOTES)
+        self._note(process.pid)
         return process
+
+    def hold(self, name: str, held: Held) -> None:
+        """Note a process that was started elsewhere; it ends with the others."""
+        self._held[name] = held
+        self._note(held.pid)
+
+    def _note(self, pid: int) -> None:
+        with self._noting:
+            self._noted.append(Note(pid, start_of(pid)))
+            fresh = self._folder / f"{NOTES}.new"
+            fresh.write_bytes(msgspec.json.encode(self._noted))
+            fresh.replace(self._folder / NOTES)
 
     def log(self, name: str) -> Path:
         """Where the process `name` writes to."""
@@ -97,6 +122,8 @@ class Processes:
 
     def end(self, name: str) -> None:
         """Ask it to end, and see to it that it does."""
+        if (held := self._held.pop(name, None)) is not None:
+            held.close()
         process = self._running.pop(name, None)
         if process is None:
             return
@@ -116,7 +143,7 @@ class Processes:
         for process in self._running.values():
             if process.poll() is None:
                 process.terminate()
-        for name in reversed(list(self._running)):
+        for name in (*reversed(list(self._running)), *self._held):
             self.end(name)
         (self._folder / NOTES).unlink(missing_ok=True)
 

@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from holdfast_core.kernel.errors import HoldfastError, WorldError
+from holdfast_sim.board import missing_tools
 from holdfast_sim.demo.attack import attack
-from holdfast_sim.demo.cast import CAST, HARDENED
+from holdfast_sim.demo.bench import Bench
+from holdfast_sim.demo.booting import booting
+from holdfast_sim.demo.cast import CAST, GATEWAY, HARDENED
 from holdfast_sim.demo.ending import ending
 from holdfast_sim.demo.fleet import INTRUDER, Fleet, build_tree
 from holdfast_sim.demo.mending import mending
@@ -60,6 +63,7 @@ def run(stage: Stage, folder: Path, packages: Path, *, once: bool) -> int:
             mending(scene)
             attack(scene)
             theft(scene)
+            booting(scene)
             succession(scene)
             ending(scene)
             told = True
@@ -88,8 +92,10 @@ def _set_up(
     stage.title("Holdfast: a fleet of six on this machine", world.explanation)
     words = "making keys, database and first token (holdfast init, holdfast serve); building the devices' root trees."
     stage.tell(Mark.DO, "", words)
+    missing = missing_tools()
     with ThreadPoolExecutor(max_workers=2) as pool:
         building = pool.submit(_build, folder, store)
+        board = None if missing else pool.submit(Bench, GATEWAY.device, folder / "board", processes)
         plane = Plane(folder / "control-plane", world.server_address, processes)
         founded = plane.found()
         api = plane.serve(founded.token)
@@ -97,6 +103,8 @@ def _set_up(
         building.result()
     stage.tell(Mark.SEEN, "", "four root trees built from real Debian packages; the plant's server is this machine.")
     fleet = Fleet(folder, world, plane.url, founded.root_fingerprint, processes)
+    if board is not None:
+        fleet.boards[GATEWAY.device] = board.result()
     if not world.isolated:
         stage.tell(
             Mark.NOTE,
@@ -104,7 +112,9 @@ def _set_up(
             "Different without root: what listens cannot be told apart, a critical question stays open, and so the "
             "best verdict is 'restricted'; the intruder leaves an account only.",
         )
-    return Scene(stage, api, fleet, folder, founded.verifier_key)
+    scene = Scene(stage, api, fleet, folder, founded.verifier_key)
+    scene.missing = missing
+    return scene
 
 
 def _build(folder: Path, store: PackageStore) -> None:
@@ -125,7 +135,7 @@ def _introduce(stage: Stage, plane: Plane, founded: Founded) -> None:
 def _live_on(scene: Scene) -> NoReturn:
     """Tell what changes until somebody ends it."""
     stage, data = scene.stage, _shown(scene.folder / "control-plane")
-    stage.act(9, "The fleet lives on", "Ctrl-C ends it. Meanwhile, in another terminal:")
+    stage.act(10, "The fleet lives on", "Ctrl-C ends it. Meanwhile, in another terminal:")
     for words in ("device list --worst", "device show door-2", "incident list", "log show"):
         stage.exact(f"{_shown(Path(program('holdfast')))} {words} --data {data}")
     stage.exact(f"{_shown(scene.fleet.root(HARDENED))} is the root of door-1: change it and watch.", label="try")

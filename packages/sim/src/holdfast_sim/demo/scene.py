@@ -26,6 +26,8 @@ class Scene:
         self.fleet = fleet
         self.folder = folder
         self.verifier_key = verifier_key
+        self.missing: tuple[str, ...] = ()
+        """Programs without which nothing here can prove what it booted."""
         self.told_late = False
         """Whether the verdict of the machine itself is still to be told."""
 
