@@ -13,6 +13,7 @@ import sys
 
 MODULES = (
     "check_ins",
+    "attestation",
     "fleet",
     "agent",
     "audit",
