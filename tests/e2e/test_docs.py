@@ -23,10 +23,13 @@ from pathlib import Path
 
 import pytest
 
+from attest_builders import booted
+from attesting_builders import Builder
 from broker_builders import free_port, has_started, wait_for
 from builders import enrolled, plane_on
 from holdfast.adapters.pki.files import certificate_fingerprint
 from maker_builders import Maker
+from reference_builders import DEVICE, attested_folder, key_files
 from server_process import ServerProcess, configured
 from tpm_builders import maker, running_chip
 
@@ -347,6 +350,29 @@ def test_enrolling_with_a_tpm(reader: Reader, checkout: Path, tmp_path: Path) ->
             if command == "holdfast-agent tpm":
                 reader.own["sha256:5f0c..."] = told.strip()
     assert (reader.agent / "identity.pem").read_text().startswith("-----BEGIN TSS2 PRIVATE KEY-----")
+
+
+def test_attesting_devices(reader: Reader, checkout: Path) -> None:
+    """The gateway of the page booted what the page builds, and attested; the release before was added under its key."""
+    reader.own |= {"gateway-1": DEVICE, "2027-06-30": f"{int(time.strftime('%Y')) + 1}-06-30"}
+    for name, (_, _, data) in zip(
+        ("spl.bin", "boot.img", "vmlinuz", "initrd.img", "cmdline.txt"), booted("2.3.1"), strict=True
+    ):
+        (reader.folder / name).write_bytes(data)
+    builder = Builder()
+    attested_folder(reader.data, builder=builder, versions=("2.3.0",), runs="2.3.1")
+    told = {}
+    for command in commands(checkout / "docs/how-to/attest-devices.md"):
+        words, said = reader.run(command)
+        told[" ".join(command.split()[1:3])] = words + said
+        if "genpkey" in command:
+            key_files(reader.folder, builder)
+            (reader.folder / "builder.pem").rename(reader.folder / "release.pem")
+        if command.startswith("holdfast attest show"):
+            assert "contraindicated" in words, "the release was added after the device had attested"
+    assert "booted site-gateway:2.3.1" in told["reference explain"]
+    assert "Genuine" in told["attest verify"]
+    assert "The same verdict" in told["attest replay"]
 
 
 def test_every_page_with_commands_is_read_here(checkout: Path) -> None:
