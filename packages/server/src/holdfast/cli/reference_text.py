@@ -55,7 +55,8 @@ def show_release(page: Mapping[str, Any], now: Instant) -> None:
             ("added", ago(page["added_at"], now)),
             ("good until", f"{page['retire_at']}, {ago(page['retire_at'], now)}" if page["retire_at"] else "no date"),
             ("PCRs", f"{ranges(page['pcrs'])} in {page['bank']}" if page["pcrs"] else ""),
-            ("files", f"{page['files']} by digest, {page['file_keys']} keys that sign files"),
+            ("files", f"{page['files']} by digest" if page["files"] else ""),
+            ("file keys", str(page["file_keys"]) if page["file_keys"] else ""),
         ]
     )
     _artefacts(page["artefacts"])
@@ -65,7 +66,7 @@ def show_release(page: Mapping[str, Any], now: Instant) -> None:
         table(("pcr", "value"), [(str(g["pcr"]), g["value"]) for g in page["golden"]], fold=("value",))
     show_components([(c["kind"], c["version"], c["digest"], c["signer"]) for c in page["token"]])
     if "devices" in page:
-        heading(f"{len(page['devices'])} known to run it")
+        heading("Known to run it" if page["devices"] else "No device is known to run it")
         for device in page["devices"]:
             show(device, indent=2)
 
@@ -129,7 +130,8 @@ def show_changes(before: Statement, after: Statement, changes: Sequence[Change])
 
 def show_explanation(page: Mapping[str, Any], *, about: str) -> None:
     """Print why a boot is of the release that it is, or of none."""
-    show((about, "bold"), "  ", *((told(page["standing"]),) if page["standing"] else ()))
+    known = told(page["standing"] or "nothing to compare with")
+    show((about, "bold"), "  ", ("of no known release", "bold red") if page["differences"] else known)
     show(page["summary"])
     for each in page["differences"]:
         show(("✗ ", "red"), each["sentence"], indent=2)
