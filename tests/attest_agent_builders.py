@@ -28,6 +28,7 @@ from holdfast_core.wire.codec import encode
 from holdfast_core.wire.confirm import Moment
 from holdfast_core.wire.device import DeviceState
 from holdfast_core.wire.frame import Level, Reply, VerdictNotice
+from ima_builders import Made
 
 QUOTE, PCR_READ = 0x0158, 0x017E
 HANDLE = 0x81010100
@@ -72,14 +73,25 @@ class Sysfs:
 
 
 def line(number: int) -> bytes:
-    """An entry of the IMA list; every one different."""
-    seen = hashlib.sha256(str(number).encode()).hexdigest()
-    return f"10 {seen[:40]} ima-ng sha256:{seen} /usr/bin/program-{number}\n".encode()
+    """An entry of the IMA list in its binary form; every one different."""
+    seen = hashlib.sha256(str(number).encode()).digest()
+    return Made(name=f"/usr/bin/program-{number}".encode(), digest=seen).binary()
 
 
 def lines_of(evidence: Evidence) -> list[bytes]:
     """The entries in a slice."""
-    return unpack(evidence.ima.data).splitlines(keepends=True)
+    return split(unpack(evidence.ima.data))
+
+
+def split(data: bytes) -> list[bytes]:
+    """The entries of a binary list: 28 bytes of head with the template's name at 28, then a length and the rest."""
+    entries = []
+    while data:
+        name = struct.unpack_from("<I", data, 24)[0]
+        end = 32 + name + struct.unpack_from("<I", data, 28 + name)[0]
+        entries.append(data[:end])
+        data = data[end:]
+    return entries
 
 
 def state(ask: Ask | None = None, *, answered: Moment | None = None, wants: tuple[str, ...] = ()) -> DeviceState:

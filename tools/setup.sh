@@ -105,6 +105,7 @@ debian_packages() {
         need tpm2-abrmd command -v tpm2-abrmd
         need libtss2-tcti-tabrmd0 sh -c 'ls /usr/lib/*/libtss2-tcti-tabrmd.so.0'
         need dbus-daemon command -v dbus-daemon
+        need python3-tpm2-pytss /usr/bin/python3 -c "import tpm2_pytss"
         # Who else measures, signs and reads what a boot leaves.
         need ima-evm-utils command -v evmctl
         need sbsigntool command -v sbsign

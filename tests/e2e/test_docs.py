@@ -65,7 +65,7 @@ class Reader:
     def said(self, command: str) -> str:
         """The command with the reader's own names in place of those that stand for them."""
         state = f"\\g<0> --state {self.agent}"
-        command = re.sub(r"holdfast-agent (enroll|check-in|run|status)", state, command)
+        command = re.sub(r"holdfast-agent (enroll|check-in|run|status|attest)", state, command)
         for written, own in {"/var/lib/holdfast": str(self.data), "path/to/": "", **self.own}.items():
             command = command.replace(written, own)
         return command

@@ -96,7 +96,7 @@ def test_a_device_enrolls_and_checks_in_with_its_own_certificate(device: Bench) 
     assert device.check_in() == FINE
     check_in = device.server.check_ins[0]
     assert check_in.seq == 1
-    assert check_in.sections.keys() == {"release", "metrics"}
+    assert check_in.sections.keys() == {"release", "metrics", "attestation"}
     assert msgspec.json.decode(bytes(check_in.sections["release"].body)) == {"build": "testos-1.2", "version": "1.2"}  # type: ignore[arg-type]  # asserted by decoding
     assert device.server.peers[0] is not None
     assert device.run("status") == FINE

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attest_agent_builders import BOOT, Sysfs, line
+from attest_agent_builders import BOOT, Sysfs, line, split
 from holdfast_agent import ima
 from holdfast_agent.boot_log import BootLogFile
 from holdfast_agent.ima import KEPT_PLACES, take
@@ -31,7 +31,7 @@ def config(sysfs):
 
 
 def entries(taken):
-    return unpack(taken.part.data).splitlines(keepends=True)
+    return split(unpack(taken.part.data))
 
 
 def numbered(first, count):
@@ -49,7 +49,7 @@ def test_the_whole_list_travels_first_and_then_what_is_new(sysfs, config):
     assert (third.part.start, entries(third), third.part.more) == (8, [], False)
 
 
-def test_a_long_list_travels_in_slices_of_whole_lines_that_fit(sysfs, config):
+def test_a_long_list_travels_in_slices_of_whole_entries_that_fit(sysfs, config):
     sysfs.ima(0, 3000)
     seen, places, start, slices = [], NONE, 0, 0
     while True:
@@ -99,13 +99,13 @@ def test_a_list_with_less_than_was_asked_starts_at_the_first_entry(sysfs, config
     assert (taken.part.start, entries(taken)) == (0, numbered(0, 3))
 
 
-def test_a_place_that_is_no_beginning_of_a_line_is_not_believed(sysfs, config):
+def test_a_place_that_is_no_beginning_of_an_entry_is_not_believed(sysfs, config):
     sysfs.ima(0, 10)
     taken = take(config, 5, ImaPlaces(BOOT, ((5, 7),)), BOOT, ROOM)
     assert entries(taken) == numbered(5, 5)
 
 
-def test_half_a_line_waits_for_its_other_half(sysfs, config):
+def test_half_an_entry_waits_for_its_other_half(sysfs, config):
     sysfs.ima(0, 2)
     path = sysfs.path / ima.LIST
     path.write_bytes(path.read_bytes() + line(2)[:20])

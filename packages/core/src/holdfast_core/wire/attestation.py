@@ -82,7 +82,7 @@ class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ImaSlice(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Entries of the IMA list (ASCII form, packed), from entry `start` on; `more` when the list goes on."""
+    """Entries of the kernel's IMA list (packed), from entry `start` on; `more` when the list goes on."""
 
     start: Whole
     data: Packed
