@@ -32,7 +32,7 @@ from pathlib import Path
 import uvloop
 
 from benchmarks import attestation_parts
-from benchmarks.attestation_fleet import Attester, Boot, bind, boots, own
+from benchmarks.attestation_fleet import Attester, bind, boots, own
 from benchmarks.ground import CLIENT_CORE, SERVER_CORE, Ground, client_context, holdfast, prepare
 from benchmarks.load import Connection, percentile, press
 from holdfast.bootstrap import DATABASE, Plane
@@ -58,7 +58,8 @@ class Case:
 
 def _cases(run: str) -> tuple[Case, ...]:
     """The cases; `run` is in the logs of the last, so that no other run left them at the server."""
-    first, second = both = boots()
+    both = boots()
+    first = both[0]
     ports = (Debug.DISABLED, Debug.ENABLED)
     return (
         Case("unchanged", lambda device, _: device.evidence(first, log=False), 400),
