@@ -180,7 +180,8 @@ def _bootargs(fdt: bytes) -> Iterator[bytes]:
 def _verity(source: Source, bank: str) -> Measuredness:
     """The hash tree of a root file system, with its superblock; measured is the root hash itself, where at all."""
     superblock = parse_verity_superblock(source.data)
-    root = root_of_tree(source.data, superblock)
+    start = superblock.tree_offset
+    root = root_of_tree(source.data[start : start + superblock.hash_block], superblock)
     measured: tuple[Measurement, ...] = ()
     if source.register is not None:
         if len(root) != hashlib.new(bank).digest_size:
