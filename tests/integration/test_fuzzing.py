@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fuzz import run
+from fuzz.extremes import EXTREMES
 from fuzz.mutations import mutated
 from fuzz.seeds import FOUND, seeds_of
 from fuzz.target import Escaped, Target, must_answer, strike
@@ -30,6 +31,12 @@ def test_seeds_and_changed_seeds_are_read_or_refused(name):
     assert "" in answers, "none of the seeds is good, so fuzzing would never get far"
     for data in mutated(seeds, target.words, CHANGED, name):
         answers.add(strike(target, data[: target.longest]))
+
+
+@pytest.mark.parametrize(("name", "what"), EXTREMES)
+def test_the_largest_inputs_are_read_or_refused(name, what):
+    data = EXTREMES[name, what]()
+    strike(TARGETS[name], data)
 
 
 @pytest.mark.parametrize("path", FINDINGS, ids=[f"{each.parent.name}/{each.name}" for each in FINDINGS])
