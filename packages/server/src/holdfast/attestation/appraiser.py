@@ -81,7 +81,8 @@ class BootLogAppraiser:
         """See the port."""
         if evidence.body is None:
             known = context.posture.sections.get(BOOT_LOG)
-            return Appraised(wants_body=known is None or known.digest != evidence.digest)
+            is_kept = evidence.digest in context.blobs or (known is not None and known.digest == evidence.digest)
+            return Appraised(wants_body=not is_kept)
         log = unpacked(evidence.body)
         return Appraised(keep=Keep.NOT, changes=(Blob(context.device.key.scope, evidence.digest, log),))
 
