@@ -28,6 +28,7 @@ from holdfast_core.attestation.ear import PROFILE, signed_result
 from holdfast_core.attestation.reference import STATEMENT_TYPE, statement_bytes
 from holdfast_core.formats import mcuboot_verify
 from holdfast_core.formats.dsse import pae
+from holdfast_core.formats.eventlog import kinds
 from holdfast_core.supply.model import ArtefactKind
 from holdfast_core.wire.attestation import (
     Asking,
@@ -72,11 +73,56 @@ def _event_logs() -> list[bytes]:
         logs.agile_log(logs.locality(3), logs.separator(0)),
         logs.agile_log(logs.event(0, 0x3, b"SP800-155 Event3\0" + bytes(60), digests=[(SHA256_NUMBER, bytes(32))])),
         logs.agile_log(logs.setting("db", logs.signature_list("a5c059a1-94e4-4aa7-87b5-ab155c2bf072", _OWNED))),
-        logs.agile_log(logs.event(5, 0x80000006, b"EFI PART" + bytes(84) + struct.pack("<Q", 0))),
+        logs.agile_log(*_every_kind()),
+        logs.agile_log(logs.event(4, kinds.EFI_BOOT_SERVICES_APPLICATION, struct.pack("<4Q", 1, 2, 3, 999) + _PATH)),
     ]
     return [*real, *odd, logs.a_boot(), logs.an_old_boot(), log_of(), log_of(booted("2.0.0"))]
 
 
+def _every_kind() -> list[bytes]:
+    """An event of each kind whose data have a form of their own."""
+    named, blob = b"\x04name", struct.pack("<QQ", 0x1000, 0x2000)
+    tables = struct.pack("<Q", 1) + bytes(24)
+    table = b"EFI PART".ljust(92, b"\0")
+    path = struct.pack("<4Q", 1, 2, 3, len(_PATH)) + _PATH
+    option = struct.pack("<IH", 1, len(_PATH)) + "Linux\0".encode("utf-16-le") + _PATH + b"quiet"
+    forms = [
+        (kinds.EFI_PLATFORM_FIRMWARE_BLOB, blob),
+        (kinds.EFI_PLATFORM_FIRMWARE_BLOB2, named + blob),
+        (kinds.EFI_PLATFORM_FIRMWARE_BLOB2, blob),
+        (kinds.POST_CODE, blob),
+        (kinds.POST_CODE2, named + blob),
+        (kinds.S_CRTM_CONTENTS, b"Boot Guard"),
+        (kinds.EFI_HANDOFF_TABLES, tables),
+        (kinds.EFI_HANDOFF_TABLES2, named + tables),
+        (kinds.EFI_GPT_EVENT, table + bytes(16) + struct.pack("<Q", 1) + bytes(128)),
+        (kinds.EFI_GPT_EVENT2, table + struct.pack("<Q", 1) + bytes(128)),
+        (kinds.EFI_BOOT_SERVICES_APPLICATION, path),
+        (kinds.EFI_VARIABLE_BOOT, logs.variable("Boot0001", option)),
+        (kinds.EFI_VARIABLE_BOOT2, logs.variable("BootOrder", b"\1\0\2\0")),
+        (kinds.EFI_VARIABLE_AUTHORITY, logs.variable("db", bytes(16) + b"certificate")),
+        (kinds.EFI_VARIABLE_AUTHORITY, logs.variable("SbatLevel", b"sbat,1,2022052400\n")),
+        (kinds.EVENT_TAG, struct.pack("<II", 0x8F3B22ED, 4) + b"tags"),
+        (kinds.EFI_ACTION, b"DMA Protection Disabled"),
+        (kinds.EFI_ACTION, b"UEFI Debug Mode"),
+        (kinds.S_CRTM_VERSION, bytes(16)),
+        (kinds.SEPARATOR, b"\1\0\0\0"),
+    ]
+    return [logs.event(7, kind, data) for kind, data in forms]
+
+
+def _node(kind: int, sub: int, body: bytes) -> bytes:
+    return struct.pack("<BBH", kind, sub, 4 + len(body)) + body
+
+
+_PATH = b"".join(
+    _node(kind, sub, bytes(size))
+    for kind, sub, size in (
+        (2, 1, 8), (1, 1, 2), (3, 5, 2), (3, 18, 6), (3, 2, 4), (3, 23, 12), (3, 11, 33), (3, 24, 9), (4, 1, 38),
+        (4, 2, 20), (4, 6, 16), (4, 7, 16), (4, 8, 20), (3, 12, 19), (3, 26, 0),
+    )
+) + logs.file_path("\\EFI\\BOOT\\BOOTX64.EFI")  # fmt: skip
+"""A device path with a node of each form."""
 _OWNED = [("8be4df61-93ca-11d2-aa0d-00e098032b8c", b"certificate")]
 
 
