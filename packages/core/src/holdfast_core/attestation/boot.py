@@ -2,7 +2,8 @@
 
 1. The log must replay to the registers that were quoted; before that, nothing it says is looked at.
 2. The events' data count where their digest is that data's.
-3. Secure Boot is what the firmware measured that it is. A stage that failed (an error separator) is told.
+3. Secure Boot is what the firmware measured that it is. That it is off, that a stage failed (an error separator) or
+   that a debugger was allowed counts wherever a digest is of that, whatever the log calls it.
 4. What remains is compared with the releases (`comparison`); the release that a device runs decides.
 5. The result depends on the log and the ground only, so it is kept and used again while both stay the same.
 """
@@ -36,9 +37,9 @@ from holdfast_core.attestation.quote import BANK_NUMBERS
 from holdfast_core.attestation.reference import Judged, Standing
 from holdfast_core.attestation.refusals import Refused
 from holdfast_core.formats.eventlog import kinds
-from holdfast_core.formats.eventlog.banks import BANKS
-from holdfast_core.formats.eventlog.contents import NORMAL_SEPARATORS, content_of
-from holdfast_core.formats.eventlog.facts import SECURE_BOOT_REGISTER, BootFacts, facts_of
+from holdfast_core.formats.eventlog.banks import BANKS, hasher
+from holdfast_core.formats.eventlog.contents import ERROR_SEPARATOR, NORMAL_SEPARATORS, content_of
+from holdfast_core.formats.eventlog.facts import DEBUG_MODE, SECURE_BOOT_REGISTER, BootFacts, facts_of
 from holdfast_core.formats.eventlog.kinds import NO_ACTION
 from holdfast_core.formats.eventlog.log import Event, EventLog, parse_event_log
 from holdfast_core.formats.eventlog.preimage import digest_matches
@@ -51,6 +52,10 @@ from holdfast_core.kernel.reasons import Reason
 
 FIRST_DYNAMIC, LAST_DYNAMIC = 17, 22
 SAID = 80
+_NAME = "SecureBoot".encode("utf-16-le")
+_VARIABLE = bytes.fromhex("61dfe48bca93d211aa0d00e098032b8c") + (len(_NAME) // 2).to_bytes(8, "little")
+_OFF = tuple(_VARIABLE + size.to_bytes(8, "little") + _NAME + bytes(size) for size in (0, 1))
+"""What is measured where Secure Boot is off: a UEFI_VARIABLE_DATA of EFI_GLOBAL_VARIABLE with no value, or with 0."""
 _EXECUTABLES = {
     Standing.CURRENT: APPROVED_BOOT,
     Standing.RETIRED: UNRECOGNIZED_RUNTIME,
@@ -181,20 +186,28 @@ def _configuration(log: EventLog | None, policy: Policy) -> tuple[int, tuple[Rea
     """The claim about the configuration, 0 where nothing is known of it. Only quoted registers are believed."""
     if log is None:
         return (UNKNOWN_CONFIG, (_SECURE_BOOT_UNKNOWN,)) if policy.secure_boot else (0, ())
-    facts = facts_of(log, BANK_NUMBERS[policy.bank])
-    quoted = SECURE_BOOT_REGISTER in policy.registers
-    found = [_secure_boot(facts, quoted=quoted)] if policy.secure_boot else []
-    found += [(UNSAFE_CONFIG, (_stage_failed(each),)) for each in facts.failed if each in policy.registers][:1]
-    if facts.debug and quoted:
+    bank, quoted = BANK_NUMBERS[policy.bank], SECURE_BOOT_REGISTER in policy.registers
+    facts, hashed = facts_of(log, bank), hasher(bank)
+    # Kinds and words are not proven, only digests: whoever boots otherwise could else have it said in other words.
+    digests = {(each.register, each.digests.get(bank)) for each in log.events if each.kind != NO_ACTION}
+    error = hashed(ERROR_SEPARATOR)
+    failed = [each for each in policy.registers if each in facts.failed or (each, error) in digests]
+    found = []
+    if policy.secure_boot:
+        off = any((SECURE_BOOT_REGISTER, hashed(words)) in digests for words in _OFF)
+        found.append(_secure_boot(facts, quoted=quoted, off=off))
+    if failed:
+        found.append((UNSAFE_CONFIG, (_stage_failed(failed[0]),)))
+    if quoted and (facts.debug or (SECURE_BOOT_REGISTER, hashed(DEBUG_MODE.encode())) in digests):
         found.append((UNSAFE_CONFIG, (_FIRMWARE_DEBUG,)))
     # The worst of all: whoever can extend a register could else add a lesser fault that hides the greater one.
     return max((value for value, _ in found), default=0), tuple(reason for _, told in found for reason in told)
 
 
-def _secure_boot(facts: BootFacts, *, quoted: bool) -> tuple[int, tuple[Reason, ...]]:
-    if facts.secure_boot is None or not quoted:
+def _secure_boot(facts: BootFacts, *, quoted: bool, off: bool) -> tuple[int, tuple[Reason, ...]]:
+    if not quoted or (facts.secure_boot is None and not off):
         return UNKNOWN_CONFIG, (_SECURE_BOOT_UNKNOWN,)
-    enforced = facts.secure_boot and not facts.setup_mode and not facts.audit_mode
+    enforced = facts.secure_boot and not (off or facts.setup_mode or facts.audit_mode)
     return (APPROVED_CONFIG, ()) if enforced else (UNSUPPORTABLE_CONFIG, (_SECURE_BOOT_OFF,))
 
 
