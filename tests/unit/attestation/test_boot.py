@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attest_builders import BOOT, a_ground, judged, log_of, policy, statement
-from event_log_builders import agile_log, an_old_boot, event, header, separator, setting, spec_id
+from event_log_builders import agile_log, an_old_boot, event, header, separator, setting, spec_id, variable
 from holdfast_core.attestation.boot import at_reset, is_structural, measured, parse_log, read_boot, said, values_of
 from holdfast_core.attestation.model import (
     APPROVED_BOOT,
@@ -47,7 +47,7 @@ def read(*events: bytes, registers=(0, 7), **more):
         ([("SecureBoot", ON), ("SetupMode", ON)], UNSUPPORTABLE_CONFIG, "secure_boot_off"),
         ([("SecureBoot", ON), ("AuditMode", ON)], UNSUPPORTABLE_CONFIG, "secure_boot_off"),
         ([], UNKNOWN_CONFIG, "secure_boot_unknown"),
-        ([("SecureBoot", ON), ("SecureBoot", OFF)], UNKNOWN_CONFIG, "secure_boot_unknown"),
+        ([("SecureBoot", ON), ("SecureBoot", OFF)], UNSUPPORTABLE_CONFIG, "secure_boot_off"),
     ],
 )
 def test_secure_boot_is_what_the_firmware_measured(settings, worth, told):
@@ -63,6 +63,29 @@ def test_where_a_model_does_not_ask_secure_boot_is_no_claim():
 def test_a_setting_measured_after_the_firmware_had_ended_says_nothing():
     reading, codes = read(separator(7), setting("SecureBoot", ON), secure_boot=True)
     assert (reading.configuration, "secure_boot_unknown" in codes) == (UNKNOWN_CONFIG, True)
+
+
+@pytest.mark.parametrize("kind", [kinds.EFI_VARIABLE_DRIVER_CONFIG, kinds.IPL, kinds.SEPARATOR, 0x12345678])
+@pytest.mark.parametrize("words", [variable("SecureBoot", ON), variable("SecureBooT", OFF), b"", b"\xff" * 40])
+@pytest.mark.parametrize("value", [OFF, b""])
+def test_words_of_the_log_changed_so_that_secure_boot_cannot_be_told_change_nothing(kind, words, value):
+    """The registers are as they were: whoever switched it off cannot make it only unknown."""
+    lying = event(7, kind, words, of=variable("SecureBoot", value))
+    reading, codes = read(lying, separator(7), secure_boot=True)
+    assert (reading.configuration, "secure_boot_off" in codes) == (UNSUPPORTABLE_CONFIG, True)
+
+
+@pytest.mark.parametrize(
+    ("register", "words", "told"), [(0, b"\1\0\0\0", "stage_failed"), (7, b"UEFI Debug Mode", "firmware_debug")]
+)
+def test_no_other_word_for_it_hides_a_failure_or_a_debugger(register, words, told):
+    reading, codes = read(event(register, kinds.IPL, b"a calm word", of=words))
+    assert (reading.configuration, told in codes) == (UNSAFE_CONFIG, True)
+
+
+def test_other_words_that_are_not_proven_say_nothing_against_secure_boot_that_is():
+    odd = event(7, kinds.EFI_VARIABLE_AUTHORITY, variable("db", b"x"), of=b"something else")
+    assert read(setting("SecureBoot", ON), odd, separator(7), secure_boot=True)[0].configuration == APPROVED_CONFIG
 
 
 def test_where_register_7_is_not_quoted_its_events_prove_nothing():
