@@ -162,11 +162,13 @@ def test_the_key_of_tokens_is_named(plane, tmp_path):
     public = ec.generate_private_key(ec.SECP256R1()).public_key()
     for name, encoding in (("key.pem", Encoding.PEM), ("key.der", Encoding.DER)):
         (tmp_path / name).write_bytes(public.public_bytes(encoding, PublicFormat.SubjectPublicKeyInfo))
-    pem = plane.told("attest", "key", DEVICE, str(tmp_path / "key.pem"))
+    plane.run("device", "add", "gate-2", "--model", plane.told("model", "list")["items"][0]["reference"])
+    pem = plane.told("attest", "key", "gate-2", str(tmp_path / "key.pem"))
     assert pem["method"] == "token"
-    assert plane.told("attest", "key", DEVICE, str(tmp_path / "key.der"))["digest"] == pem["digest"]
+    assert plane.told("attest", "key", "gate-2", str(tmp_path / "key.der"))["digest"] == pem["digest"]
     (tmp_path / "text").write_text("no key")
-    assert "attestation.token_key" in plane.says("attest", "key", DEVICE, str(tmp_path / "text"), code=1)
+    assert "attestation.token_key" in plane.says("attest", "key", "gate-2", str(tmp_path / "text"), code=1)
+    assert "attestation.key_in_chip" in plane.says("attest", "key", DEVICE, str(tmp_path / "key.pem"), code=1)
 
 
 def test_json_of_every_command_is_one_document(plane, tmp_path):

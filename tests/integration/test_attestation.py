@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from attest_builders import booted
 from attesting_builders import Builder, added, an_attester, ask_of, stated
 from builders import ACTOR, START, FakeClock, data_folder, new_plane, plane_on
-from holdfast.attestation.appraiser import state_of
 from holdfast.attestation.service import freshness_of
+from holdfast.ports.attested import state_of
 from holdfast_core.attestation.ear import open_result
 from holdfast_core.attestation.model import Freshness
 from holdfast_core.attestation.reference import Standing
@@ -293,6 +294,15 @@ async def test_a_clone_stays_out_until_a_person_resets_the_device(tmp_path):
         await plane.attesting.service.reset(device.key, why=WHY, actor=ACTOR)
         await device.attest()
         assert appraisal_of(device).tier is Tier.AFFIRMING
+
+
+async def test_a_chips_key_is_not_replaced_by_a_tokens(tmp_path):
+    async with new_plane(tmp_path) as plane:
+        device = await an_attester(plane)
+        public = device.tpm.key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        with pytest.raises(HostileData) as caught:
+            await plane.attesting.service.bind_token_key(device.key, public, actor=ACTOR)
+        assert caught.value.code == "attestation.key_in_chip"
 
 
 async def test_what_is_remembered_of_a_device_is_small(tmp_path):

@@ -18,6 +18,7 @@ import msgspec
 
 from holdfast.attestation.grounds import Grounds
 from holdfast.ports.appraisal import Appraised, Context, Keep, SectionEvidence
+from holdfast.ports.attested import state_of
 from holdfast.ports.events import AttestationDoubted, Event, Noted
 from holdfast.ports.store import Blob, Change, Store
 from holdfast_core.attestation.ground import Ground
@@ -31,7 +32,6 @@ from holdfast_core.kernel.appraisals import Appraisal, Tier
 from holdfast_core.kernel.digests import Digest, digest_of
 from holdfast_core.kernel.instants import DAY, SECOND, Instant
 from holdfast_core.record.model import Kind
-from holdfast_core.trust.posture import Posture
 from holdfast_core.wire.attestation import (
     BOOT_LOG,
     NONCE_GRACE_S,
@@ -50,14 +50,7 @@ DEFAULT_MAX_AGE = DAY
 KEYS_REMEMBERED = 4_096
 _EVIDENCE: msgspec.json.Decoder[Evidence] = msgspec.json.Decoder(Evidence)
 _BOOT_LOG = msgspec.json.Decoder(BootLog)
-_decode_state = msgspec.msgpack.Decoder(DeviceState).decode
 encode_state = msgspec.msgpack.Encoder().encode
-
-
-def state_of(posture: Posture) -> DeviceState:
-    """What is remembered of a device's attestation."""
-    known = posture.sections.get(SECTION)
-    return _decode_state(known.body) if known is not None and known.body else DeviceState()
 
 
 @lru_cache(maxsize=KEYS_REMEMBERED)

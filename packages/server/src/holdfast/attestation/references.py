@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from itertools import islice
 
 import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from holdfast.attestation.appraiser import encode_state, state_of
+from holdfast.attestation.appraiser import encode_state
 from holdfast.attestation.grounds import Grounds
+from holdfast.ports.attested import state_of
 from holdfast.ports.clock import Clock
 from holdfast.ports.events import Emit, Noted
 from holdfast.ports.lookup import require_device, require_posture
@@ -54,6 +56,8 @@ from holdfast_core.supply.model import Release
 from holdfast_core.wire.attestation import SECTION
 
 PAGE = 500
+AT_ONCE = 256
+"""Devices that are judged again at once."""
 KEYS = 64
 """Trusted keys of one scope."""
 
@@ -316,8 +320,10 @@ class ReferenceService:
             each.statement.id: each for each in standings(self._grounds.releases(scope, changed.statement.model), now)
         }
         hit = 0
-        for device in self._devices(scope, changed.statement.model):
-            hit += await self._look_again(device.key, judged)
+        # Together, so that they share commits; in batches, so that what a whole fleet owes stays bounded.
+        devices = self._devices(scope, changed.statement.model)
+        while batch := [device.key for device in islice(devices, AT_ONCE)]:
+            hit += sum(await asyncio.gather(*(self._look_again(key, judged) for key in batch)))
         return hit
 
     def _devices(self, scope: Scope, model: str, after: str = "") -> Iterator[Device]:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from holdfast.ports.attested import remembered
+from holdfast.ports.attested import state_of
 from holdfast.ports.clock import Clock
 from holdfast.ports.credentials import Credentials
 from holdfast.ports.events import Emit, Event, Noted
@@ -104,8 +104,8 @@ class SealedSecrets:
             device, secret = require_device(self._store, key), self._found(key, name)
             if secret is None:
                 raise rules.unknown(key.device)
-            told = {"name": name, "code": "sealed.destroyed", "why": why}
-            await self._commit(Kind.SECRET_WITHHELD, device, told, actor, _removed(secret))
+            told = {"name": name, "why": why}
+            await self._commit(Kind.SECRET_DESTROYED, device, told, actor, _removed(secret))
 
     async def fetch(self, fingerprint: Digest, name: str) -> bytes:
         """The secret, for the device that holds a certificate.
@@ -180,7 +180,7 @@ class SealedSecrets:
             identified=posture is not None and posture.identified,
             against=tuple(reason for each in current if each.tier is Tier.CONTRAINDICATED for reason in each.reasons),
             appraisal=posture.appraisal(FEATURE) if posture is not None else None,
-            state=remembered(posture),
+            state=state_of(posture),
         )
 
     async def _released(

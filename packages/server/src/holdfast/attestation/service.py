@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import msgspec
 
-from holdfast.attestation.appraiser import encode_state, key_of, state_of
+from holdfast.attestation.appraiser import encode_state, key_of
 from holdfast.attestation.grounds import Grounds
+from holdfast.ports.attested import state_of
 from holdfast.ports.clock import Clock
 from holdfast.ports.events import Emit, Noted
 from holdfast.ports.lookup import require_device, require_living, require_posture
@@ -107,7 +108,7 @@ class AttestationService:
         policy = self._grounds.of(stored, now).policy if stored is not None else Policy(Method.NONE)
         appraisal = posture.appraisal(FEATURE) if posture is not None else None
         return Attested(
-            state=state_of(posture) if posture is not None else DeviceState(),
+            state=state_of(posture),
             appraisal=appraisal.at(now) if appraisal is not None else None,
             freshness=freshness_of(posture, now),
             policy=policy,
@@ -134,7 +135,7 @@ class AttestationService:
     async def evidences(self, key: DeviceKey, *, before: int | None, limit: int) -> list[KeptEvidence]:
         """Kept evidence of a device, newest first. Raises HostileData ``device.unknown``."""
         require_device(self._store, key)
-        newest = state_of(posture).number if (posture := self._store.posture(key)) is not None else 0
+        newest = state_of(self._store.posture(key)).number
         return await self._store.evidences(
             key, before=newest + 1 if before is None else before, limit=min(limit, EVIDENCE_PAGE)
         )
@@ -147,8 +148,7 @@ class AttestationService:
         """
         require_device(self._store, key)
         if number is None:
-            posture = self._store.posture(key)
-            boot = state_of(posture).boot if posture is not None else None
+            boot = state_of(self._store.posture(key)).boot
             digest = boot.log if boot is not None else ""
         else:
             kept = await self._store.evidence(key, number)
@@ -191,7 +191,7 @@ class AttestationService:
     async def _named_as(self, kept: KeptEvidence) -> str:
         """The digest that the evidence after it has for it, or, where it is the newest, the device's state."""
         posture = self._store.posture(kept.key)
-        state = state_of(posture) if posture is not None else DeviceState()
+        state = state_of(posture)
         if state.number == kept.number:
             return state.chain
         after = await self._store.evidence(kept.key, kept.number + 1)
@@ -234,11 +234,19 @@ class AttestationService:
         """Name the key (PEM or DER) that signs a device's tokens, as its maker's list says.
 
         Raises:
-            HostileData: ``device.unknown``, ``attestation.token_key``.
+            HostileData: ``device.unknown``, ``attestation.token_key``, ``attestation.key_in_chip`` (409).
         """
         der = read_token_key(public)
         async with self._store.exclusive(key):
             device, now = require_living(self._store, key), self._clock.now()
+            known = self._store.kept(AttestationKey, key.scope, key.device)
+            if known is not None and known.method is Method.TPM:
+                raise HostileData(
+                    "attestation.key_in_chip",
+                    f"{key.device} attests with its TPM, whose key was bound when it enrolled.",
+                    remedy="Leave it so. If its chip is gone, retire the device and enroll another.",
+                    http_status=409,
+                )
             bound = AttestationKey(key.scope, key.device, method=Method.TOKEN, public=der, bound_at=now, by=actor)
             data = {"method": Method.TOKEN.value, "key": digest_of(der)}
             noted = Noted(Kind.ATTESTATION_KEY_BOUND, actor, device, key.scope, data, now)
