@@ -96,6 +96,11 @@ def test_the_thief_is_cut_off_and_refused(story: list[dict[str, Any]]) -> None:
     assert "its open connection is ended" in refused[1]["text"]
 
 
+def test_a_microcontroller_proves_its_boot_by_a_token(story: list[dict[str, Any]]) -> None:
+    (proved,) = [event["release"] for event in story if event.get("device") == "soil-1" and "release" in event]
+    assert proved == "soil-sensor-demo:1.8.2"
+
+
 def test_what_was_booted_is_proved_and_what_should_not_be_is_found(story: list[dict[str, Any]]) -> None:
     skipped = [event["skipped"] for event in story if "skipped" in event]
     if skipped:

@@ -15,7 +15,8 @@ from holdfast_sim.demo.processes import NOTES, Processes
 from holdfast_sim.demo.stage import Stage
 
 
-def test_without_its_tools_the_act_is_a_line_that_names_them():
+def test_without_its_tools_the_act_is_a_line_that_names_them(monkeypatch):
+    monkeypatch.setattr("holdfast_sim.demo.booting._token", lambda _scene: None)
     out = io.StringIO()
     stage = Stage(out, as_json=True, colour=False)
     booting(SimpleNamespace(stage=stage, fleet=SimpleNamespace(boards={}), missing=("swtpm", "mkimage")))

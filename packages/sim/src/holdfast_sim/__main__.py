@@ -1,4 +1,4 @@
-"""The command line: ``holdfast-sim demo [--once] [--json]``."""
+"""The command line: ``holdfast-sim demo [--once] [--json]`` and ``holdfast-sim attest-soak [--devices N]``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from holdfast_sim.attested.command import attest_soak
 from holdfast_sim.demo.run import run
 from holdfast_sim.demo.stage import Stage
 
@@ -15,6 +16,8 @@ from holdfast_sim.demo.stage import Stage
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command and end the process with its exit code: 0 all was observed, 1 something was not, 2 usage."""
     options = _parser().parse_args(arguments)
+    if options.command == "attest-soak":
+        sys.exit(attest_soak(options))
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     stage = Stage(sys.stdout, as_json=options.json, colour=colour)
     # The programs of the demo get these as arguments and run elsewhere.
@@ -36,6 +39,14 @@ def _parser() -> argparse.ArgumentParser:
         default=Path(".cache/debs"),
         help="where Debian packages are kept (default: .cache/debs)",
     )
+    soak = commands.add_parser(
+        "attest-soak",
+        help="devices with a TPM each attest at a control plane on this machine, and nothing may go wrong",
+    )
+    soak.add_argument("--devices", type=int, default=1000, help="how many (default: 1000; 6 MB each)")
+    soak.add_argument("--minutes", type=float, default=10.0, help="how long (default: 10)")
+    soak.add_argument("--interval", type=int, default=60, help="seconds between two contacts (default: 60)")
+    soak.add_argument("--dir", type=Path, default=Path(".soak"), help="the run's folder, cleared (default: .soak)")
     return parser
 
 

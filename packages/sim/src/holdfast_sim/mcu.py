@@ -1,7 +1,7 @@
 """A microcontroller without the agent: ``python -m holdfast_sim.mcu URL DEVICE CA STATE``.
 
 Its claim stands in ``HOLDFAST_CLAIM``. It composes its check-ins itself from the frames of `holdfast_core.wire` and is
-judged by its build manifest.
+judged by its build manifest, and by the tokens of its security processor, where the maker's key lies in the folder.
 
 1. The sequence number is on the disk before the message is sent; a number never carries two messages: one that may
    not have arrived is given up, and the next number is used.
@@ -9,6 +9,7 @@ judged by its build manifest.
 3. It carries out one directive, the renewal of its certificate; every other is reported as refused, with a code.
 4. It keeps the newest signed checkpoint of the log that it was shown (``checkpoint.note``), whole: with it anybody can
    tell whether the log was cut or rewritten.
+5. A token is for the nonce of the last reply, where the server asks for one; without a nonce it asks.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from holdfast_core.baseline.model import BuildManifest
 from holdfast_core.kernel.digests import Digest, canonical, digest_of, parse_digest
 from holdfast_core.kernel.errors import HoldfastError, WorldError
 from holdfast_core.kernel.limits import LIMITS
+from holdfast_core.wire.attestation import SECTION, Ask, Asking, Claims, Evidence, TokenEvidence, binding
 from holdfast_core.wire.codec import decode_reply, encode
 from holdfast_core.wire.frame import (
     VERSION,
@@ -41,6 +43,7 @@ from holdfast_core.wire.frame import (
     Section,
 )
 from holdfast_sim.link import OK, Answer, Link
+from holdfast_sim.psa import KEY, Processor
 from holdfast_sim.stated import today
 
 CHECKPOINT = "checkpoint.note"
@@ -51,7 +54,8 @@ PAUSE_S = 3
 ROUNDS = 4
 """Check-ins at a stretch, while the server still asks for bodies."""
 
-BUILD = "soil-sensor-1.8.2+g3f9c2d1"
+RELEASE = "1.8.2"
+BUILD = f"soil-sensor-{RELEASE}+g3f9c2d1"
 FACTS: dict[str, bool | int | str] = {
     # How it boots and is updated.
     "image_signed": True,
@@ -128,6 +132,8 @@ class Memory(msgspec.Struct, frozen=True):
     nonce: str | None = None
     acked: dict[str, Digest] = {}
     reports: tuple[DirectiveReport, ...] = ()
+    token: bool = False
+    """Whether the server wants tokens."""
 
 
 def bodies() -> dict[str, bytes]:
@@ -135,7 +141,7 @@ def bodies() -> dict[str, bytes]:
     return {
         "baseline": canonical(manifest()),
         "health": canonical(Health(ok=True, detail="Moisture was reported over CoAP.")),
-        "release": canonical(InstalledRelease(BUILD, "1.8.2", "A")),
+        "release": canonical(InstalledRelease(BUILD, RELEASE, "A")),
     }
 
 
@@ -143,7 +149,7 @@ def compose(memory: Memory, boot: str, sections: dict[str, bytes]) -> CheckIn:
     """The next check-in: bodies that the server has not acknowledged, digests of the others."""
     spoken = {
         name: Section(digest=digest_of(body))
-        if memory.acked.get(name) == digest_of(body)
+        if name != SECTION and memory.acked.get(name) == digest_of(body)
         else Section(body=msgspec.Raw(body))
         for name, body in sections.items()
     }
@@ -156,7 +162,16 @@ def heard(memory: Memory, reply: Reply, sections: dict[str, bytes]) -> Memory:
     """The memory after an answer to the check-in with the newest number."""
     acked = {name: digest_of(body) for name, body in sections.items() if name not in reply.wants}
     others = [each for each in reply.directives[: LIMITS.directive_reports] if each.kind != RENEW]
-    return Memory(memory.seq, reply.nonce, acked, tuple(map(_refused, others)))
+    asked = msgspec.json.decode(reply.answers[SECTION], type=Ask).token if SECTION in reply.answers else memory.token
+    return Memory(memory.seq, reply.nonce, acked, tuple(map(_refused, others)), asked)
+
+
+def evidence(memory: Memory, device: str, processor: Processor) -> bytes:
+    """Section ``attestation``: a token, or the question for a nonce."""
+    said: Evidence = Asking()
+    if memory.token and memory.nonce is not None:
+        said = TokenEvidence(memory.nonce, processor.token(binding(memory.nonce, device, Claims())))
+    return msgspec.json.encode(said)
 
 
 def _refused(directive: Directive) -> DirectiveReport:
@@ -172,13 +187,15 @@ class Sensor:
         self._folder = folder
         self._boot = os.urandom(16).hex()
         self._memory = _remembered(folder.path / COUNT)
+        self._device = folder.config().device
+        self._processor = Processor(folder.path, BUILD) if (folder.path / KEY).exists() else None
         self._link = Link(url, folder.path / ROOT, folder.path / IDENTITY)
 
     def contact(self) -> int:
         """Check in, again while the server asks for something; returns seconds until the next time."""
         wait = PAUSE_S
         for _ in range(ROUNDS):
-            sections = bodies()
+            sections = self._sections()
             message = compose(self._memory, self._boot, sections)
             self._memory = msgspec.structs.replace(self._memory, seq=message.seq)
             self._keep()
@@ -194,6 +211,11 @@ class Sensor:
             if not reply.wants and not self._memory.reports:
                 break
         return wait
+
+    def _sections(self) -> dict[str, bytes]:
+        if self._processor is None:
+            return bodies()
+        return {**bodies(), SECTION: evidence(self._memory, self._device, self._processor)}
 
     def _renew(self, directive: Directive) -> None:
         """Get the next certificate, and speak with it from here on; what fails is asked for again."""

@@ -65,6 +65,10 @@ class Api:
         items: list[dict[str, Any]] = self.get("/incidents", state="all", device=device)["items"]
         return items
 
+    def close(self) -> None:
+        """Close the connection; the next request opens another."""
+        self._connection.close()
+
     def _call(self, method: str, path: str, data: bytes | None, kind: str) -> bytes:
         headers = {"Authorization": f"Bearer {self._token}", **({"Content-Type": kind} if kind else {})}
         with self._lock:

@@ -6,22 +6,20 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from holdfast_core.formats.eventlog.banks import SHA256
 from holdfast_core.formats.eventlog.log import parse_event_log
 from holdfast_core.formats.eventlog.replay import replay
-from holdfast_core.kernel.instants import Instant
 from holdfast_sim.board import PACKAGES
 from holdfast_sim.boot.artefacts import FIT
 from holdfast_sim.demo.bench import NEW, OLD, Bench
-from holdfast_sim.demo.cast import GATEWAY, Member, model_name
+from holdfast_sim.demo.cast import GATEWAY, SENSOR, Member, model_name
 from holdfast_sim.demo.relay import Relay
 from holdfast_sim.demo.scene import QUARANTINED, Scene
 from holdfast_sim.demo.stage import Mark
-from holdfast_sim.reference import ENVELOPE_TYPE, REGISTERS, statement
+from holdfast_sim.reference import REGISTERS
 
 AFFIRMING, CONTRAINDICATED = "affirming", "contraindicated"
 SHOWN = 2
@@ -37,21 +35,6 @@ _CLAIMS = {
 """What of the trustworthiness vector is shown, in the order of the line."""
 
 
-def first_boot(scene: Scene, member: Member) -> None:
-    """Add the releases before anything boots, pin the chip, and switch the board on. Raises WorldError."""
-    api, bench = scene.api, scene.fleet.boards[member.device]
-    api.post("/release-keys", {"name": "gateway-builder", "key": bench.builder.public})
-    for release in (bench.old, bench.new):
-        said = statement(release, model_name(member, port=scene.fleet.own_port(member)), _now())
-        api.post("/releases", bench.builder.envelope(said), kind=ENVELOPE_TYPE)
-    bench.switch_on()
-    api.post("/tpm/chips", {"device": member.device, "digest": bench.endorsement()})
-
-
-def _now() -> Instant:
-    return Instant(time.time_ns() // 1_000_000)
-
-
 def booting(scene: Scene) -> None:
     """Boot what is right, and what is not. Raises `NotObserved`, WorldError."""
     stage, gateway = scene.stage, GATEWAY
@@ -61,6 +44,7 @@ def booting(scene: Scene) -> None:
         "Its TPM signs what every stage measured before it started the next. The values of each release were computed "
         "from its files and signed, before any device had it.",
     )
+    _token(scene)
     bench = scene.fleet.boards.get(gateway.device)
     if bench is None:
         missing = ", ".join(scene.missing)
@@ -74,6 +58,13 @@ def booting(scene: Scene) -> None:
         _tampered(scene, bench)
         _rolled_back(scene, bench)
         _moved(scene, bench, relay.result())
+
+
+def _token(scene: Scene) -> None:
+    """The sensor's security processor says it with a token."""
+    page = _wait_for(scene, AFFIRMING, f"{SENSOR.device} to prove what it booted", member=SENSOR)
+    words = f"proved by a token of its security processor that it booted {page['release']}: {page['tier']}."
+    scene.stage.tell(Mark.SEEN, SENSOR.device, words, release=page["release"])
 
 
 def _good(scene: Scene, bench: Bench) -> None:
@@ -174,13 +165,13 @@ def _put_right(scene: Scene, bench: Bench) -> None:
     )
 
 
-def _wait_for(scene: Scene, tier: str, what: str, code: str = "") -> Any:
+def _wait_for(scene: Scene, tier: str, what: str, code: str = "", *, member: Member = GATEWAY) -> Any:
     def look(_page: Any) -> Any | None:
-        page = scene.api.get(f"/devices/{GATEWAY.device}/attestation")
+        page = scene.api.get(f"/devices/{member.device}/attestation")
         codes = {reason["code"] for reason in page["reasons"]}
         return page if page["tier"] == tier and (not code or code in codes) else None
 
-    return scene.wait(GATEWAY, what, look)
+    return scene.wait(member, what, look)
 
 
 def _release_name(scene: Scene, version: str) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from holdfast_sim.demo.booting import first_boot
 from holdfast_sim.demo.cast import CARELESS, CAST, PUMP, SENSOR, SERVER, Member, model_for
+from holdfast_sim.demo.expecting import asked_of, expect
 from holdfast_sim.demo.scene import TRUSTED, Scene, met, worst_first
 from holdfast_sim.demo.stage import Mark
 from holdfast_sim.demo.watching import PATIENCE_S, NotObserved, wait_for
@@ -27,14 +27,8 @@ def enroll(scene: Scene) -> None:
         "Six devices enroll",
         "Each gets a claim that works once, for its own name, and makes a key that never leaves it.",
     )
-    boards = fleet.boards
     models = {
-        member.device: model_for(
-            member,
-            api,
-            port=fleet.own_port(member),
-            attests=boards[member.device].asked if member.device in boards else None,
-        )
+        member.device: model_for(member, api, port=fleet.own_port(member), attests=asked_of(scene, member))
         for member in CAST
     }
     running = []
@@ -42,8 +36,8 @@ def enroll(scene: Scene) -> None:
         body = {"device": member.device, "model": models[member.device], "owner": "plant engineering"}
         api.post("/devices", {**body, "site": "demo-plant", "zone": member.zone})
         fleet.serve(member)
-        if member.device in boards:
-            first_boot(scene, member)
+        if asked_of(scene, member) is not None:
+            expect(scene, member)
         running.append((member, fleet.enroll(member, scene.claim(member))))
     for member, process in running:
         fleet.enrolled(member, process)
@@ -143,7 +137,9 @@ def _tell(scene: Scene, member: Member) -> None:
     undecided = sum(entry["outcome"] == "unknown" for entry in report["judged"])
     scene.verdict(member, page, f": {met(report)}, {undecided} undecided, {_failures(failed)}.", met=met(report))
     if member == SENSOR:
-        scene.stage.more("It runs no agent: it spoke the protocol itself and is judged by its build manifest.")
+        scene.stage.more(
+            "It runs no agent: it spoke the protocol itself and is judged by its build manifest and a PSA token."
+        )
     if member == PUMP:
         _compensated(scene, report)
     if member == SERVER:

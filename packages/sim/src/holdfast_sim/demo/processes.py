@@ -115,6 +115,10 @@ class Processes:
         """Where the process `name` writes to."""
         return self._folder / f"{name}.log"
 
+    def pid(self, name: str) -> int:
+        """The process started last under `name`."""
+        return self._running[name].pid
+
     def running(self, name: str) -> bool:
         """Whether it was started and has not ended."""
         process = self._running.get(name)

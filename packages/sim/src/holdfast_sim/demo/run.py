@@ -7,8 +7,6 @@
 
 from __future__ import annotations
 
-import shutil
-import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from holdfast_core.kernel.errors import HoldfastError, WorldError
+from holdfast_core.kernel.errors import HoldfastError
 from holdfast_sim.board import missing_tools
 from holdfast_sim.demo.attack import attack
 from holdfast_sim.demo.bench import Bench
@@ -24,10 +22,11 @@ from holdfast_sim.demo.booting import booting
 from holdfast_sim.demo.cast import CAST, GATEWAY, HARDENED
 from holdfast_sim.demo.ending import ending
 from holdfast_sim.demo.fleet import INTRUDER, Fleet, build_tree
+from holdfast_sim.demo.ground import Ended, end_on_signals, own_folder, running
 from holdfast_sim.demo.mending import mending
 from holdfast_sim.demo.opening import enroll, first_check_ins
 from holdfast_sim.demo.plane import Founded, Plane, program
-from holdfast_sim.demo.processes import Alone, Processes, end_left_behind
+from holdfast_sim.demo.processes import Processes
 from holdfast_sim.demo.scene import Scene
 from holdfast_sim.demo.stage import Mark, Stage
 from holdfast_sim.demo.succession import succession
@@ -37,12 +36,7 @@ from holdfast_sim.packages import PackageStore
 
 FINE, FAILED, INTERRUPTED = 0, 1, 130
 """130: as shells tell Ctrl-C."""
-LOCK = "demo.lock"
 LOOK_EVERY_S = 1.0
-
-
-class Ended(BaseException):
-    """A person or the system asked for the end; nothing may keep it from coming."""
 
 
 def run(stage: Stage, folder: Path, packages: Path, *, once: bool) -> int:
@@ -56,7 +50,7 @@ def run(stage: Stage, folder: Path, packages: Path, *, once: bool) -> int:
     """
     told = False
     try:
-        with _end_on_signals(), _folder(folder), _world() as world, _processes(folder) as processes:
+        with end_on_signals(), own_folder(folder), _world() as world, running(folder) as processes:
             scene = _set_up(stage, folder, PackageStore(packages), world, processes)
             enroll(scene)
             first_check_ins(scene)
@@ -161,61 +155,9 @@ def _levels(scene: Scene) -> dict[str, tuple[str, str]]:
 
 
 @contextmanager
-def _folder(folder: Path) -> Iterator[None]:
-    if folder.exists() and any(folder.iterdir()) and not (folder / LOCK).exists():
-        raise WorldError(
-            "demo.folder",
-            f"{folder} holds something that no demo made; it was not touched.",
-            remedy="Name another folder with --dir.",
-        )
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = Alone(folder / LOCK)
-    try:
-        end_left_behind(folder)
-        for path in folder.iterdir():
-            if path.name == LOCK:
-                continue
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-        yield
-    finally:
-        lock.release()
-
-
-@contextmanager
 def _world() -> Iterator[Namespaces | NoNamespaces]:
     world = open_world([*(member.device for member in CAST), INTRUDER])
     try:
         yield world
     finally:
         world.close()
-
-
-@contextmanager
-def _processes(folder: Path) -> Iterator[Processes]:
-    processes = Processes(folder)
-    try:
-        yield processes
-    finally:
-        processes.close()
-
-
-@contextmanager
-def _end_on_signals() -> Iterator[None]:
-    """Ctrl-C, SIGTERM and a closed terminal end the demo in order."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, _raise) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _raise(_number: int, _frame: object) -> NoReturn:
-    # Once is enough: a second Ctrl-C must not cut the cleaning up.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    raise Ended
