@@ -132,6 +132,12 @@ def test_the_command_line_in_a_fits_device_tree_is_measured_too():
     assert {m.register for m in made.measurements} == {8, 10}
 
 
+@pytest.mark.parametrize("parts", [[], [("chosen", [])]])
+def test_a_device_tree_without_a_command_line_adds_none(parts):
+    data = fit_by_hand(images=[("fdt", image_node(Tree(parts).bytes(), "flat_dt"))], conf=[("fdt", texts("fdt"))])
+    assert {m.register for m in built(Source("fit", ArtefactKind.FIT, data)).measurements} == {9}
+
+
 def test_a_fit_that_proposes_no_configuration_is_refused():
     data = Tree([("images", [("kernel", image_node(b"k"))]), ("configurations", [])]).bytes()
     assert refused(Source("fit", ArtefactKind.FIT, data)) == "reference.fit"

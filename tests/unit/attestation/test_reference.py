@@ -25,6 +25,7 @@ from holdfast_core.attestation.reference import (
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.ids import Scope
 from holdfast_core.kernel.instants import DAY, Instant
+from holdfast_core.supply.model import parse_release_id, release_id
 
 BYTES, DIGEST = statement_bytes(statement())
 
@@ -171,6 +172,22 @@ def test_any_value_in_any_field_is_read_or_refused(field, value):
         parse_statement(changed(**{field: value}))
     except HostileData as refused:
         assert refused.remedy  # noqa: PT017 (some values are fine)
+
+
+def test_a_release_is_named_by_model_and_version():
+    assert release_id("site-gateway", "2.3.1") == "site-gateway:2.3.1"
+    assert parse_release_id("site-gateway:2.3.1") == ("site-gateway", "2.3.1")
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [("", "release.name"), ("gateway", "release.name"), (":", "name.invalid"), ("a:b:c", "name.invalid"),
+     ("../x:1", "name.invalid"), ("gateway:", "name.invalid")],
+)  # fmt: skip
+def test_what_is_no_name_of_a_release_is_refused(text, code):
+    with pytest.raises(HostileData) as caught:
+        parse_release_id(text)
+    assert caught.value.code == code
 
 
 def test_every_standing_has_a_word():
