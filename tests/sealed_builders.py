@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from builders import ACTOR, DeviceInTest, request_for
 from holdfast.bootstrap import Plane
 from holdfast.inventory.model_file import example_bytes
-from holdfast.ports.attested import remembered
+from holdfast.ports.attested import state_of
 from holdfast_core.attestation.model import FEATURE, DeviceState, Freshness
 from holdfast_core.inventory.rows import Row
 from holdfast_core.kernel.appraisals import Appraisal, Tier
@@ -42,7 +42,7 @@ async def attested(
     posture = plane.store.posture(key)
     assert posture is not None
     now = plane.clock.now()
-    state = msgspec.structs.replace(remembered(posture), freshness=freshness, refused=refused)
+    state = msgspec.structs.replace(state_of(posture), freshness=freshness, refused=refused)
     section = SectionState(digest_of(b"evidence"), now, msgspec.msgpack.encode(state))
     posture = msgspec.structs.replace(posture, sections={**posture.sections, SECTION: section})
     posture = posture.with_appraisal(Appraisal(FEATURE, tier, (reason_of(tier),), now, Instant(now + LIFE)))

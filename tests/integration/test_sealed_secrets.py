@@ -20,7 +20,7 @@ from holdfast.bootstrap import Plane
 from holdfast.cli.app import build
 from holdfast.config import load
 from holdfast_core.attestation.model import Freshness
-from holdfast_core.attestation.sealed import LARGEST, MOST_PER_DEVICE, SealedSecret
+from holdfast_core.attestation.sealed import MOST_PER_DEVICE, SealedSecret
 from holdfast_core.identity.model import Permission
 from holdfast_core.inventory.lifecycle import Device
 from holdfast_core.kernel.appraisals import Tier
@@ -29,6 +29,7 @@ from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.ids import DeviceId, DeviceKey
 from holdfast_core.kernel.instants import HOUR
 from holdfast_core.record.model import Kind
+from holdfast_core.wire.sealed import LARGEST
 from sealed_builders import LIFE, WHY, attested, on_record
 from server_process import Caller, ServerProcess, configured, enroll_on_disk
 
@@ -176,11 +177,9 @@ async def test_what_is_destroyed_is_gone_and_that_is_on_record(tmp_path):
         await plane.sealed.destroy(device.key, "disk", why="the key was changed", actor=ACTOR)
         assert await code_of(fetch(device)) == "sealed.unknown"
         assert await code_of(plane.sealed.destroy(device.key, "disk", why=WHY, actor=ACTOR)) == "sealed.unknown"
-        assert on_record(plane, Kind.SECRET_WITHHELD)[0] == (
-            "secret.withheld",
-            ACTOR,
-            b'{"code":"sealed.destroyed","name":"disk","why":"the key was changed"}',
-        )
+        assert on_record(plane, Kind.SECRET_DESTROYED) == [
+            ("secret.destroyed", ACTOR, b'{"name":"disk","why":"the key was changed"}')
+        ]
 
 
 async def test_with_the_device_its_secrets_are_gone_and_nobody_elses(tmp_path):

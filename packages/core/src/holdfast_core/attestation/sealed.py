@@ -25,9 +25,8 @@ from holdfast_core.kernel.ids import DeviceId, Scope, parse_name
 from holdfast_core.kernel.instants import HOUR, SECOND, Instant
 from holdfast_core.kernel.kept import Kept
 from holdfast_core.kernel.reasons import Reason
+from holdfast_core.wire.sealed import LARGEST
 
-LARGEST = 8 * 1024
-"""Bytes of one secret: keys and tokens, not files."""
 MOST_PER_DEVICE = 32
 RELEASES_PER_HOUR = 60
 """Of one secret to its device: a device fetches it at a start, and a start takes a minute."""

@@ -93,6 +93,7 @@ class Kind(StrEnum):
     SECRET_SEALED = "secret.sealed"  # noqa: S105 - the name of an event, no secret
     SECRET_RELEASED = "secret.released"  # noqa: S105 - the name of an event, no secret
     SECRET_WITHHELD = "secret.withheld"  # noqa: S105 - the name of an event, no secret
+    SECRET_DESTROYED = "secret.destroyed"  # noqa: S105 - the name of an event, no secret
     VAULT_ROTATED = "vault.rotated"
     PASSPHRASE_CHANGED = "vault.passphrase_changed"  # noqa: S105 - the name of an event, no secret
     BACKUP_MADE = "backup.made"

@@ -22,7 +22,7 @@ ATTESTATION_REQUIRED = "identity.attestation_required"
 _decode = msgspec.msgpack.Decoder(DeviceState).decode
 
 
-def remembered(posture: Posture | None) -> DeviceState:
+def state_of(posture: Posture | None) -> DeviceState:
     """What is remembered of a device's attestation."""
     known = posture.sections.get(SECTION) if posture is not None else None
     return _decode(known.body) if known is not None and known.body else DeviceState()
@@ -31,7 +31,7 @@ def remembered(posture: Posture | None) -> DeviceState:
 def lack(posture: Posture | None, now: Instant) -> Lack | None:
     """What keeps a device from being affirmed at `now`; `None` where nothing does."""
     appraisal = posture.appraisal(FEATURE) if posture is not None else None
-    return lack_of(appraisal, remembered(posture), now)
+    return lack_of(appraisal, state_of(posture), now)
 
 
 def renewal_lack(stored: StoredModel | None, posture: Posture | None, now: Instant) -> Lack | None:
@@ -51,6 +51,6 @@ def check_renewable(device: Device, stored: StoredModel | None, posture: Posture
         raise IdentityRefused(
             "identity.attestation_required",
             f"{device.key.device} {missing.sentence}; its model demands fresh attestation before a renewal.",
-            remedy="Check in with fresh evidence first; the reply then says when to renew. If the certificate has "
-            "expired: enroll with the TPM, or with a new claim.",
+            remedy="Check in with fresh evidence first; the reply then says when to renew. A device that cannot check "
+            "in any more enrolls with a new claim, or, once its certificate expired, with its TPM.",
         )

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from pydantic import Field
 
-from holdfast.attestation.appraiser import state_of
 from holdfast.attestation.service import freshness_of
+from holdfast.ports.attested import state_of
 from holdfast.ports.store import Store
 from holdfast.web.api.shapes import (
     LONGEST_PAGE,

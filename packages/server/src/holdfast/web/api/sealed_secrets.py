@@ -14,9 +14,10 @@ from pydantic import Field
 
 from holdfast.web.api.callers import Admin, Reader, Served
 from holdfast.web.api.shapes import PAGE, DeviceName, Limit, Shape, Text, Time, Why, maybe
-from holdfast_core.attestation.sealed import LARGEST, SealedSecret
+from holdfast_core.attestation.sealed import SealedSecret
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.instants import rfc3339
+from holdfast_core.wire.sealed import LARGEST
 
 router = APIRouter(prefix="/sealed-secrets", tags=["sealed-secrets"])
 

@@ -16,8 +16,8 @@ from holdfast.web.device.guarded import Guarded, body_of
 from holdfast.web.device.protocol import peer_fingerprint
 from holdfast_core.identity.rules import IdentityRefused
 from holdfast_core.kernel.limits import Limits
+from holdfast_core.wire.sealed import PATH
 
-PATH = "/v1/sealed/"
 _NOT_KEPT = {"cache-control": "no-store"}
 
 
