@@ -5,6 +5,7 @@
 3. A key that any credential ever had is refused, also while the other one is not durable yet.
 4. A new enrollment ends every credential that the device had and every other claim to it: one device, one key. Where
    it `goes_on`, the one in use ends when the new one is first used, so that an answer that was lost locks nobody out.
+   It is a renewal then, and bound by what the device's model demands of one (`check_renewable`).
 5. A device whose key lies in a TPM gets no certificate for a key that the TPM did not prove.
 6. Beyond `limits.certifying` at once, whoever comes is told to come later: signing never starves the check-ins.
 """
@@ -20,6 +21,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from holdfast.identity.tpm_refusals import tpm_required
+from holdfast.ports.attested import check_renewable
 from holdfast.ports.clock import Clock, Randomness
 from holdfast.ports.credentials import end_claims, end_credentials
 from holdfast.ports.events import Emit, Noted, Tried
@@ -120,7 +122,8 @@ class Certifier:
             tried: by what it enrolls, should its life have ended.
 
         Raises:
-            IdentityRefused: by `admit`, or ``device.inactive``, ``device.unowned``, ``device.retired``.
+            IdentityRefused: by `admit`, or ``device.inactive``, ``device.unowned``, ``device.retired``,
+                ``identity.attestation_required``.
             HostileData: ``csr.*``, ``identity.key_reused``, ``identity.busy``.
         """
         request = read_request(request_der, key, self._limits, own_subject=own_subject, channel=channel)
@@ -137,6 +140,8 @@ class Certifier:
     ) -> list[x509.Certificate]:
         key = device.key
         enrolled = msgspec.structs.replace(device, lifecycle=advance(device.lifecycle, LifecycleEvent.ENROLL))
+        present = self._in_use(key) if admission.goes_on else None
+        self._check_affirmed(device, admission, present, now)
         certificate, credential = self.made(request, spki, enrolled, admission.method, now)
         posture, follow = self._verdicts.begin(enrolled, self._store.posture(key), now)
         data = {
@@ -146,7 +151,6 @@ class Certifier:
             "serial": credential.serial,
         }
         noted = Noted(Kind.DEVICE_ENROLLED, f"device:{key.device}", enrolled, key.scope, data, now)
-        present = self._in_use(key) if admission.goes_on else None
         why, code = "the device enrolled again", Revocation.SUPERSEDED
         but = present.fingerprint if present is not None else None
         ended = end_credentials(self._store, self._emit, enrolled, why=why, actor="server", now=now, code=code, but=but)
@@ -158,6 +162,24 @@ class Certifier:
         changes = [*admission.changes, *ended, enrolled, credential, posture, *self._emit(noted), *follow]
         await self._store.commit(changes)
         return [certificate, *self._book.chain(key.scope)[:-1]]
+
+    def _check_affirmed(self, device: Device, admission: Admission, present: Credential | None, now: Instant) -> None:
+        """Hold a TPM that renews by enrolling again to its model's demand.
+
+        Free of it are: what a person let in by a claim; the step from a key in a file into the TPM, before which
+        nothing could be attested; what was granted already, for the attestation key is the new one from then on, so
+        that whoever lost the answer cannot attest; and a device whose certificate is over, so that it cannot check in.
+
+        Raises:
+            IdentityRefused: ``identity.attestation_required`` (403).
+        """
+        if present is None or present.method is not Method.TPM or present.successor is not None:
+            return
+        if any(isinstance(change, Claim) for change in admission.changes):
+            return
+        if now < present.not_after and self._book.standing(present).is_trusted:
+            stored = self._store.model(device.key.scope, device.model)
+            check_renewable(device, stored, self._store.posture(device.key), now)
 
     def _in_use(self, key: DeviceKey) -> Credential | None:
         """The newest credential in force that the device has used."""

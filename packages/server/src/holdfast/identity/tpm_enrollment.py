@@ -6,8 +6,9 @@
    time; what is remembered of them must not shut the others out.
 3. Which chip is in which device is a binding. Who shows the chip of one device under the name of another, or that of
    a retired one, is refused and leaves an incident; only after it opened the secret, so that no bystander raises it.
-4. A chip that is bound needs nothing else, also long past its certificate's expiry. But a device whose last
-   certificate a person revoked comes back with a new claim only: revoking would mean nothing otherwise.
+4. A chip that is bound needs nothing else, also long past its certificate's expiry; while that lasts, what the model
+   demands of a renewal (see `certifying`). But a device whose last certificate a person revoked comes back with a new
+   claim only: revoking would mean nothing otherwise.
 5. A chip that is not bound needs a certificate that leads to a trusted root, and a claim (see `endorsement`).
 """
 
