@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 
 import msgspec
@@ -59,8 +58,3 @@ def _key(der: bytes) -> PublicKey | None:
     except (ValueError, UnsupportedAlgorithm):
         return None
     return key if isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey) else None
-
-
-def fingerprint(data: bytes) -> str:
-    """SHA-256 in hexadecimal, as measurements are written."""
-    return hashlib.sha256(data).hexdigest()
