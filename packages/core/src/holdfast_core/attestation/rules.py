@@ -36,6 +36,7 @@ from holdfast_core.attestation.model import (
     UNRECOGNIZED_INSTANCE,
     UNRECOGNIZED_RUNTIME,
     UNSAFE_HARDWARE,
+    UNTRUSTWORTHY_INSTANCE,
     BootReading,
     DeviceState,
     Freshness,
@@ -61,6 +62,7 @@ RULES_VERSION = 1
 
 _AGAIN = frozenset({"bank", "selection", "log_missing", "ima_gap", "ima_pending"})
 _CLAIMS = {
+    "cloned": Vector(instance_identity=UNTRUSTWORTHY_INSTANCE),
     "log_mismatch": Vector(instance_identity=RECOGNIZED, executables=CRYPTO_FAILED),
     "log_malformed": Vector(instance_identity=RECOGNIZED, executables=CONTRAINDICATED_RUNTIME),
     "ima_mismatch": Vector(instance_identity=RECOGNIZED, file_system=CRYPTO_FAILED),
