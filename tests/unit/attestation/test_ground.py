@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from attest_builders import judged, policy, statement
-from holdfast_core.attestation.ground import fingerprint, ground
+from holdfast_core.attestation.ground import ground
 from holdfast_core.attestation.reference import FileValue, Standing
 from holdfast_core.formats.ima.signature import key_id
 from holdfast_core.kernel.digests import digest_of
@@ -61,7 +61,3 @@ def test_what_files_are_compared_with_has_a_digest_of_its_own():
     keyed = statement(files=files.files, file_keys=(der(ec.generate_private_key(ec.SECP256R1())),))
     for other in (statement(), statement(files=(FileValue("/a", "ab" * 32),)), keyed):
         assert ground(policy(), judged(other)).files_basis != first.files_basis
-
-
-def test_a_fingerprint_is_as_measurements_are_written():
-    assert fingerprint(b"") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

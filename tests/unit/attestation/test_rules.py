@@ -214,6 +214,14 @@ def test_a_warning_of_the_counters_is_one_of_the_hardware(tpm):
     assert outcome.state.backs
 
 
+def test_a_clone_is_known_and_not_to_be_trusted_until_a_person_decides(tpm):
+    log = tpm.boot()
+    first = facts(tpm, log)
+    outcome = appraise(msgspec.structs.replace(first, before=DeviceState(cloned=True)))
+    assert (code_of(outcome), outcome.effect) == ("cloned", Effect.INCIDENT)
+    assert (outcome.result.vector.instance_identity, outcome.state.cloned) == (96, True)
+
+
 def test_a_worse_word_of_the_hardware_counts_more(tpm):
     log = tpm.boot()
     on = a_ground(tamper_proof=True)
