@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from holdfast_core.attestation.reference import STATEMENT_TYPE, Measurement, Statement, statement_bytes
 from holdfast_core.formats.dsse import pae
@@ -41,6 +41,11 @@ class Builder:
 
     def __init__(self) -> None:
         self._key = ed25519.Ed25519PrivateKey.generate()
+
+    @property
+    def private(self) -> bytes:
+        """The key itself (PEM), for whoever signs with it elsewhere."""
+        return self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
     @property
     def public(self) -> str:

@@ -24,6 +24,7 @@ from holdfast_sim.boot.artefacts import HARDWARE, RECOVERY, RECOVERY_KEYS, BootR
 from holdfast_sim.boot.keys import BootKeys
 from holdfast_sim.boot.machine import BootReport
 from holdfast_sim.boot.swtpm import Swtpm
+from holdfast_sim.building import build_words
 from holdfast_sim.demo.plane import program
 from holdfast_sim.demo.processes import Processes
 from holdfast_sim.reference import REGISTERS, Builder
@@ -41,15 +42,17 @@ class Bench:
 
     Args:
         name: the device's.
+        model: the name of its model.
         folder: where its releases, its sysfs and its claims are kept; new.
         processes: starts what belongs to it.
 
     Raises:
-        WorldError: ``boot.*``.
+        WorldError: ``boot.*``, ``demo.reference``.
     """
 
-    def __init__(self, name: str, folder: Path, processes: Processes) -> None:
+    def __init__(self, name: str, model: str, folder: Path, processes: Processes) -> None:
         self._name = name
+        self._model = model
         self._folder = folder
         self._processes = processes
         self.builder = Builder()
@@ -57,6 +60,8 @@ class Bench:
         self.old, self.new = (self._release(version, svn, keys) for svn, version in enumerate((OLD, NEW), 1))
         self._tpm = Swtpm()
         processes.hold(f"{name}-chip", self._tpm)
+        self.envelopes = tuple(self._stated(release) for release in (self.old, self.new))
+        """What is said of both releases, signed; the old one first."""
         self.board = Board(folder / "sys", self.new, self._tpm)
         self._claims = folder / "claims.json"
         self.claim(opened=0)
@@ -65,6 +70,20 @@ class Bench:
         folder = self._folder / version
         folder.mkdir(parents=True)
         return make_release(folder, version=version, svn=svn, keys=keys)
+
+    def _stated(self, release: BootRelease) -> bytes:
+        """The release's values, as the builder of a real board makes them: from its files, by Holdfast's command."""
+        folder = self._folder / release.version
+        key, out = self._folder / "builder.pem", folder / "reference.json"
+        key.touch(0o600)
+        key.write_bytes(self.builder.private)
+        done = self._run(program("holdfast"), *build_words(release, folder, model=self._model, key=key, out=out))
+        if done.returncode != 0:
+            said = done.stderr.decode(errors="replace").strip()
+            raise WorldError(
+                "demo.reference", f"holdfast reference build failed: {said}", remedy=f"Look into {folder}."
+            )
+        return out.read_bytes()
 
     def claim(self, *, opened: int) -> None:
         """Let the maker's own code say what is around the chip: parts, a debug port, how often the case was opened."""

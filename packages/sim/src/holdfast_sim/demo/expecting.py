@@ -8,14 +8,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from holdfast_core.attestation.reference import Statement
 from holdfast_core.kernel.instants import Instant
 from holdfast_sim import psa
 from holdfast_sim.demo.bench import Bench
 from holdfast_sim.demo.cast import SENSOR, Member, model_name
 from holdfast_sim.demo.scene import Scene
 from holdfast_sim.mcu import BUILD, RELEASE
-from holdfast_sim.reference import ENVELOPE_TYPE, Builder, statement
+from holdfast_sim.reference import ENVELOPE_TYPE, Builder
 
 
 def asked_of(scene: Scene, member: Member) -> dict[str, Any] | None:
@@ -28,22 +27,23 @@ def asked_of(scene: Scene, member: Member) -> dict[str, Any] | None:
 
 def expect(scene: Scene, member: Member) -> None:
     """Add the releases of `member` and the key that speaks for it; a board is switched on. Raises WorldError."""
-    model = model_name(member, port=scene.fleet.own_port(member))
-    now = Instant(time.time_ns() // 1_000_000)
     bench = scene.fleet.boards.get(member.device)
     if bench is None:
-        _add(scene, f"{member.device}-builder", Builder(), [psa.statement(model, RELEASE, 3, BUILD, now)])
+        now = Instant(time.time_ns() // 1_000_000)
+        model = model_name(member, port=scene.fleet.own_port(member))
+        builder = Builder()
+        said = builder.envelope(psa.statement(model, RELEASE, 3, BUILD, now))
+        _add(scene, member, builder, said)
         _name_key(scene, member)
         return
-    said = [statement(release, model, now) for release in (bench.old, bench.new)]
-    _add(scene, f"{member.device}-builder", bench.builder, said)
+    _add(scene, member, bench.builder, *bench.envelopes)
     _pin_chip(scene, member, bench)
 
 
-def _add(scene: Scene, name: str, builder: Builder, releases: list[Statement]) -> None:
-    scene.api.post("/release-keys", {"name": name, "key": builder.public})
-    for said in releases:
-        scene.api.post("/releases", builder.envelope(said), kind=ENVELOPE_TYPE)
+def _add(scene: Scene, member: Member, builder: Builder, *envelopes: bytes) -> None:
+    scene.api.post("/release-keys", {"name": f"{member.device}-builder", "key": builder.public})
+    for envelope in envelopes:
+        scene.api.post("/releases", envelope, kind=ENVELOPE_TYPE)
 
 
 def _name_key(scene: Scene, member: Member) -> None:

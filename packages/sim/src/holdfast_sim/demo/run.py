@@ -19,7 +19,7 @@ from holdfast_sim.board import missing_tools
 from holdfast_sim.demo.attack import attack
 from holdfast_sim.demo.bench import Bench
 from holdfast_sim.demo.booting import booting
-from holdfast_sim.demo.cast import CAST, GATEWAY, HARDENED
+from holdfast_sim.demo.cast import CAST, GATEWAY, HARDENED, model_name
 from holdfast_sim.demo.ending import ending
 from holdfast_sim.demo.fleet import INTRUDER, Fleet, build_tree
 from holdfast_sim.demo.ground import Ended, end_on_signals, own_folder, running
@@ -89,7 +89,8 @@ def _set_up(
     missing = missing_tools()
     with ThreadPoolExecutor(max_workers=2) as pool:
         building = pool.submit(_build, folder, store)
-        board = None if missing else pool.submit(Bench, GATEWAY.device, folder / "board", processes)
+        model = model_name(GATEWAY, port=None if world.isolated else 0)
+        board = None if missing else pool.submit(Bench, GATEWAY.device, model, folder / "board", processes)
         plane = Plane(folder / "control-plane", world.server_address, processes)
         founded = plane.found()
         api = plane.serve(founded.token)
