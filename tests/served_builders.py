@@ -21,6 +21,7 @@ from holdfast.inventory.model_file import example_bytes
 from holdfast.web.device.app import device_app, est_app
 from holdfast.web.device.endings import end_with_credentials
 from holdfast.web.device.protocol import EstProtocol, bounded
+from holdfast.web.device.sealed import sealed_routes
 from holdfast.web.device.tpm import tpm_routes
 from holdfast.web.listeners import Listener, bind
 from holdfast.web.trust import DeviceTrust
@@ -97,7 +98,11 @@ def served(folder: Path, *, ahead: int = 0, config: Config = Config()) -> Iterat
     async def serve() -> None:
         plane = Plane.open(config, _folder(folder, clock.now()), clock=clock, randomness=FakeRandomness())
         app = device_app(
-            plane.check_ins, plane.enrollment, LIMITS, plane.secret_delivery, tpm_routes(plane.tpm, LIMITS)
+            plane.check_ins,
+            plane.enrollment,
+            LIMITS,
+            plane.secret_delivery,
+            [*tpm_routes(plane.tpm, LIMITS), *sealed_routes(plane.sealed, LIMITS)],
         )
         for_devices, for_est = bounded(LIMITS), bounded(LIMITS, EstProtocol)
         end_with_credentials(plane.store, for_devices, for_est)

@@ -18,6 +18,7 @@ import pytest
 from agent_builders import CLAIM, Answer, FakeServer, a_plan, device_root, plan_directive, problem, serving
 from holdfast_agent import hardening, loop, state, transport
 from holdfast_agent.__main__ import main
+from holdfast_agent.clock import Clock
 from holdfast_core.baseline.control import Fix
 from holdfast_core.baseline.delta import FindingsDelta, applied
 from holdfast_core.baseline.model import Finding, Findings, Outcome
@@ -203,6 +204,18 @@ def test_a_plan_is_kept_audited_and_answered_in_one_contact(device: Bench) -> No
     assert third.sections["baseline"].body is msgspec.UNSET
     assert third.reports == ()
     assert len(device.server.raw[2]) < 2048
+
+
+def test_an_audit_that_is_due_waits_for_the_next_contact_where_somebody_waits_for_this_one(device: Bench) -> None:
+    device.server.directives.append(plan_directive(1, a_plan("ACC-05", health=device.health)))
+    folder = state.Folder(device.state)
+    with folder.locked():
+        agent = loop.Agent(folder, folder.config(), Clock("cam-1", Path("/proc")))
+        assert agent.contact(audit=False)
+        assert device.audits() == []
+        assert device.server.directives == [], "the plan was taken all the same"
+        assert agent.contact()
+        assert len(device.audits()) == 1
 
 
 def test_a_wanted_body_comes_at_once(device: Bench) -> None:

@@ -1,6 +1,6 @@
-"""The command line: ``holdfast-agent enroll | check-in | run | status | tpm | attest``.
+"""The command line: ``holdfast-agent enroll | check-in | run | status | tpm | attest | secret``.
 
-1. Data goes to stdout, words to stderr.
+1. Data goes to stdout, words to stderr. A secret goes to stdout alone, as it is, and only whole.
 2. Exit codes: 0 fine, 1 failed, 2 usage, 3 (``status`` only) ran fine and there is something to act on.
 3. The claim is read from a file, from stdin or from ``HOLDFAST_CLAIM``; never from an argument, which every process
    on the machine can read.
@@ -46,6 +46,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         "status": _status,
         "tpm": _tpm,
         "attest": _attest,
+        "secret": _secret,
     }
     try:
         sys.exit(commands[options.command](options))
@@ -110,7 +111,9 @@ def _parser() -> argparse.ArgumentParser:
     tpm.add_argument("--json", action="store_true", help="as one JSON object on stdout")
     attest = commands.add_parser("attest", help="show the evidence that would be sent for a nonce; sends nothing")
     attest.add_argument("--nonce", required=True, metavar="HEX", help="any 8 to 64 letters and digits")
-    for command in (enroll, check_in, commands.choices["run"], status, attest):
+    secret = commands.add_parser("secret", help="print what was sealed for this device, once it is affirmed")
+    secret.add_argument("name", metavar="NAME", help="what the operator sealed it under")
+    for command in (enroll, check_in, commands.choices["run"], status, attest, secret):
         command.add_argument(
             "--state", default=DEFAULT_STATE, type=Path, metavar="DIR", help=f"state folder (default: {DEFAULT_STATE})"
         )
@@ -266,6 +269,28 @@ def _attest(options: argparse.Namespace) -> int:
     shown = dry_run(folder, config, _clock(config), options.nonce)
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(shown)).decode() + "\n")
     return FAILED if "trouble" in shown else FINE
+
+
+def _secret(options: argparse.Namespace) -> int:
+    from holdfast_agent.sealed import checked_name, secret_for  # noqa: PLC0415  (a check-in does without it)
+
+    try:
+        name = checked_name(options.name)
+    except HostileData as error:
+        say(str(error))
+        return USAGE
+    folder = Folder(options.state)
+    config = folder.config()
+    secret = secret_for(folder, config, _clock(config), name)
+    try:
+        sys.stdout.buffer.write(secret)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        say(f"The secret could not be told on stdout: {error.strerror}. [agent.stdout] Let whoever needs it read it.")
+        # What is left in the buffer would be written again at the end of the process.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    return FINE
 
 
 def _clock(config: Config) -> Clock:

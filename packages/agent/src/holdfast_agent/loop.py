@@ -118,6 +118,8 @@ class Agent:
         """Whether the light controls were looked at in this contact."""
         self._sat = False
         """Whether this contact had its sitting of the heavy ones."""
+        self._auditing = True
+        """Whether this contact begins an audit that is due."""
         self._state = DeviceState()
         self._mark: AuditMark | None = None
         self._plan: Plan | None = None
@@ -139,16 +141,18 @@ class Agent:
         """Whether a pause that the last failure imposed is not over yet."""
         return self._state.trouble is not None and self._state.waits(self._clock.now()) > 0
 
-    def contact(self, *, recheck: bool = False) -> bool:
+    def contact(self, *, recheck: bool = False, audit: bool = True) -> bool:
         """Check in, again at once where that is owed; whether the server was reached and took it.
 
         Args:
             recheck: look at the light controls whether or not they are due.
+            audit: whether an audit that is due is begun; left to the next contact where somebody waits for this one.
 
         Raises:
             WorldError: ``agent.disk``: nothing was sent that is not durable.
         """
         self._recheck = self._recheck or recheck
+        self._auditing = audit
         try:
             return self._rounds()
         except HoldfastError:
@@ -407,7 +411,7 @@ class Agent:
         return self._folder.sent()
 
     def _extent(self) -> Extent:
-        if self._plan is None:
+        if self._plan is None or not self._auditing:
             return Extent.NOTHING
         asked = any(order.kind == "audit-now" for order in self._state.orders.open)
         return extent_due(

@@ -35,7 +35,7 @@ class Means(msgspec.Struct, frozen=True):
 NO_TPM, NO_KEY, NO_TOOLS, NO_TOKEN = "no-tpm", "no-key", "no-tools", "no-token"
 _WORDS = {
     NO_TPM: "this device was not enrolled with a TPM",
-    NO_KEY: "its attestation key is not in the state folder; enroll it again, which needs no claim",
+    NO_KEY: "its attestation key is not in the state folder; enroll it again (some models ask for a claim)",
     NO_TOOLS: "neither tpm2-tools nor tpm2-pytss is installed",
     NO_TOKEN: "the server asks for a token, and no program is configured that makes one",
 }
