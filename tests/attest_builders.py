@@ -17,11 +17,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from event_log_builders import agile_log, event, separator
+from holdfast_core.attestation.facts import Facts, Outcome
 from holdfast_core.attestation.ground import Ground, ground
 from holdfast_core.attestation.model import DeviceState, Method, Policy
 from holdfast_core.attestation.quote import Nonce, registers_of
 from holdfast_core.attestation.reference import Judged, Measurement, Standing, Statement, statement_bytes
-from holdfast_core.attestation.rules import Facts, Outcome, appraise
+from holdfast_core.attestation.rules import appraise
 from holdfast_core.formats.eventlog import kinds
 from holdfast_core.formats.tpm.attest import GENERATED, Tag
 from holdfast_core.formats.tpm.public import (

@@ -8,12 +8,13 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from attest_builders import DEVICE, NONCE, NOW, code_of, judged, policy, statement
+from holdfast_core.attestation.facts import Facts
 from holdfast_core.attestation.ground import ground
 from holdfast_core.attestation.model import DeviceState, Method
 from holdfast_core.attestation.quote import Nonce
 from holdfast_core.attestation.reference import Standing, TokenComponent
 from holdfast_core.attestation.refusals import Effect
-from holdfast_core.attestation.rules import Facts, appraise
+from holdfast_core.attestation.rules import appraise
 from holdfast_core.formats.psa import instance_id_of
 from holdfast_core.kernel.appraisals import Tier
 from holdfast_core.kernel.instants import MINUTE, Instant

@@ -19,11 +19,12 @@ from holdfast_core.attestation import quote
 from holdfast_core.attestation.boot import measured, read_boot
 from holdfast_core.attestation.comparison import gaps
 from holdfast_core.attestation.explaining import explain
+from holdfast_core.attestation.facts import Facts, Outcome
 from holdfast_core.attestation.ground import Ground
 from holdfast_core.attestation.model import DeviceState, Expected, Method
 from holdfast_core.attestation.quote import Nonce
 from holdfast_core.attestation.reference import FileValue, Golden, Statement, TokenComponent
-from holdfast_core.attestation.rules import Facts, Outcome, appraise
+from holdfast_core.attestation.rules import appraise
 from holdfast_core.formats.eventlog.banks import SHA256
 from holdfast_core.formats.eventlog.log import EventLog, parse_event_log
 from holdfast_core.formats.eventlog.replay import replay

@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attest_builders import DEVICE, NONCE, NOW, code_of, judged, policy, statement
+from holdfast_core.attestation.facts import Facts
 from holdfast_core.attestation.ground import ground
 from holdfast_core.attestation.model import DeviceState, Freshness, Method, Vector
 from holdfast_core.attestation.quote import Nonce
 from holdfast_core.attestation.reference import Standing, TokenComponent
 from holdfast_core.attestation.refusals import Effect
-from holdfast_core.attestation.rules import Facts, appraise
+from holdfast_core.attestation.rules import appraise
 from holdfast_core.attestation.tokens import BELIEVED, LARGEST_KEY, read_token_key
 from holdfast_core.formats.psa import Profile
 from holdfast_core.kernel.appraisals import Tier

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from holdfast_core.attestation.comparison import (
     NO_REFERENCE,
+    WORTH,
     Gap,
     Measured,
     gaps,
@@ -22,12 +23,10 @@ from holdfast_core.attestation.comparison import (
 )
 from holdfast_core.attestation.ground import Ground
 from holdfast_core.attestation.model import (
-    APPROVED_BOOT,
     APPROVED_CONFIG,
     CONTRAINDICATED_RUNTIME,
     REASONS_KEPT,
     UNKNOWN_CONFIG,
-    UNRECOGNIZED_RUNTIME,
     UNSAFE_CONFIG,
     UNSUPPORTABLE_CONFIG,
     BootReading,
@@ -56,12 +55,6 @@ _NAME = "SecureBoot".encode("utf-16-le")
 _VARIABLE = bytes.fromhex("61dfe48bca93d211aa0d00e098032b8c") + (len(_NAME) // 2).to_bytes(8, "little")
 _OFF = tuple(_VARIABLE + size.to_bytes(8, "little") + _NAME + bytes(size) for size in (0, 1))
 """What is measured where Secure Boot is off: a UEFI_VARIABLE_DATA of EFI_GLOBAL_VARIABLE with no value, or with 0."""
-_EXECUTABLES = {
-    Standing.CURRENT: APPROVED_BOOT,
-    Standing.RETIRED: UNRECOGNIZED_RUNTIME,
-    Standing.SUPERSEDED: CONTRAINDICATED_RUNTIME,
-    Standing.REVOKED: CONTRAINDICATED_RUNTIME,
-}
 _ACTIONS = frozenset(
     {
         b"Calling EFI Application from Boot Option",
@@ -179,7 +172,7 @@ def _release(found: Sequence[Gap]) -> tuple[int, Judged | None, tuple[Reason, ..
         return CONTRAINDICATED_RUNTIME, None, (told_gap(found[0]),)
     best = min(fitting, key=lambda judged: list(Standing).index(judged.standing))
     reason = told_standing(best)
-    return _EXECUTABLES[best.standing], best, () if reason is None else (reason,)
+    return WORTH[best.standing], best, () if reason is None else (reason,)
 
 
 def _configuration(log: EventLog | None, policy: Policy) -> tuple[int, tuple[Reason, ...]]:

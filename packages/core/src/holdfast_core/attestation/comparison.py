@@ -12,10 +12,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
-from holdfast_core.attestation.model import Policy
+from holdfast_core.attestation.model import (
+    APPROVED_BOOT,
+    CONTRAINDICATED_RUNTIME,
+    UNRECOGNIZED_RUNTIME,
+    Policy,
+)
 from holdfast_core.attestation.reference import Judged, Measurement, Standing, Statement
 from holdfast_core.kernel.reasons import Reason
 
@@ -117,6 +123,16 @@ def told_gap(gap: Gap) -> Reason:
         TELL_WHOLE,
     )
 
+
+WORTH: Mapping[Standing, int] = MappingProxyType(
+    {
+        Standing.CURRENT: APPROVED_BOOT,
+        Standing.RETIRED: UNRECOGNIZED_RUNTIME,
+        Standing.SUPERSEDED: CONTRAINDICATED_RUNTIME,
+        Standing.REVOKED: CONTRAINDICATED_RUNTIME,
+    }
+)
+"""What a boot of a release claims about the executables, by what the release is worth."""
 
 NO_REFERENCE = Reason(
     "attestation.no_reference",

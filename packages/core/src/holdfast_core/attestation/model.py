@@ -172,7 +172,6 @@ class DeviceState(msgspec.Struct, frozen=True, omit_defaults=True):
     backs: tuple[Instant, ...] = ()
     """When the counters last went back."""
     cloned: bool = False
-    safe: bool = True
     boot: BootReading | None = None
     ima: ImaState = ImaState()
     vector: Vector = Vector()

@@ -21,11 +21,12 @@ from holdfast.ports.appraisal import Appraised, Context, Keep, SectionEvidence
 from holdfast.ports.attested import state_of
 from holdfast.ports.events import AttestationDoubted, Event, Noted
 from holdfast.ports.store import Blob, Change, Store
+from holdfast_core.attestation.facts import Facts, Outcome
 from holdfast_core.attestation.ground import Ground
 from holdfast_core.attestation.model import FEATURE, AttestationKey, DeviceState, KeptEvidence, Method, Result
 from holdfast_core.attestation.quote import Nonce, registers_of
 from holdfast_core.attestation.refusals import Effect
-from holdfast_core.attestation.rules import Facts, Outcome, appraise
+from holdfast_core.attestation.rules import appraise
 from holdfast_core.formats.tpm.public import Public, parse_public
 from holdfast_core.inventory.lifecycle import Device
 from holdfast_core.kernel.appraisals import Appraisal, Tier

@@ -346,6 +346,8 @@ class ReferenceService:
             reason = told_standing(worth)
             assert reason is not None  # noqa: S101  (only a current one has none)
             tier = Tier.WARNING if worth.standing is Standing.RETIRED else Tier.CONTRAINDICATED
+            if appraisal.tier is Tier.CONTRAINDICATED and tier is Tier.WARNING:
+                return False  # what is known against it already is worse
             vector = Vector(instance_identity=RECOGNIZED, executables=CONTRAINDICATED_RUNTIME)
             if tier is Tier.CONTRAINDICATED:
                 state = msgspec.structs.replace(state, vector=vector)

@@ -20,6 +20,7 @@ from holdfast.ports.signer import LogSigner
 from holdfast.ports.store import Store
 from holdfast.ports.verdicts import Verdicts
 from holdfast_core.attestation.ear import result_claims, signed_result
+from holdfast_core.attestation.facts import Facts
 from holdfast_core.attestation.ground import Ground, ground
 from holdfast_core.attestation.model import (
     FEATURE,
@@ -33,7 +34,7 @@ from holdfast_core.attestation.model import (
 )
 from holdfast_core.attestation.quote import Nonce
 from holdfast_core.attestation.reference import Judged, Standing, parse_statement
-from holdfast_core.attestation.rules import Facts, appraise
+from holdfast_core.attestation.rules import appraise
 from holdfast_core.attestation.tokens import read_token_key
 from holdfast_core.kernel.appraisals import Appraisal
 from holdfast_core.kernel.digests import Digest, digest_of
