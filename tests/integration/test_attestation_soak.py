@@ -27,6 +27,7 @@ def soaked(wanted: Wanted, folder: Path) -> Told:
         soak = Soak(wanted, folder, processes, say)
         soak.provision()
         told = soak.run()
+        soak.close()
     finally:
         processes.close()
     say(msgspec.json.format(msgspec.json.encode(told)).decode())

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import random
 import threading
 import time
@@ -80,6 +81,7 @@ class Soak:
         self._due: list[tuple[float, int]] = []
         self._lock = threading.Lock()
         self._lost: set[int] = set()
+        self._end = 0.0
 
     def _made(self) -> BootRelease:
         folder = self._folder / "release"
@@ -129,11 +131,11 @@ class Soak:
         before = self._kept()
         self._due = [(begun + self._random.random() * wanted.interval_s, n) for n in range(len(self._devices))]
         heapq.heapify(self._due)
-        end = begun + wanted.seconds
-        threads = [threading.Thread(target=self._work, args=(end,), daemon=True) for _ in range(HANDS)]
+        self._end = begun + wanted.seconds
+        threads = [threading.Thread(target=self._work, daemon=True) for _ in range(HANDS)]
         for thread in threads:
             thread.start()
-        watches = self._watch(begun, end)
+        watches = self._watch(begun)
         for thread in threads:
             thread.join()
         seconds = time.monotonic() - begun
@@ -147,11 +149,11 @@ class Soak:
             silent=len(self._lost),
         )  # fmt: skip
 
-    def _watch(self, begun: float, end: float) -> list[Watch]:
+    def _watch(self, begun: float) -> list[Watch]:
         """Look at the server's memory, and start it anew in the middle."""
         watches, told = [self._new_watch()], begun
-        middle: float | None = begun + (end - begun) / 2
-        while (now := time.monotonic()) < end:
+        middle: float | None = begun + self._wanted.seconds / 2
+        while (now := time.monotonic()) < self._end:
             watches[-1].look()
             if middle is not None and now >= middle:
                 middle = None
@@ -162,7 +164,7 @@ class Soak:
                 self._say(
                     f"{now - begun:.0f} s: {self._counts.quotes} quotes, wrong: {dict(self._counts.wrong) or 'none'}"
                 )
-            time.sleep(min(LOOK_EVERY_S, max(0.0, end - time.monotonic())))
+            time.sleep(min(LOOK_EVERY_S, max(0.0, self._end - time.monotonic())))
         watches[-1].look()
         return watches
 
@@ -171,17 +173,24 @@ class Soak:
 
     def _restart(self) -> None:
         self._say("the control plane is ended and started again")
+        end, self._end = self._end, math.inf  # nobody stops while there is nobody to answer
         self._processes.end(NAME)
         self._api.close()
         self._api = self._plane.serve(self._founded.token)
+        # However long that took, everybody gets the chance to be answered again.
+        self._end = max(end, time.monotonic() + 2 * self._wanted.interval_s + RETRY_S)
 
-    def _work(self, end: float) -> None:
+    def close(self) -> None:
+        """Close the connection to the control plane; processes end with those that started them."""
+        self._api.close()
+
+    def _work(self) -> None:
         """Contact whoever is due, until the end."""
         while True:
             with self._lock:
-                at, number = heapq.heappop(self._due) if self._due else (end, -1)
+                at, number = heapq.heappop(self._due) if self._due else (self._end, -1)
             now = time.monotonic()
-            if number < 0 or now >= end:
+            if number < 0 or now >= self._end:
                 return
             if at > now:
                 with self._lock:
