@@ -230,6 +230,7 @@ def test_what_an_event_booted_is_explained_by_release(tmp_path, builder):
     said = plane.says("reference", "explain", DEVICE, code=3)
     assert "booted no release that is known" in said
     assert "kernel of a stranger" in said
+    assert "The digests are what the TPM signed" in said
     told = plane.told("reference", "explain", DEVICE, code=3)
     assert {each["pcr"] for each in told["differences"]} == {9}
 
@@ -247,6 +248,13 @@ def test_a_log_is_explained_with_no_server(nowhere, tmp_path, keys):
     assert "Nothing vouches" not in nowhere.says(*log, *files, "--key", str(keys[1]))
     said = nowhere.says(*log, *files[:2], code=3)
     assert "Nearest is site-gateway:1.0.0" in said
+    assert "what the TPM signed" not in said, "of a file nobody knows what a TPM signed"
+    assert "No TPM signed this log as a file" in said
+    damaged = tmp_path / "damaged.json"
+    damaged.write_bytes(b"no statement")
+    assert f"{damaged}: These are no reference values" in nowhere.says(
+        *log, *files, "--reference", str(damaged), code=1
+    )
     _, stranger = key_files(tmp_path, Builder())
     assert "dsse.signature" in nowhere.says(*log, *files, "--key", str(stranger), code=1)
     (tmp_path / "log").write_bytes(b"no log")
@@ -277,6 +285,7 @@ def test_releases_are_compared_wherever_they_are(tmp_path, nowhere, builder, key
     assert on_server["changes"]
     assert "reference.unknown" in plane.says("reference", "diff", RELEASE, "site-gateway:9.9.9", code=1)
     assert "release.name" in plane.says("reference", "diff", RELEASE, "nothing", code=1)
+    assert "files.unreadable" in nowhere.says("reference", "diff", built[0], "mistyped.json", code=1)
 
 
 def test_a_release_is_learned_from_a_device_with_a_reason(tmp_path, builder):
@@ -295,7 +304,9 @@ def test_a_release_is_retired_at_the_end_of_a_day_or_at_once(tmp_path, builder):
     assert "reference.later" in plane.says("reference", "retire", RELEASE, "--at", DAY_AFTER, *WHY, code=1)
     assert "it is retired now" in plane.says("reference", "retire", RELEASE, "--at", "now", *WHY)
     assert f"{DEVICE} warning" in plane.says("attest", "show", DEVICE)
-    assert "time.invalid" in plane.says("reference", "retire", RELEASE, "--at", "tomorrow", *WHY, code=1)
+    said = plane.says("reference", "retire", RELEASE, "--at", "tomorrow", *WHY, code=1)
+    assert "time.invalid" in said
+    assert "Write a day" in said
 
 
 def test_a_revoked_release_tells_who_runs_it_and_holds_it_against_them(tmp_path, builder):

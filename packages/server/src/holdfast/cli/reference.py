@@ -115,15 +115,20 @@ def diff(session: Session, *, before: BeforeArgument, after: AfterArgument) -> N
 
 
 def _statements(session: Session, *named: str) -> list[Statement]:
-    """Each of what was named: a file where there is one of that name, else a release of the server."""
+    """Each of what was named: a file where there is one, or it is named like one; else a release of the server."""
     from holdfast.cli.connection import connected  # noqa: PLC0415  (rule 3 of the package)
     from holdfast.cli.reference_files import read_statement  # noqa: PLC0415
 
-    files = {name: read_statement(Path(name), {}).statement for name in named if Path(name).is_file()}
+    files = {name: read_statement(Path(name), {}).statement for name in named if _is_file(name)}
     if len(files) < len(set(named)):
         with connected(session.folder) as api:
             files |= {name: _of_server(api, name) for name in named if name not in files}
     return [files[name] for name in named]
+
+
+def _is_file(name: str) -> bool:
+    # A file that was mistyped is told as missing, not as a release that nobody knows, nor as a server that is not here.
+    return Path(name).is_file() or (":" not in name and bool(Path(name).suffix))
 
 
 def _of_server(api: Api, name: str) -> Statement:

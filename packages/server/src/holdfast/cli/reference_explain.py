@@ -65,7 +65,7 @@ def explain(
     if session.json:
         emit(page)
     else:
-        show_explanation(page, about=device or str(log))
+        show_explanation(page, about=device or str(log), proved=log is None)
     if not page["release"]:
         finish(Exit.UNDECIDED)
     finish(Exit.FINDINGS if page["differences"] or page["standing"] != CURRENT else Exit.FINE)

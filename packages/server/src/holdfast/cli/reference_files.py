@@ -43,11 +43,15 @@ def read_statement(path: Path, keys: Mapping[str, VerifyingKey]) -> Read:
         LimitExceeded: ``files.too_large``.
     """
     data = read_bounded(path, LARGEST_ENVELOPE)
-    if keys:
-        opened = open_envelope(data, STATEMENT_TYPE, keys)
-        return Read(parse_statement(opened.payload), digest_of(opened.payload), opened.signer)
-    payload = _unsigned(data)
-    return Read(parse_statement(payload), digest_of(payload), "")
+    try:
+        if keys:
+            opened = open_envelope(data, STATEMENT_TYPE, keys)
+            return Read(parse_statement(opened.payload), digest_of(opened.payload), opened.signer)
+        payload = _unsigned(data)
+        return Read(parse_statement(payload), digest_of(payload), "")
+    except HostileData as error:
+        # Several statements can be named at once: say which one it is.
+        raise HostileData(error.code, f"{path}: {error.sentence}", remedy=error.remedy) from None
 
 
 def _unsigned(data: bytes) -> bytes:
@@ -69,4 +73,10 @@ def end_of(text: str) -> Instant:
     Raises:
         HostileData: ``model.date``, ``time.invalid``.
     """
-    return last_day_ends(text) if _DAY.fullmatch(text) else parse_rfc3339(text)
+    if _DAY.fullmatch(text):
+        return last_day_ends(text)
+    try:
+        return parse_rfc3339(text)
+    except HostileData as error:
+        remedy = "Write a day (2027-01-31, which counts to its end in UTC), or a time with an offset (RFC 3339)."
+        raise HostileData(error.code, error.sentence, remedy=remedy) from None

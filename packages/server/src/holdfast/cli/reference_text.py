@@ -46,7 +46,8 @@ def show_release(page: Mapping[str, Any], now: Instant) -> None:
         show(("revoked ", "bold red"), f"{ago(page['revoked_at'], now)}: {page['revoked_why']}", indent=2)
     if page["learned"]:
         learned = page["learned"]
-        show(("learned, not built: ", "yellow"), f"from {learned['device']}, because {learned['why']}", indent=2)
+        how = "learned in part, from an event log: " if page["artefacts"] else "learned, not built: "
+        show((how, "yellow"), f"from {learned['device']}, because {learned['why']}", indent=2)
     fields(
         [
             ("signed by", page["signer"]),
@@ -128,8 +129,8 @@ def show_changes(before: Statement, after: Statement, changes: Sequence[Change])
     words(f"{counts['-']} gone, {counts['+']} new.")
 
 
-def show_explanation(page: Mapping[str, Any], *, about: str) -> None:
-    """Print why a boot is of the release that it is, or of none."""
+def show_explanation(page: Mapping[str, Any], *, about: str, proved: bool) -> None:
+    """Print why a boot is of the release that it is, or of none; `proved` is whether a TPM signed what was booted."""
     known = told(page["standing"] or "nothing to compare with")
     show((about, "bold"), "  ", ("of no known release", "bold red") if page["differences"] else known)
     show(page["summary"])
@@ -138,6 +139,13 @@ def show_explanation(page: Mapping[str, Any], *, about: str) -> None:
         show((each["digest"], "dim"), indent=4)
         for place in each["known_as"][1:]:
             show(("also: ", "dim"), place, indent=4)
+    if not page["release"]:
+        words(
+            "Build its values where the release is built (holdfast reference build), then: holdfast reference add FILE"
+        )
     if page["differences"]:
-        words("What the log calls an event is the log's own word. The digests are what the TPM signed.")
+        signed = " The digests are what the TPM signed." if proved else ""
+        words(f"What the log calls an event is the log's own word.{signed}")
         words("If it is a release of yours, add its values: holdfast reference add. If not, find out who put it there.")
+    if not proved:
+        words("No TPM signed this log as a file, so it proves nothing by itself: holdfast attest show DEVICE does.")
