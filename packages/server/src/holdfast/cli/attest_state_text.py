@@ -168,7 +168,9 @@ def _files(page: Mapping[str, Any]) -> str:
 def _counters(counters: Mapping[str, Any] | None) -> str:
     if counters is None:
         return ""
-    return f"{counters['resets']} boots, {counters['restarts']} resumptions, clock at {counters['clock'] // 1000} s"
+    # A TPM shows both counters from an offset of its own to a key that is not under its endorsement hierarchy.
+    counted = f"resets at {counters['resets']}, restarts at {counters['restarts']} (counted from the chip's own offset)"
+    return f"{counted}, clock at {counters['clock'] // 1000} s"
 
 
 def _key(key: Mapping[str, Any] | None, now: Instant) -> str:
