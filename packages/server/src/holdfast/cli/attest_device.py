@@ -34,7 +34,11 @@ OutArgument = Annotated[Path, typer.Argument(metavar="FILE", help="Where to; - i
 BootOption = Annotated[
     int | None,
     typer.Option(
-        "--number", metavar="N", min=1, help="Of this evidence; without it, of the last good boot.", show_default=False
+        "--number",
+        metavar="N",
+        min=1,
+        help="Of this evidence; without it, of the last boot that was proved, good or bad.",
+        show_default=False,
     ),
 ]
 
@@ -154,7 +158,7 @@ def _show_replayed(device: str, items: list[Any], *, good: bool) -> None:
         rows.append((str(was["number"]), was["at"][:19].replace("T", " "), then, now, same, chain))
     if rows:
         table(("no.", "when", "then", "again", "verdict", "chain"), rows)
-    many = f"{len(items)} evidences" if len(items) > 1 else "the evidence"
+    many = f"all {len(items)} pieces of evidence" if len(items) > 1 else "the evidence"
     if good:
         words(("✓ ", "green"), f"The same verdict comes out of {many} of {device}, and the chain is whole.")
         return

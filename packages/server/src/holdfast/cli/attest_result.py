@@ -59,6 +59,7 @@ def result(session: Session, *, device: DeviceArgument, out: OutOption = None) -
     if out is not None:
         write_whole(out, token.encode() + b"\n")
         words(("✓ ", "green"), f"Written to {out}. Check it anywhere: holdfast attest verify {out} --key KEY")
+        words("KEY is what holdfast log key prints; give it by another way than the result.")
     if session.json:
         emit({"device": device, "result": token})
     elif out is None:
