@@ -46,7 +46,7 @@ def read(*events: bytes, registers=(0, 7), **more):
         ([("SecureBoot", b"")], UNSUPPORTABLE_CONFIG, "secure_boot_off"),
         ([("SecureBoot", ON), ("SetupMode", ON)], UNSUPPORTABLE_CONFIG, "secure_boot_off"),
         ([("SecureBoot", ON), ("AuditMode", ON)], UNSUPPORTABLE_CONFIG, "secure_boot_off"),
-        ([], UNKNOWN_CONFIG, "secure_boot_unknown"),
+        ([], UNSUPPORTABLE_CONFIG, "secure_boot_off"),
         ([("SecureBoot", ON), ("SecureBoot", OFF)], UNSUPPORTABLE_CONFIG, "secure_boot_off"),
     ],
 )
@@ -60,8 +60,21 @@ def test_where_a_model_does_not_ask_secure_boot_is_no_claim():
     assert read(setting("SecureBoot", OFF))[0].configuration == 0
 
 
-def test_a_setting_measured_after_the_firmware_had_ended_says_nothing():
-    reading, codes = read(separator(7), setting("SecureBoot", ON), secure_boot=True)
+@pytest.mark.parametrize("first", [separator(7), event(7, kinds.IPL, b"anything"), setting("SecureBoot", b"\1\0")])
+def test_a_setting_measured_after_anything_else_is_somebody_elses(first):
+    """Whoever runs later can extend the register and write the log as he likes: only the first is firmware's."""
+    reading, codes = read(first, setting("SecureBoot", ON), separator(7), secure_boot=True)
+    assert (reading.configuration, "secure_boot_off" in codes) == (UNSUPPORTABLE_CONFIG, True)
+
+
+def test_what_the_firmware_only_tells_before_its_settings_is_passed_over():
+    telling = event(7, kinds.EFI_ACTION, b"DMA Protection Disabled")
+    reading, _ = read(telling, setting("SecureBoot", ON), separator(7), secure_boot=True)
+    assert reading.configuration == APPROVED_CONFIG
+
+
+def test_a_register_that_nothing_was_measured_into_does_not_tell():
+    reading, codes = read(separator(0), secure_boot=True)
     assert (reading.configuration, "secure_boot_unknown" in codes) == (UNKNOWN_CONFIG, True)
 
 

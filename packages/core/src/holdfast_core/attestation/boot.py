@@ -23,10 +23,12 @@ from holdfast_core.attestation.comparison import (
 )
 from holdfast_core.attestation.ground import Ground
 from holdfast_core.attestation.model import (
+    APPROVED_BOOT,
     APPROVED_CONFIG,
     CONTRAINDICATED_RUNTIME,
     REASONS_KEPT,
     UNKNOWN_CONFIG,
+    UNRECOGNIZED_RUNTIME,
     UNSAFE_CONFIG,
     UNSUPPORTABLE_CONFIG,
     BootReading,
@@ -53,8 +55,12 @@ FIRST_DYNAMIC, LAST_DYNAMIC = 17, 22
 SAID = 80
 _NAME = "SecureBoot".encode("utf-16-le")
 _VARIABLE = bytes.fromhex("61dfe48bca93d211aa0d00e098032b8c") + (len(_NAME) // 2).to_bytes(8, "little")
+_ON = _VARIABLE + (1).to_bytes(8, "little") + _NAME + b"\1"
+"""What is measured where Secure Boot is on: a UEFI_VARIABLE_DATA of EFI_GLOBAL_VARIABLE with the value 1."""
 _OFF = tuple(_VARIABLE + size.to_bytes(8, "little") + _NAME + bytes(size) for size in (0, 1))
-"""What is measured where Secure Boot is off: a UEFI_VARIABLE_DATA of EFI_GLOBAL_VARIABLE with no value, or with 0."""
+"""The same where it is off: with no value, or with 0."""
+_TELLING = ("DMA Protection Disabled",)
+"""Actions of register 7 beside the debug mode's, which firmware measures before the variables, if at all."""
 _ACTIONS = frozenset(
     {
         b"Calling EFI Application from Boot Option",
@@ -148,7 +154,7 @@ def read_boot(log: EventLog | None, digest: str, values: Mapping[int, bytes], gr
     found = gaps(events, values, policy, ground.judged)
     if log is not None and found and found[0].size:
         found = gaps(measured(log, policy), values, policy, ground.judged)  # a difference is told in words
-    executables, judged, why = _release(found)
+    executables, judged, why = _release(found, ground.judged, policy)
     reasons = (*why, *told)[:REASONS_KEPT]
     release = judged.statement if judged is not None else None
     return BootReading(
@@ -163,16 +169,44 @@ def read_boot(log: EventLog | None, digest: str, values: Mapping[int, bytes], gr
     )
 
 
-def _release(found: Sequence[Gap]) -> tuple[int, Judged | None, tuple[Reason, ...]]:
+def _release(
+    found: Sequence[Gap], judged: Sequence[Judged], policy: Policy
+) -> tuple[int, Judged | None, tuple[Reason, ...]]:
     """The release that was booted: of those that fit, the one of best standing (`ground.judged` is in that order)."""
     if not found:
         return 0, None, (NO_REFERENCE,)
     fitting = [gap.judged for gap in found if not gap.size]
     if not fitting:
         return CONTRAINDICATED_RUNTIME, None, (told_gap(found[0]),)
-    best = min(fitting, key=lambda judged: list(Standing).index(judged.standing))
+    order = list(Standing)
+    best = min(fitting, key=lambda judged: (order.index(judged.standing), -len(judged.statement.registers)))
     reason = told_standing(best)
-    return WORTH[best.standing], best, () if reason is None else (reason,)
+    if reason is not None:
+        return WORTH[best.standing], best, (reason,)
+    unjudged = _unjudged(best, judged, policy)
+    if unjudged:
+        return UNRECOGNIZED_RUNTIME, best, (_told_unjudged(best, unjudged),)
+    return APPROVED_BOOT, best, ()
+
+
+def _unjudged(best: Judged, judged: Sequence[Judged], policy: Policy) -> list[int]:
+    """Registers that an older current release speaks of and this one does not: a later statement loosens nothing."""
+    named = {
+        register
+        for each in judged
+        if each.standing is Standing.CURRENT and each.statement.made_at <= best.statement.made_at
+        for register in each.statement.registers
+    }
+    return sorted((named - best.statement.registers) & set(policy.registers))
+
+
+def _told_unjudged(best: Judged, registers: list[int]) -> Reason:
+    told = ", ".join(map(str, registers))
+    return Reason(
+        "attestation.registers_unjudged",
+        f"The boot fits {best.statement.id}, which says nothing of register {told}; an earlier release does.",
+        "Build its values again as another version, with every file that the earlier one named.",
+    )
 
 
 def _configuration(log: EventLog | None, policy: Policy) -> tuple[int, tuple[Reason, ...]]:
@@ -187,8 +221,9 @@ def _configuration(log: EventLog | None, policy: Policy) -> tuple[int, tuple[Rea
     failed = [each for each in policy.registers if each in facts.failed or (each, error) in digests]
     found = []
     if policy.secure_boot:
+        first = _first_of(log, bank) if quoted else b""
         off = any((SECURE_BOOT_REGISTER, hashed(words)) in digests for words in _OFF)
-        found.append(_secure_boot(facts, quoted=quoted, off=off))
+        found.append(_secure_boot(facts, on=(first == hashed(_ON) and not off) if first else None))
     if failed:
         found.append((UNSAFE_CONFIG, (_stage_failed(failed[0]),)))
     if quoted and (facts.debug or (SECURE_BOOT_REGISTER, hashed(DEBUG_MODE.encode())) in digests):
@@ -197,10 +232,24 @@ def _configuration(log: EventLog | None, policy: Policy) -> tuple[int, tuple[Rea
     return max((value for value, _ in found), default=0), tuple(reason for _, told in found for reason in told)
 
 
-def _secure_boot(facts: BootFacts, *, quoted: bool, off: bool) -> tuple[int, tuple[Reason, ...]]:
-    if not quoted or (facts.secure_boot is None and not off):
+def _first_of(log: EventLog, bank: int) -> bytes:
+    """What register 7 was first extended by, but for actions that only tell; empty where by nothing.
+
+    Whoever runs later can extend the register by anything, and the words of a log are nobody's: only the first place
+    is the firmware's own, and it measures there whether Secure Boot is on (PFP 1.06, section 3.3.4.8).
+    """
+    told = {hasher(bank)(words.encode()) for words in (DEBUG_MODE, *_TELLING)}
+    for event in log.events:
+        digest = event.digests.get(bank, b"")
+        if event.register == SECURE_BOOT_REGISTER and event.kind != NO_ACTION and digest not in told:
+            return digest
+    return b""
+
+
+def _secure_boot(facts: BootFacts, *, on: bool | None) -> tuple[int, tuple[Reason, ...]]:
+    if on is None:
         return UNKNOWN_CONFIG, (_SECURE_BOOT_UNKNOWN,)
-    enforced = facts.secure_boot and not (off or facts.setup_mode or facts.audit_mode)
+    enforced = on and not (facts.setup_mode or facts.audit_mode)
     return (APPROVED_CONFIG, ()) if enforced else (UNSUPPORTABLE_CONFIG, (_SECURE_BOOT_OFF,))
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import msgspec
 
 from holdfast_core.attestation.comparison import NO_REFERENCE, WORTH, told_standing
-from holdfast_core.attestation.facts import Facts, Outcome, concluded
+from holdfast_core.attestation.facts import Facts, Outcome, concluded, held_back
 from holdfast_core.attestation.hardware import read_hardware
 from holdfast_core.attestation.model import CONTRAINDICATED_RUNTIME, RECOGNIZED, Freshness, Method, Vector
 from holdfast_core.attestation.reference import Standing
 from holdfast_core.attestation.refusals import Refused
 from holdfast_core.attestation.tokens import BELIEVED, TokenGap, check_token, token_gaps, told_token_gap
+from holdfast_core.kernel.appraisals import Tier
 from holdfast_core.kernel.reasons import Reason
 from holdfast_core.wire.attestation import TokenEvidence
 
@@ -24,6 +25,9 @@ def by_token(facts: Facts, evidence: TokenEvidence) -> Outcome:
         raise Refused("key_unknown")
     claims = check_token(evidence, facts.key, device=facts.device, nonce=facts.nonce, now=facts.now)
     executables, release, svn, told = _release(token_gaps(claims, ground.judged))
+    downgrade = held_back(facts.before, release, svn)
+    if downgrade is not None:
+        executables, told = CONTRAINDICATED_RUNTIME, (downgrade,)
     # Whom a model lets be in any state must still be in one in which its root of trust can be believed.
     policy = msgspec.structs.replace(ground.policy, lifecycle=ground.policy.lifecycle or BELIEVED)
     hardware = read_hardware(evidence.claims, policy, lifecycle=claims.lifecycle.value)
@@ -42,6 +46,7 @@ def by_token(facts: Facts, evidence: TokenEvidence) -> Outcome:
         refused=None,
         release=release,
         svn=svn,
+        highest_svn=max(facts.before.highest_svn, svn if result.tier is Tier.AFFIRMING else -1),
     )
     return Outcome(state, result)
 

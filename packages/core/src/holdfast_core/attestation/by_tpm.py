@@ -12,7 +12,7 @@ import msgspec
 from holdfast_core.attestation.boot import parse_log, read_boot, values_of
 from holdfast_core.attestation.comparison import needs_log
 from holdfast_core.attestation.counters import Life, follow
-from holdfast_core.attestation.facts import Facts, Outcome, concluded
+from holdfast_core.attestation.facts import Facts, Outcome, concluded, held_back
 from holdfast_core.attestation.files import follow_list, judge_files
 from holdfast_core.attestation.ground import Ground
 from holdfast_core.attestation.hardware import read_hardware
@@ -20,6 +20,7 @@ from holdfast_core.attestation.model import (
     APPROVED_BOOT,
     APPROVED_FILES,
     APPROVED_RUNTIME,
+    CONTRAINDICATED_RUNTIME,
     RECOGNIZED,
     UNSAFE_HARDWARE,
     BootReading,
@@ -33,6 +34,7 @@ from holdfast_core.attestation.quote import BANK_NUMBERS, check_quote, registers
 from holdfast_core.attestation.refusals import Effect, Refused
 from holdfast_core.formats.eventlog.banks import BANKS
 from holdfast_core.formats.tpm.public import Public
+from holdfast_core.kernel.appraisals import Tier
 from holdfast_core.kernel.reasons import Reason
 from holdfast_core.wire.attestation import TpmEvidence
 
@@ -122,7 +124,10 @@ def _taken(
     hardware = read_hardware(evidence.claims, facts.ground.policy)
     file_system, told = judge_files(facts.ground, ima)
     executables = boot.executables
-    if executables == APPROVED_BOOT and file_system == APPROVED_FILES:
+    downgrade = held_back(facts.before, boot.release, boot.svn)
+    if downgrade is not None:
+        executables = CONTRAINDICATED_RUNTIME
+    elif executables == APPROVED_BOOT and file_system == APPROVED_FILES:
         executables = APPROVED_RUNTIME
     vector = Vector(
         instance_identity=RECOGNIZED,
@@ -131,7 +136,7 @@ def _taken(
         file_system=file_system,
         hardware=max(hardware.hardware, UNSAFE_HARDWARE if life.reasons else 0),
     )
-    reasons = (*boot.reasons, *life.reasons, *told, *hardware.reasons)
+    reasons = (*boot.reasons, *((downgrade,) if downgrade else ()), *life.reasons, *told, *hardware.reasons)
     result = concluded(vector, life.freshness, reasons, boot.release, boot.svn)
     state = msgspec.structs.replace(
         facts.before,
@@ -146,5 +151,6 @@ def _taken(
         refused=None,
         release=boot.release,
         svn=boot.svn,
+        highest_svn=max(facts.before.highest_svn, boot.svn if result.tier is Tier.AFFIRMING else -1),
     )
     return Outcome(state, result, again=life.freshness is Freshness.PENDING)

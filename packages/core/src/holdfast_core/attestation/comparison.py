@@ -134,6 +134,7 @@ WORTH: Mapping[Standing, int] = MappingProxyType(
 )
 """What a boot of a release claims about the executables, by what the release is worth."""
 
+
 NO_REFERENCE = Reason(
     "attestation.no_reference",
     "The evidence is genuine, but there are no reference values to compare it with.",

@@ -66,8 +66,6 @@ def follow(before: DeviceState, clock: Clock, now: Instant) -> Life:
         raise Refused("cloned")
     if back:
         left = last if left is None else left
-    elif left is not None and _boots(seen) > _boots(left):
-        left = None  # what was left behind is passed; nobody went on from there in the meantime
     fresh = _first(clock) if new_boot or back else Freshness.FRESH
     return Life(seen, left, backs, new_boot=new_boot, freshness=fresh, reasons=(WENT_BACK,) if left else ())
 

@@ -25,12 +25,14 @@ from holdfast_core.kernel.appraisals import Appraisal, Tier
 from holdfast_core.kernel.digests import canonical
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.ids import DeviceKey
-from holdfast_core.kernel.instants import SECOND, Instant
+from holdfast_core.kernel.instants import DAY, SECOND, Instant
 
 PROFILE = "tag:ietf.org,2026:rats/ear#04"
 DEVELOPER = "Holdfast"
 BUILD = "holdfast-1"
 LARGEST = 16 * 1024
+LONGEST_LIFE = DAY
+"""Of a result that others keep: what is held against a device ends with newer evidence, never with time."""
 _STATUS = {Tier.NONE: 0, Tier.AFFIRMING: 2, Tier.WARNING: 32, Tier.CONTRAINDICATED: 96}
 _PARTS = 3
 
@@ -38,7 +40,14 @@ Sign = Callable[[bytes], bytes]
 
 
 def result_claims(
-    key: DeviceKey, state: DeviceState, appraisal: Appraisal | None, freshness: Freshness, *, issuer: str, now: Instant
+    key: DeviceKey,
+    state: DeviceState,
+    appraisal: Appraisal | None,
+    freshness: Freshness,
+    *,
+    issuer: str,
+    now: Instant,
+    speaks: bool = True,
 ) -> dict[str, Any]:
     """The claims of a device's result at `now`, as JSON values.
 
@@ -49,8 +58,11 @@ def result_claims(
         freshness: at `now`.
         issuer: the name of the key that signs.
         now: when it is made.
+        speaks: whether the device may speak for itself, and its last evidence counted: one that is held, retired or
+            without a certificate affirms nothing, whatever it proved before.
     """
-    counts = appraisal is not None and freshness in (Freshness.FRESH, Freshness.PENDING)
+    fresh = speaks and freshness in (Freshness.FRESH, Freshness.PENDING)
+    counts = appraisal is not None and (fresh or appraisal.tier is Tier.CONTRAINDICATED)
     tier = appraisal.tier if appraisal is not None and counts else Tier.NONE
     submodule: dict[str, Any] = {
         "ear.status": _STATUS[tier],
@@ -73,7 +85,7 @@ def result_claims(
         "submods": {key.device: submodule},
     }
     if counts and appraisal is not None:
-        claims["exp"] = appraisal.valid_until // SECOND
+        claims["exp"] = min(appraisal.valid_until, now + LONGEST_LIFE) // SECOND
     return claims
 
 

@@ -36,6 +36,8 @@ class Facts(msgspec.Struct, frozen=True):
     evidence: Evidence
     log: bytes | None = None
     log_digest: str = ""
+    too_much: bool = False
+    """Whether the device has sent as much today as is kept of one."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -51,6 +53,17 @@ class Outcome(msgspec.Struct, frozen=True):
     effect: Effect | None = None
     again: bool = False
     wants_log: bool = False
+
+
+def held_back(before: DeviceState, release: str, svn: int) -> Reason | None:
+    """Why a release is none for this device, where the same chip has proved a higher security version number."""
+    if not 0 <= svn < before.highest_svn:
+        return None
+    return Reason(
+        "attestation.release_downgraded",
+        f"The device went back to {release} (security version number {svn}); it proved {before.highest_svn} before.",
+        "Update it again, and find out who put the old one back. Going back on purpose: holdfast attest reset DEVICE.",
+    )
 
 
 def concluded(vector: Vector, freshness: Freshness, reasons: tuple[Reason, ...], release: str, svn: int) -> Result:

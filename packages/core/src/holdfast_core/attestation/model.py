@@ -185,6 +185,15 @@ class DeviceState(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the newest kept evidence was compared with, which is kept, too."""
     release: str = ""
     svn: int = -1
+    highest_svn: int = -1
+    """The highest security version number that this chip ever proved: below it there is no way back."""
+    chip: str = ""
+    """Whose state this is: the endorsement key's digest, or a token key's."""
+    fresh_until: Instant = Instant(0)
+    """When the last evidence is too old, whatever it came to."""
+    day: int = 0
+    kept_today: int = 0
+    """Bytes of evidence that came on `day`."""
 
 
 class Result(msgspec.Struct, frozen=True):

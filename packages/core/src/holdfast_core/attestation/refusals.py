@@ -100,6 +100,11 @@ REFUSALS: Mapping[str, tuple[Effect, str, str]] = MappingProxyType(
         ),
         "token_signature": (Effect.INCIDENT, "The token was not signed by this device's token key.", _FIND),
         "token_malformed": (Effect.AGAINST, "The token could not be read: {detail}", _AGENT),
+        "too_much": (
+            Effect.NOTHING,
+            "The device sent more evidence today than is kept of one device.",
+            "Find out what it sends: no boot and no list of files is that long. It counts again tomorrow.",
+        ),
         "unable": (
             Effect.NOTHING,
             "The device says that it cannot attest: {detail}.",

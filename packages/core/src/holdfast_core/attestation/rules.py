@@ -58,6 +58,8 @@ def appraise(facts: Facts) -> Outcome:
     if isinstance(evidence, Asking):
         return Outcome(facts.before, again=True)
     try:
+        if facts.too_much:
+            raise Refused("too_much")  # noqa: TRY301  (answered as every other refusal)
         match evidence:
             case TpmEvidence():
                 return by_tpm(facts, evidence)

@@ -114,6 +114,8 @@ class SectionState(msgspec.Struct, frozen=True):
     body: bytes = b""
     basis: str = ""
     """What it was read against; empty where that cannot change."""
+    lasting: bool = False
+    """Whether `body` is the feature's own memory of the device, which outlives an enrollment."""
 
 
 class Posture(msgspec.Struct, frozen=True):

@@ -1,12 +1,16 @@
 """The part of `attestation` in the check-in: sections ``boot-log`` and ``attestation``.
 
-1. An event log is kept once under its digest, whichever devices sent it, and asked for when nobody has sent it yet.
+1. An event log is kept once under its digest, packed, whichever devices sent it: once a quote spoke of it, and never
+   for the asking. One that is not here is asked for.
 2. The nonce is the one that the last reply brought: the posture holds it, so it outlives a restart, and the next reply
    replaces it, so it is good once.
 3. Every evidence is kept with what its appraisal looked at, each naming the one before: an old verdict can be made
    again.
 4. What came out is a leaf of the record when it is another than before; that evidence came at all is not news.
-5. Evidence that says nothing leaves the last appraisal as it is: that one lapses by itself.
+5. Evidence that says nothing leaves the last appraisal as it is: one that affirms lapses by itself. One that is held
+   against the device does not: only other evidence, or a person, ends it; silence never does.
+6. Of one device so much is kept a day (`DAILY_BYTES`), and a refusal once until another comes.
+7. Another chip begins anew; what it is asked and the numbers of its evidence go on.
 """
 
 from __future__ import annotations
@@ -31,7 +35,8 @@ from holdfast_core.formats.tpm.public import Public, parse_public
 from holdfast_core.inventory.lifecycle import Device
 from holdfast_core.kernel.appraisals import Appraisal, Tier
 from holdfast_core.kernel.digests import Digest, digest_of
-from holdfast_core.kernel.instants import DAY, SECOND, Instant
+from holdfast_core.kernel.errors import HostileData
+from holdfast_core.kernel.instants import DAY, LATEST, SECOND, Instant
 from holdfast_core.record.model import Kind
 from holdfast_core.wire.attestation import (
     BOOT_LOG,
@@ -42,6 +47,7 @@ from holdfast_core.wire.attestation import (
     Evidence,
     TokenEvidence,
     TpmEvidence,
+    pack,
     unpack,
 )
 from holdfast_core.wire.codec import decode_body
@@ -49,6 +55,8 @@ from holdfast_core.wire.schedule import SPREAD
 
 DEFAULT_MAX_AGE = DAY
 KEYS_REMEMBERED = 4_096
+DAILY_BYTES = 8 * 1024 * 1024
+"""Of one device. A first list of ten thousand files, with its boot log, has about one."""
 _EVIDENCE: msgspec.json.Decoder[Evidence] = msgspec.json.Decoder(Evidence)
 _BOOT_LOG = msgspec.json.Decoder(BootLog)
 encode_state = msgspec.msgpack.Encoder().encode
@@ -77,8 +85,8 @@ class BootLogAppraiser:
             known = context.posture.sections.get(BOOT_LOG)
             is_kept = evidence.digest in context.blobs or (known is not None and known.digest == evidence.digest)
             return Appraised(wants_body=not is_kept)
-        log = unpacked(evidence.body)
-        return Appraised(keep=Keep.NOT, changes=(Blob(context.device.key.scope, evidence.digest, log),))
+        unpacked(evidence.body)
+        return Appraised(keep=Keep.NOT)
 
 
 def unpacked(body: msgspec.Raw) -> bytes:
@@ -113,18 +121,21 @@ class AttestationAppraiser:
     def appraise(self, evidence: SectionEvidence, context: Context) -> Appraised:
         """See the port."""
         ground = self._grounds.of(context.model, context.now)
-        before = state_of(context.posture)
+        scope, device = context.device.key.scope, context.device.key.device
+        bound = self._store.kept(AttestationKey, scope, device)
+        before = _begun(state_of(context.posture), bound)
         if evidence.body is None or ground.policy.method is Method.NONE:
             answer = _answer(ground, before, context)
             return Appraised(wants_body=evidence.body is None, answer=answer, state=encode_state(before))
         said = decode_body(evidence.body, _EVIDENCE, section=SECTION)
-        bound = self._store.kept(AttestationKey, context.device.key.scope, context.device.key.device)
         facts = _facts(context, said, before, ground, bound)
         outcome = appraise(facts)
         state = outcome.state
         changes: list[Change] = []
-        if bound is not None and isinstance(said, TpmEvidence | TokenEvidence):
+        if bound is not None and isinstance(said, TpmEvidence | TokenEvidence) and _is_kept(facts, outcome):
             state, changes = _kept(context, facts, outcome, bound, bytes(evidence.body))
+        if outcome.result is not None:
+            state = msgspec.structs.replace(state, fresh_until=_fresh_until(evidence, context))
         wants = (BOOT_LOG,) if outcome.wants_log else ()
         return Appraised(
             appraisal=_appraisal(outcome.result, evidence, context),
@@ -138,6 +149,38 @@ class AttestationAppraiser:
         )
 
 
+def _begun(state: DeviceState, bound: AttestationKey | None) -> DeviceState:
+    """What is remembered of the chip whose key is bound now."""
+    if bound is None:
+        return state
+    chip = bound.ek or digest_of(bound.public)
+    if state.chip in ("", chip):
+        return msgspec.structs.replace(state, chip=chip)
+    return DeviceState(
+        number=state.number,
+        chain=state.chain,
+        basis=state.basis,
+        nonce_used=state.nonce_used,
+        chip=chip,
+        day=state.day,
+        kept_today=state.kept_today,
+    )
+
+
+def _is_kept(facts: Facts, outcome: Outcome) -> bool:
+    """Whether the evidence says something, is a part of what will, or is refused for another reason than the last."""
+    if facts.too_much or outcome.result is not None or outcome.reason is None:
+        return not facts.too_much
+    is_part = outcome.reason.code == "attestation.ima_pending"
+    return is_part or facts.before.refused is None or facts.before.refused.code != outcome.reason.code
+
+
+def _size(context: Context) -> int:
+    """Bytes of evidence in this check-in, as they came."""
+    sections = (context.sections.get(name) for name in (SECTION, BOOT_LOG))
+    return sum(len(bytes(section.body)) for section in sections if section is not None and section.body is not None)
+
+
 def _facts(
     context: Context, said: Evidence, before: DeviceState, ground: Ground, bound: AttestationKey | None
 ) -> Facts:
@@ -146,7 +189,10 @@ def _facts(
     log = context.sections.get(BOOT_LOG)
     data = None
     if log is not None:
-        data = unpacked(log.body) if log.body is not None else context.blobs.get(log.digest)
+        data = unpacked(log.body) if log.body is not None else log_in(context.blobs.get(log.digest))
+    today = context.now // DAY
+    sent = _size(context) + (before.kept_today if before.day == today else 0)
+    before = msgspec.structs.replace(before, day=today, kept_today=sent)
     return Facts(
         device=context.device.key.device,
         now=context.now,
@@ -157,7 +203,16 @@ def _facts(
         evidence=said,
         log=data,
         log_digest=log.digest if log is not None else "",
+        too_much=sent > DAILY_BYTES,
     )
+
+
+def log_in(blob: bytes | None) -> bytes | None:
+    """The event log that a blob keeps packed; `None` where it keeps something else, which a device may have named."""
+    try:
+        return unpack(blob) if blob is not None else None
+    except HostileData:
+        return None
 
 
 def _kept(
@@ -187,6 +242,11 @@ def _kept(
     changes: list[Change] = [kept]
     if before.basis != facts.ground.basis:
         changes.append(Blob(scope, facts.ground.basis, facts.ground.document))
+    log = context.sections.get(BOOT_LOG)
+    # Only under this device's signature: what nobody vouched for is not kept.
+    vouched = outcome.result is not None and outcome.effect is not Effect.INCIDENT
+    if vouched and log is not None and log.body is not None and facts.log is not None:
+        changes.append(Blob(scope, log.digest, pack(facts.log)))
     state = msgspec.structs.replace(outcome.state, number=kept.number, chain=chain, basis=facts.ground.basis)
     return state, changes
 
@@ -194,8 +254,13 @@ def _kept(
 def _appraisal(result: Result | None, evidence: SectionEvidence, context: Context) -> Appraisal | None:
     if result is None:
         return None
-    until = Instant(evidence.gathered_at + context.policy.max_age(FEATURE, DEFAULT_MAX_AGE))
+    against = result.tier is Tier.CONTRAINDICATED
+    until = Instant(LATEST) if against else _fresh_until(evidence, context)
     return Appraisal(FEATURE, result.tier, result.reasons, context.now, until)
+
+
+def _fresh_until(evidence: SectionEvidence, context: Context) -> Instant:
+    return Instant(evidence.gathered_at + context.policy.max_age(FEATURE, DEFAULT_MAX_AGE))
 
 
 def _events(context: Context, before: DeviceState, outcome: Outcome, ground: Ground) -> list[Event]:

@@ -15,7 +15,7 @@ from itertools import islice
 import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from holdfast.attestation.appraiser import encode_state
+from holdfast.attestation.appraiser import encode_state, log_in
 from holdfast.attestation.grounds import Grounds
 from holdfast.ports.attested import state_of
 from holdfast.ports.clock import Clock
@@ -49,7 +49,7 @@ from holdfast_core.kernel.appraisals import Appraisal, Tier
 from holdfast_core.kernel.digests import Digest, digest_of
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.ids import DeviceKey, Scope, parse_name
-from holdfast_core.kernel.instants import Instant
+from holdfast_core.kernel.instants import LATEST, Instant
 from holdfast_core.kernel.reasons import Reason, require_why
 from holdfast_core.record.model import Kind
 from holdfast_core.supply.model import Release
@@ -182,6 +182,7 @@ class ReferenceService:
                     "A release never changes: build the change as another version.",
                 )
             now = self._clock.now()
+            self._check_svn(scope, statement, now)
             made = Reference(
                 scope,
                 name,
@@ -213,6 +214,17 @@ class ReferenceService:
                 told |= {"device": statement.learned.device, "why": statement.learned.why}
             await self._commit([made, release, Blob(scope, digest, data)], kind, scope, told, actor)
             return made
+
+    def _check_svn(self, scope: Scope, statement: Statement, now: Instant) -> None:
+        """A release that nobody may go back to is none to add: it would only make worse ones look better."""
+        known = standings(self._grounds.releases(scope, statement.model), now)
+        floor = min((each.statement.svn for each in known if each.standing is Standing.CURRENT), default=-1)
+        if statement.svn < floor:
+            raise _conflict(
+                "svn_behind",
+                f"{statement.id} has the security version number {statement.svn}; current ones have {floor} or more.",
+                "Build it with a number that is not lower, or retire nothing before its time.",
+            )
 
     async def learn(self, key: DeviceKey, *, version: str, svn: int, why: str, actor: str) -> Reference:
         """Take what a device's last evidence proved as the values of a release: for images that never change.
@@ -256,7 +268,7 @@ class ReferenceService:
                 remedy="Let it check in, then look: holdfast attest show DEVICE.",
                 http_status=409,
             )
-        log = await self._store.blob(key.scope, Digest(boot.log)) if boot.log else None
+        log = log_in(await self._store.blob(key.scope, Digest(boot.log))) if boot.log else None
         return device, self._grounds.of(stored, self._clock.now()), log
 
     async def explain(self, key: DeviceKey) -> Explanation:
@@ -366,8 +378,9 @@ class ReferenceService:
 
 
 def _fallen(appraisal: Appraisal, tier: Tier, reason: Reason, now: Instant) -> Appraisal:
-    """The reading of a device whose release fell; it holds as long as the evidence would have."""
-    return Appraisal(appraisal.feature, tier, (reason,), now, appraisal.valid_until)
+    """The reading of a device whose release fell: for good where it is held against it, else as the evidence would."""
+    until = Instant(LATEST) if tier is Tier.CONTRAINDICATED else appraisal.valid_until
+    return Appraisal(appraisal.feature, tier, (reason,), now, until)
 
 
 def _conflict(code: str, sentence: str, remedy: str) -> HostileData:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import msgspec
 
-from holdfast.attestation.appraiser import encode_state, key_of
+from holdfast.attestation.appraiser import encode_state, key_of, log_in
 from holdfast.attestation.grounds import Grounds
 from holdfast.ports.attested import state_of
 from holdfast.ports.clock import Clock
@@ -82,7 +82,8 @@ def freshness_of(posture: Posture | None, now: Instant) -> Freshness:
     appraisal = posture.appraisal(FEATURE) if posture is not None else None
     if posture is None or appraisal is None:
         return Freshness.NEVER
-    return Freshness.STALE if now >= appraisal.valid_until else state_of(posture).freshness
+    state = state_of(posture)
+    return Freshness.STALE if now >= (state.fresh_until or appraisal.valid_until) else state.freshness
 
 
 class AttestationService:
@@ -123,6 +124,8 @@ class AttestationService:
             HostileData: ``device.unknown``.
         """
         attested, now = self.show(key), self._clock.now()
+        device, posture = require_device(self._store, key), self._store.posture(key)
+        speaks = posture is not None and posture.hold is None and posture.identified and not device.lifecycle.is_over
         claims = result_claims(
             key,
             attested.state,
@@ -130,6 +133,7 @@ class AttestationService:
             attested.freshness,
             issuer=self._signer.origin,
             now=now,
+            speaks=speaks and attested.state.refused is None,
         )
         return signed_result(claims, self._signer.key, self._signer.sign)
 
@@ -154,7 +158,7 @@ class AttestationService:
         else:
             kept = await self._store.evidence(key, number)
             digest = _found(kept).log
-        data = await self._store.blob(key.scope, Digest(digest)) if digest else None
+        data = log_in(await self._store.blob(key.scope, Digest(digest))) if digest else None
         if data is None:
             raise HostileData(
                 "attestation.no_log",
@@ -200,7 +204,7 @@ class AttestationService:
 
     async def _facts(self, kept: KeptEvidence) -> Facts:
         scope = kept.key.scope
-        log = await self._store.blob(scope, Digest(kept.log)) if kept.log else None
+        log = log_in(await self._store.blob(scope, Digest(kept.log))) if kept.log else None
         before = msgspec.msgpack.decode(kept.before, type=DeviceState)
         bound = AttestationKey(
             scope, kept.key.device, method=kept.method, public=kept.public, bound_at=kept.at, by="replay"

@@ -364,7 +364,8 @@ def _remember(posture: Posture, name: str, evidence: SectionEvidence, appraised:
         body = appraised.state
     elif not body and before is not None and before.digest == evidence.digest:
         body = before.body
-    state = SectionState(evidence.digest, evidence.gathered_at, body, appraised.basis)
+    lasting = appraised.state is not None
+    state = SectionState(evidence.digest, evidence.gathered_at, body, appraised.basis, lasting)
     return msgspec.structs.replace(posture, sections={**posture.sections, name: state})
 
 

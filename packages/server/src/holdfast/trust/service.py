@@ -18,6 +18,7 @@ from holdfast.ports.clock import Clock
 from holdfast.ports.events import Emit, VerdictChanged
 from holdfast.ports.store import Change, Store
 from holdfast_core.inventory.lifecycle import Device
+from holdfast_core.kernel.appraisals import Tier
 from holdfast_core.kernel.errors import WorldError
 from holdfast_core.kernel.ids import DeviceKey
 from holdfast_core.kernel.instants import Instant
@@ -51,13 +52,24 @@ class VerdictService:
         return msgspec.structs.replace(posture, verdict=after), changes
 
     def begin(self, device: Device, before: Posture | None, now: Instant) -> tuple[Posture, Sequence[Change]]:
-        """The posture of a device that just enrolled: a hold and the directives' numbering outlive its old key."""
+        """The posture of a device that just enrolled.
+
+        A hold and the directives' numbering outlive its old key, and so does what a feature remembers of the device
+        for good, with what it holds against it: enrolling again is no way out of a quarantine.
+        """
         hold = before.hold if before else None
         desired = Desired(next_id=before.desired.next_id) if before else Desired()
-        facts, policy = Facts(device.lifecycle, None, (), hold), self._policy(device)
+        sections = {name: s for name, s in before.sections.items() if s.lasting} if before else {}
+        appraisals = tuple(
+            each
+            for each in (before.appraisals if before else ())
+            if each.feature in sections and each.tier is Tier.CONTRAINDICATED
+        )
+        facts, policy = Facts(device.lifecycle, None, appraisals, hold), self._policy(device)
         verdict = decide(facts, policy, now)
         changed = VerdictChanged(device, before.verdict if before else None, verdict, facts, policy, now)
-        return Posture(device.key, verdict, hold=hold, desired=desired), self._emit(changed)
+        posture = Posture(device.key, verdict, appraisals=appraisals, sections=sections, hold=hold, desired=desired)
+        return posture, self._emit(changed)
 
     def _policy(self, device: Device) -> Policy:
         model = self._store.model(device.key.scope, device.model)

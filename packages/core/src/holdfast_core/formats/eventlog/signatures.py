@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from holdfast_core.formats.eventlog.reader import GUID_BYTES, Reader, odd
+from holdfast_core.formats.eventlog.reader import GUID_BYTES, Reader, guid_text, odd
 
 MOST_SIGNATURES = 16_384
 """Of one variable. The longest public dbx has under 500."""
@@ -56,6 +56,7 @@ def parse_signature_lists(data: bytes) -> tuple[Signature, ...]:
     """
     reader = Reader(data)
     found: list[Signature] = []
+    owners: dict[bytes, str] = {}  # a dbx names one owner hundreds of times
     while reader.left:
         name = reader.guid()
         size, header, each = reader.number(4), reader.number(4), reader.number(4)
@@ -65,10 +66,11 @@ def parse_signature_lists(data: bytes) -> tuple[Signature, ...]:
         if len(found) + body // each > MOST_SIGNATURES:
             raise odd(f"it has over {MOST_SIGNATURES} signatures")
         reader.take(header)
-        entries = Reader(reader.take(body))
+        entries = reader.take(body)
         kind = _TYPES.get(name, UNKNOWN)
-        while entries.left:
-            found.append(Signature(kind, entries.guid(), entries.take(each - GUID_BYTES)))
+        for at in range(0, body, each):
+            owner, entry = entries[at : at + GUID_BYTES], entries[at + GUID_BYTES : at + each]
+            found.append(Signature(kind, owners.get(owner) or owners.setdefault(owner, guid_text(owner)), entry))
     return tuple(found)
 
 
