@@ -249,7 +249,7 @@ def test_a_log_is_explained_with_no_server(nowhere, tmp_path, keys):
     said = nowhere.says(*log, *files[:2], code=3)
     assert "Nearest is site-gateway:1.0.0" in said
     assert "what the TPM signed" not in said, "of a file nobody knows what a TPM signed"
-    assert "No TPM signed this log as a file" in said
+    assert "A log in a file proves nothing by itself" in said
     damaged = tmp_path / "damaged.json"
     damaged.write_bytes(b"no statement")
     assert f"{damaged}: These are no reference values" in nowhere.says(

@@ -148,4 +148,4 @@ def show_explanation(page: Mapping[str, Any], *, about: str, proved: bool) -> No
         words(f"What the log calls an event is the log's own word.{signed}")
         words("If it is a release of yours, add its values: holdfast reference add. If not, find out who put it there.")
     if not proved:
-        words("No TPM signed this log as a file, so it proves nothing by itself: holdfast attest show DEVICE does.")
+        words("A log in a file proves nothing by itself. What a TPM signed: holdfast attest show DEVICE")
