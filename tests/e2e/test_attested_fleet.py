@@ -155,7 +155,7 @@ def test_a_genuine_old_release_is_refused_by_the_board_and_without_its_memory_by
     assert operator.codes("rolled-back") == {"attestation.unrecognized_boot"}
     device.machine.nv.floors.clear()
     assert levels(device, device.boot) == ["quarantined"]
-    assert operator.codes("rolled-back") == {"attestation.release_superseded"}
+    assert "attestation.release_superseded" in operator.codes("rolled-back")
     device.machine.flash.update(new)
     assert levels(device, device.boot) == ["trusted"]
 

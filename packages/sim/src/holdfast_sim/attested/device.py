@@ -195,7 +195,9 @@ class AttestedDevice:
 
     def _said(self, link: Link, evidence: Evidence) -> Reply:
         """One check-in, answered. Raises WorldError ``link.failed``, ``sim.refused``."""
-        bodies = {"health": _HEALTH, SECTION: msgspec.json.encode(evidence), BOOT_LOG: self._log}
+        bodies = {"health": _HEALTH, SECTION: msgspec.json.encode(evidence)}
+        if isinstance(evidence, TpmEvidence):
+            bodies[BOOT_LOG] = self._log  # a question for a nonce needs none
         sections = {
             name: Section(digest=digest_of(body))
             if name != SECTION and self._acked.get(name) == _short(body)
@@ -212,7 +214,8 @@ class AttestedDevice:
         reply = decode_reply(answer.body, LIMITS)
         self._nonce = reply.nonce
         self._ask = msgspec.json.decode(reply.answers[SECTION], type=Ask) if SECTION in reply.answers else self._ask
-        self._acked = {name: _short(body) for name, body in bodies.items() if name not in reply.wants}
+        taken = {name: _short(body) for name, body in bodies.items()}
+        self._acked = {name: digest for name, digest in (self._acked | taken).items() if name not in reply.wants}
         return reply
 
     def close(self) -> None:
