@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from api_builders import holder, problem_of
 from builders import ACTOR, FakeClock, enrolled, new_plane, plane_on, request_for
+from holdfast.attestation.sealed import FETCHED_WITHIN
 from holdfast.bootstrap import Plane
 from holdfast.cli.app import build
 from holdfast.config import load
@@ -81,15 +82,18 @@ async def test_it_is_refused_before_the_device_attested_and_released_once_it_is_
         ]
 
 
-async def test_it_is_sealed_again_when_the_appraisal_lapses_to_the_millisecond(tmp_path):
+async def test_a_device_fetches_within_minutes_and_a_person_until_the_appraisal_lapses_to_the_millisecond(tmp_path):
     clock = FakeClock()
     async with new_plane(tmp_path, clock=clock) as plane:
         device = await sealed_for(plane)
         await attested(device)
-        clock.forward(LIFE - 1)
+        clock.forward(FETCHED_WITHIN)
         assert await fetch(device) == DATA
         clock.forward(1)
         assert await code_of(fetch(device)) == "sealed.stale"
+        clock.forward(LIFE - FETCHED_WITHIN - 2)
+        assert await release(device) == DATA
+        clock.forward(1)
         assert await code_of(release(device)) == "sealed.stale"
         await attested(device)
         assert await fetch(device) == DATA

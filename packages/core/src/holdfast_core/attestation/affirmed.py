@@ -38,13 +38,14 @@ class Lack(msgspec.Struct, frozen=True):
     remedy: str
 
 
-def lack_of(appraisal: Appraisal | None, state: DeviceState, now: Instant) -> Lack | None:
+def lack_of(appraisal: Appraisal | None, state: DeviceState, now: Instant, *, within: int | None = None) -> Lack | None:
     """What keeps a device from being affirmed at `now`; `None` where nothing does.
 
     Args:
         appraisal: its last reading of attestation, as it was made.
         state: what is remembered of its attestation.
         now: the moment that counts (milliseconds).
+        within: how long ago it may have been made (milliseconds), where that is less than it holds.
     """
     if appraisal is None or state.freshness is Freshness.NEVER:
         return Lack(
@@ -52,7 +53,8 @@ def lack_of(appraisal: Appraisal | None, state: DeviceState, now: Instant) -> La
             "has not attested since it enrolled",
             f"{AGAIN}. What is asked of it: holdfast attest show DEVICE.",
         )
-    if now >= appraisal.valid_until or state.freshness is Freshness.STALE:
+    too_long = within is not None and now - appraisal.appraised_at > within
+    if too_long or now >= appraisal.valid_until or state.freshness is Freshness.STALE:
         return Lack(
             Shortfall.STALE,
             f"last attested at {rfc3339(appraisal.appraised_at)}, which is too long ago to count",

@@ -113,8 +113,10 @@ def check_room(others: int) -> None:
         )
 
 
-def check_release(secret: SealedSecret | None, facts: Facts, now: Instant) -> SealedSecret:
-    """Return the secret if it may be released at `now`.
+def check_release(
+    secret: SealedSecret | None, facts: Facts, now: Instant, *, within: int | None = None
+) -> SealedSecret:
+    """Return the secret if it may be released at `now`, on evidence that came `within` so many milliseconds.
 
     Raises:
         IdentityRefused: ``sealed.held``, ``sealed.not_attested``, ``sealed.stale``, ``sealed.pending``,
@@ -122,7 +124,7 @@ def check_release(secret: SealedSecret | None, facts: Facts, now: Instant) -> Se
         HostileData: ``sealed.unknown`` (404).
     """
     _check_life(facts)
-    lack = lack_of(facts.appraisal, facts.state, now)
+    lack = lack_of(facts.appraisal, facts.state, now, within=within)
     if lack is not None:
         raise IdentityRefused(
             f"sealed.{lack.shortfall.value}",

@@ -6,6 +6,8 @@
 3. A person's release is bound by the same rule as the device's; each, and each refusal, names the person and why.
 4. A device is told only its own secrets, for it is who its certificate says it is.
 5. With the end of the device its secrets are gone.
+6. A device fetches on evidence of the last minutes only (`FETCHED_WITHIN`), whatever its model allows for a
+   verdict: one that was rebooted into something else since then has to prove that first.
 """
 
 from __future__ import annotations
@@ -30,9 +32,11 @@ from holdfast_core.kernel.appraisals import Tier
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.ids import DeviceId, DeviceKey, Scope
-from holdfast_core.kernel.instants import Instant
+from holdfast_core.kernel.instants import MINUTE, Instant
 from holdfast_core.kernel.reasons import require_why
 from holdfast_core.record.model import Kind
+
+FETCHED_WITHIN = 10 * MINUTE
 
 
 class SealedSecrets:
@@ -122,7 +126,7 @@ class SealedSecrets:
             self._credentials.speaking(fingerprint, now)  # a revocation may have come while this waited
             device, secret = require_device(self._store, key), self._found(key, name)
             try:
-                allowed = rules.check_release(secret, self._facts(device, now), now)
+                allowed = rules.check_release(secret, self._facts(device, now), now, within=FETCHED_WITHIN)
                 after = rules.fetched(allowed, now)
             except HostileData as refusal:
                 if secret is not None and secret.withheld != refusal.code:
