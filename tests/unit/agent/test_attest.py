@@ -107,6 +107,19 @@ def test_without_a_fresh_nonce_the_device_asks_and_the_chip_is_left_alone(bench,
     assert bench.chip.commands == []
 
 
+def test_with_another_key_it_speaks_anew_and_for_a_nonce_that_is_for_that_key(bench):
+    bench.sysfs.log(b"events")
+    assert isinstance(bench.evidence(state(ASK)), TpmEvidence)
+    assert bench.parts(state(ASK), begin=False) == {}, "once a contact"
+    bench.attester.rekeyed(NONCE)
+    asked = bench.parts(state(ASK), begin=False)
+    assert msgspec.json.decode(asked[SECTION], type=Evidence) == Asking()
+    given = msgspec.structs.replace(state(ASK, wants=(SECTION,)), nonce="nonce-of-the-new-key")
+    spoken = msgspec.json.decode(bench.parts(given, begin=False)[SECTION], type=Evidence)
+    assert isinstance(spoken, TpmEvidence)
+    assert len(bench.chip.commands) == 2
+
+
 def test_a_nonce_is_taken_until_its_last_second(bench):
     assert isinstance(bench.evidence(state(ASK), Moment(BOOT, 700)), TpmEvidence)
 

@@ -2,7 +2,8 @@
 
 1. Evidence is for a nonce that came in this boot and is still taken; without one the agent asks, and the reply that
    brings one wants the section again, in the same contact.
-2. One contact holds evidence once, and again where the server wants it again: a quote costs the chip a signature.
+2. One contact holds evidence once, and again where the server wants it again or the key became another: a quote costs
+   the chip a signature.
 3. What the server last asked (`Ask`) decides the registers and where the IMA list goes on; where it wants neither
    quote nor token, the agent leaves the sections out.
 4. The IMA list is read after the quote, so it is never shorter than what was quoted. Registers travel where there is
@@ -83,11 +84,17 @@ class Attester:
         self._log = BootLogFile(config)
         self._quoter: Quoter | None = None
         self._spoken = False
+        self._void: str | None = None
+        """A nonce that was given to the key before."""
         self.places = places or ImaPlaces()
 
     def begin(self) -> None:
         """A contact begins."""
         self._spoken = False
+
+    def rekeyed(self, nonce: str | None) -> None:
+        """The attestation key is another one: `nonce`, the last one, is not for it, and it has not spoken yet."""
+        self._void, self._spoken = nonce, False
 
     def parts(self, state: DeviceState, now: Moment, others: int = 0) -> tuple[Part, ...]:
         """The sections ``attestation`` and ``boot-log`` of the next check-in.
@@ -116,7 +123,7 @@ class Attester:
     ) -> Evidence:
         if means.why:
             return Unable(means.why)
-        if ask is None or state.nonce is None or not _taken(ask, state, now):
+        if ask is None or state.nonce in (None, self._void) or not _taken(ask, state, now):
             return Asking()
         said, _ = claims(self._config)
         try:

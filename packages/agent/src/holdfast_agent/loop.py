@@ -72,7 +72,10 @@ SLICE_S = 30
 CHECK_IN_PATH = "/v1/check-in"
 RENEW_FIRST = frozenset({"identity.expired", "identity.issuer_ended"})
 """Refusals that a renewal answers: the certificate is genuine, and its time is over."""
-
+REKEYED = Refusal(
+    409, "agent.renewed", "The certificate was renewed; this check-in was made before.", "Nothing: it is made anew."
+)
+"""Why a message is dropped whose evidence is of the attestation key before."""
 
 OVER = "This device was retired: its data and its key are erased. It will not call again."
 
@@ -120,6 +123,8 @@ class Agent:
         """Whether this contact had its sitting of the heavy ones."""
         self._auditing = True
         """Whether this contact begins an audit that is due."""
+        self._rekeyed = False
+        """Whether the last message was dropped, for what it says was signed by a key that has gone."""
         self._state = DeviceState()
         self._mark: AuditMark | None = None
         self._plan: Plan | None = None
@@ -187,7 +192,7 @@ class Agent:
 
     def _rounds(self) -> bool:
         self._feed(confirm.Ticked(self._clock.now()))
-        self._looked = self._sat = False
+        self._looked = self._sat = self._rekeyed = False
         self._attester.begin()
         for rounds_left in range(MAX_ROUNDS - 1, -1, -1):
             self._rounds_left = rounds_left
@@ -195,6 +200,9 @@ class Agent:
             resending = self._state.pending is not None
             parts, healthy = ((), None) if resending else self._gather()
             self._feed(CheckInDue(now, parts, healthy))
+            if self._rekeyed and rounds_left:
+                self._rekeyed = False
+                continue
             self._end_if_told()
             if self.retired:
                 return True
@@ -244,7 +252,12 @@ class Agent:
         return Replied(self._clock.now(), reply, _pin_in(reply))
 
     def _answer(self, data: bytes) -> bytes:
-        """The server's answer; a certificate that has to be renewed first is renewed, once."""
+        """The server's answer; a certificate that has to be renewed first is renewed, once.
+
+        Raises:
+            Failed: also where the message has to be made anew: with a key in a TPM the attestation key goes with the
+                certificate, and evidence by the one before would be taken for a stranger's.
+        """
         headers = {"Content-Type": MEDIA_TYPE}
         try:
             return self._line().call("POST", CHECK_IN_PATH, data, headers)
@@ -252,6 +265,9 @@ class Agent:
             if error.refusal.code not in RENEW_FIRST:
                 raise
         self._renew(b"{}")
+        if self._config.key is KeyPlace.TPM:
+            self._rekeyed = True
+            raise transport.Failed(REKEYED)
         return self._line().call("POST", CHECK_IN_PATH, data, headers)
 
     def _line(self) -> transport.Channel:
@@ -266,6 +282,8 @@ class Agent:
         wanted = msgspec.json.decode(args, type=renewal.RenewArgs)
         done = renewal.renew(self._folder, self._config, self._line(), wanted)
         self._hang_up()
+        if done and self._config.key is KeyPlace.TPM:
+            self._attester.rekeyed(self._state.nonce)
         return done
 
     def _apply(self) -> Event:
