@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast_core.formats.ima import signature as signature_module
 from holdfast_core.formats.ima.signature import key_id, parse_signature, verify_ima_signature
 from holdfast_core.formats.ima.slices import parse_ima
 from holdfast_core.kernel.errors import HostileData
@@ -152,3 +153,22 @@ def test_arbitrary_signatures_are_refused(data, at):
         if value != GOOD:
             read = entry(value)
             assert code_of(read, KEYS).startswith("ima.")
+
+
+def test_a_signature_that_held_vouches_for_nothing_else(monkeypatch):
+    """What held is remembered; another file, another signature and another key are verified all the same."""
+    other = ec.generate_private_key(ec.SECP256R1())
+    made = attribute(EC, hashlib.sha256(CONTENT).digest())
+    calls = []
+    kept = signature_module.ec.ECDSA
+    monkeypatch.setattr(signature_module.ec, "ECDSA", lambda hashed: calls.append(hashed) or kept(hashed))
+    for _ in range(3):
+        assert verify_ima_signature(entry(made), KEYS).kind == "ima"
+    assert len(calls) == 1
+    calls.clear()
+    stranger = {key_id(EC.public_key()): other.public_key()}
+    for _ in range(2):
+        assert code_of(entry(made, content=b"other"), KEYS) == "ima.signature_wrong"
+        assert code_of(entry(made[:-1] + bytes([made[-1] ^ 1])), KEYS) == "ima.signature_wrong"
+        assert code_of(entry(made), stranger) == "ima.signature_wrong"
+    assert len(calls) == 6

@@ -5,7 +5,8 @@
 2. A list that does not fit one check-in comes in several. What is not proven yet is followed, and affirms nothing: the
    register's last value proves all entries before it at once.
 3. A file counts as known by its digest, or by a signature of a release's key. Where a release says nothing of files,
-   none is judged.
+   none is judged. After `WRONG_SIGNATURES` that do not hold, no other signature of that slice is looked at: what a
+   device may cost is bounded, and it is told as one with unknown files in any case.
 4. Files that were judged by other values are judged anew: the list is followed again from its first entry.
 5. The first entry sums up the boot (``boot_aggregate``); where it can be recomputed, it must be of this boot. A list
    that goes no further measures nothing, and affirms nothing.
@@ -24,7 +25,7 @@ from holdfast_core.attestation.quote import IMA_REGISTER, Signed, registers_of
 from holdfast_core.attestation.refusals import Refused
 from holdfast_core.formats.ima.entries import ImaEntry
 from holdfast_core.formats.ima.replay import boot_aggregate, walk
-from holdfast_core.formats.ima.signature import verify_ima_signature
+from holdfast_core.formats.ima.signature import WRONG, verify_ima_signature
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.printable import printable
 from holdfast_core.kernel.reasons import Reason
@@ -32,6 +33,8 @@ from holdfast_core.wire.attestation import ImaSlice, unpack
 
 AGGREGATE = b"boot_aggregate"
 SHOWN_NAME = 120
+WRONG_SIGNATURES = 64
+"""Of one slice: a whole one of signatures that do not hold would be seconds of arithmetic."""
 LEAST_LIST = 2
 """Entries of a list that measures at all: the boot's sum, and the agent that sends it."""
 _NOTHING_MEASURED = Reason(
@@ -123,30 +126,42 @@ def _judged(
     loaded: bool,
 ) -> ImaState:
     unknown, first = known.unknown, known.first_unknown
+    signatures = _Signatures(ground)
     for place, entry in enumerate(entries, known.count):
-        if not _is_known(entry, place, ground, values):
+        if not _is_known(entry, place, ground, values, signatures):
             unknown += 1
             first = first or printable(entry.text)[:SHOWN_NAME]
     value = chain[-1] if chain else known.value
     return ImaState(known.count + len(entries), value, unknown, first, loaded, known.basis)
 
 
-def _is_known(entry: ImaEntry, place: int, ground: Ground, values: Mapping[int, bytes]) -> bool:
+def _is_known(
+    entry: ImaEntry, place: int, ground: Ground, values: Mapping[int, bytes], signatures: _Signatures
+) -> bool:
     if entry.name == AGGREGATE:
         return place == 0 and _sums_up(entry, values)
     if not ground.judges_files:
         return True
-    return not entry.violation and (entry.digest.hex() in ground.files or _is_signed(entry, ground))
+    return not entry.violation and (entry.digest.hex() in ground.files or signatures.vouch_for(entry))
 
 
-def _is_signed(entry: ImaEntry, ground: Ground) -> bool:
-    if not entry.signature or not ground.file_keys:
-        return False
-    try:
-        verify_ima_signature(entry, ground.file_keys)
-    except HostileData:
-        return False
-    return True
+class _Signatures:
+    """The signatures in one slice, as long as they are worth looking at (rule 3)."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._keys = ground.file_keys
+        self._left = WRONG_SIGNATURES
+
+    def vouch_for(self, entry: ImaEntry) -> bool:
+        """Whether a key of a release signed the entry's file."""
+        if not entry.signature or not self._keys or not self._left:
+            return False
+        try:
+            verify_ima_signature(entry, self._keys)
+        except HostileData as error:
+            self._left -= error.code == WRONG  # only those cost anything; a key of others is none of ours to count
+            return False
+        return True
 
 
 def _sums_up(entry: ImaEntry, values: Mapping[int, bytes]) -> bool:

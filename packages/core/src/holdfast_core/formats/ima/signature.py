@@ -7,6 +7,8 @@
 3. RSA is PKCS #1 v1.5, elliptic curves give a DER signature. The key is looked up by its identifier, which proves
    nothing: it is the end of a SHA-1 value, and only the signature says whose it is.
 4. The digest that is signed must be the one that the entry has; a header that names another hash is refused.
+5. A whole fleet runs the same files. A signature that held is remembered (`remembered`), so that only the first device
+   with the file costs the arithmetic. Nothing depends on it but time: what did not hold is never remembered.
 
 Source: Linux, security/integrity/integrity.h (``signature_v2_hdr``, ``ima_file_id``), digsig_asymmetric.c;
 ima-evm-utils, evmctl(1).
@@ -24,14 +26,18 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import SubjectKeyIdentifier
 
 from holdfast_core.formats.ima.entries import LARGEST_SIGNATURE, ImaEntry
+from holdfast_core.formats.ima.remembered import Remembered, mark_of
 from holdfast_core.kernel.errors import HostileData
 
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 
 STRONG = frozenset({"sha256", "sha384", "sha512"})
+WRONG = "ima.signature_wrong"
+"""The refusal of a signature that a key which may sign did not make."""
 _HEADER = Struct(">BBBIH")
 _FILE, _VERITY = 3, 6
 _KINDS = MappingProxyType({"ima": _FILE, "verity": _VERITY})
@@ -44,6 +50,7 @@ _HASHES: Mapping[int, tuple[str, hashes.HashAlgorithm]] = MappingProxyType(
     }
 )
 """The kernel's enum hash_algo, as far as it is read here."""
+_HELD = Remembered()
 
 
 class ImaSignature(msgspec.Struct, frozen=True):
@@ -144,6 +151,10 @@ def _verifies(key: PublicKey, signature: ImaSignature, digest: bytes) -> bool:
     hashed = Prehashed(next(made for name, made in _HASHES.values() if name == signature.algorithm))
     if len(digest) != hashed.digest_size:
         return False
+    public = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    mark = mark_of(public, signature.algorithm.encode(), digest, signature.value)
+    if mark in _HELD:
+        return True
     try:
         if isinstance(key, rsa.RSAPublicKey):
             key.verify(signature.value, digest, padding.PKCS1v15(), hashed)
@@ -151,6 +162,7 @@ def _verifies(key: PublicKey, signature: ImaSignature, digest: bytes) -> bool:
             key.verify(signature.value, digest, ec.ECDSA(hashed))
     except (InvalidSignature, UnsupportedAlgorithm):
         return False
+    _HELD.add(mark)
     return True
 
 
@@ -164,7 +176,7 @@ def _unread(why: str) -> HostileData:
 
 def _wrong(why: str) -> HostileData:
     return HostileData(
-        "ima.signature_wrong",
+        WRONG,
         f"The file's signature does not hold: {why}.",
         remedy="Find out who changed the file; install it again from the release that it belongs to.",
         http_status=403,
