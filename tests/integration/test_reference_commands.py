@@ -276,7 +276,7 @@ def test_releases_are_compared_wherever_they_are(tmp_path, nowhere, builder, key
     told = nowhere.told("reference", "diff", *built)
     assert (told["before"], told["after"]) == ("site-gateway:1.1.0", "site-gateway:1.2.0")
     kernel = [change for change in told["changes"] if change["what"] == "part-2"]
-    assert [(change["sign"], change["register"]) for change in kernel] == [("-", 9), ("+", 9)]
+    assert [(change["sign"], change["pcr"]) for change in kernel] == [("-", 9), ("+", 9)]
     assert "4 gone, 4 new" in nowhere.says("reference", "diff", *built)
     assert "They measure the same" in nowhere.says("reference", "diff", built[0], built[0])
     assert RELEASE in plane.says("reference", "diff", RELEASE, built[0])

@@ -109,7 +109,11 @@ def diff(session: Session, *, before: BeforeArgument, after: AfterArgument) -> N
     changes = differences(old, new)
     if session.json:
         versions = {"before": old.id, "after": new.id, "svn_before": old.svn, "svn_after": new.svn}
-        emit({**versions, "changes": changes})
+        told = [
+            {"sign": each.sign, "part": each.part, "pcr": each.register, "what": each.what, "digest": each.digest}
+            for each in changes
+        ]
+        emit({**versions, "changes": told})
     else:
         show_changes(old, new, changes)
 
