@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from attest_builders import SoftTpm, a_ground, facts, judged, statement
 from holdfast_core.attestation import files
+from holdfast_core.attestation.comparison import UNEXPECTED, Measured, gaps
 from holdfast_core.attestation.files import WRONG_SIGNATURES
 from holdfast_core.attestation.quote import registers_of
 from holdfast_core.attestation.rules import appraise
@@ -73,3 +74,33 @@ def test_files_under_keys_of_others_do_not_use_up_what_the_releases_own_may_cost
     theirs = Made(name=b"/usr/bin/x", digest=theirs.digest, template="ima-sig",
                   extra=(header[:3] + key_id(other.public_key()) + header[7:],))  # fmt: skip
     assert unknown_of([*[theirs] * 200, signed_file(4)]) == (200, 201)
+
+
+# The event log
+
+
+class Looked(frozenset):
+    """Digests of a release that count how often they are asked for one."""
+
+    asked = 0
+
+    def __contains__(self, digest):
+        Looked.asked += 1
+        return super().__contains__(digest)
+
+
+def strangers(releases: int, events: int) -> int:
+    """How often a release was asked for an event, where a boot of many events is of none of many releases."""
+    known = judged(*(statement(f"1.0.{number}") for number in range(releases)))
+    for each in known:
+        each.statement.__dict__["named"] = {r: Looked(digests) for r, digests in each.statement.named.items()}
+    made = [Measured(number, 9, f"{number:064x}", "") for number in range(events)]
+    Looked.asked = 0
+    found = gaps(made, {}, a_ground(*known).policy, known)
+    assert len(found) == releases
+    assert all(len(gap.unexpected) == UNEXPECTED and gap.size > events for gap in found)
+    return Looked.asked
+
+
+def test_a_log_of_many_events_costs_no_more_per_release_than_a_short_one():
+    assert strangers(16, 16_000) == strangers(16, 100)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attest_builders import judged, policy, statement
-from holdfast_core.attestation.comparison import Measured, gaps, needs_log, told_gap, told_standing
+from holdfast_core.attestation.comparison import UNEXPECTED, Measured, gaps, needs_log, told_gap, told_standing
 from holdfast_core.attestation.reference import Golden, Measurement, Standing
 
 KERNEL, INITRD, LINE, SPLASH = ("aa" * 32, "bb" * 32, "cc" * 32, "dd" * 32)
@@ -123,6 +123,20 @@ def test_a_gap_is_told_by_its_nearest_release():
     assert "register 8, 9 has another value" in told_gap(one).sentence
 
 
+def test_of_a_long_log_so_many_events_are_told_and_the_others_counted():
+    strange = [(9 - number % 2, f"{number % 90:02x}" * 32) for number in range(1_000)]
+    (gap,) = gaps(events(*strange), VALUES, policy(), judged(RELEASE))
+    assert len(gap.unexpected) == UNEXPECTED
+    assert [event.number for event in gap.unexpected[:2]] == [0, 1]
+    assert gap.size == 1_000 + len(gap.missing)
+    assert "event 0 in register 9 (event 0) and 999 more is not of it" in told_gap(gap).sentence
+
+
+def test_an_event_that_came_often_counts_as_often():
+    (gap,) = gaps((*GOOD, *events(*[(9, "ee" * 32)] * 3)), VALUES, policy(), judged(RELEASE))
+    assert (len(gap.unexpected), gap.untold, gap.size) == (3, 0, 3)
+
+
 def test_what_is_told_is_bounded():
     long = statement(measurements=(Measurement(9, KERNEL, "k" * 512),))
     (gap,) = gaps((), VALUES, policy(), judged(long))
@@ -147,3 +161,21 @@ def test_a_boot_is_of_the_release_only_if_it_is_so_as_a_set(pairs):
     wanted = {(m.register, m.digest) for m in RELEASE.measurements if not m.optional}
     allowed = {(m.register, m.digest) for m in RELEASE.measurements}
     assert (sizes(events(*pairs), RELEASE) == [0]) == (wanted <= set(pairs) <= allowed)
+
+
+DIGESTS = [KERNEL, INITRD, LINE, SPLASH, "ee" * 32, "ef" * 32]
+PLACES = st.lists(st.tuples(st.sampled_from([4, 8, 9]), st.sampled_from(DIGESTS)), max_size=200)
+
+
+@given(PLACES, PLACES, st.sampled_from([(8,), (8, 9), (4, 8, 9)]))
+def test_every_event_is_counted_as_if_it_were_looked_at_alone(pairs, named, registers):
+    release = statement(measurements=tuple(Measurement(register, digest, "x") for register, digest in named))
+    found = gaps(events(*pairs), VALUES, policy(registers=registers), judged(release))
+    spoken = {register for register, _ in named} & set(registers)
+    assert bool(found) == bool(spoken)
+    for gap in found:
+        strange = [pair for pair in pairs if pair[0] in spoken and pair not in named]
+        lacking = [pair for pair in named if pair[0] in spoken and pair not in pairs]
+        assert (len(gap.unexpected) + gap.untold, len(gap.missing)) == (len(strange), len(lacking))
+        if not gap.untold:
+            assert [(event.register, event.digest) for event in gap.unexpected] == strange

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attest_builders import judged, policy, statement
-from holdfast_core.attestation.comparison import Measured, gaps
+from holdfast_core.attestation.comparison import UNEXPECTED, Measured, gaps
 from holdfast_core.attestation.explaining import diff, explain
 from holdfast_core.attestation.reference import Golden, Measurement, Standing
 
@@ -58,6 +58,12 @@ def test_what_no_release_names_is_told_by_its_digest_and_the_logs_word_as_its_wo
     assert (difference.event, difference.register, difference.digest) == (7, 9, "ee" * 32)
     (silent,) = explained([*booted(*NEW.measurements), Measured(7, 9, "ee" * 32, "")]).differences
     assert "calls" not in silent.sentence
+
+
+def test_of_a_long_log_it_is_said_how_much_is_not_told():
+    told = explained([*booted(*NEW.measurements), *(Measured(n, 9, f"{n:064x}", "") for n in range(100, 300))])
+    assert len(told.differences) == UNEXPECTED
+    assert f"200 differences, of which {UNEXPECTED} are told in register 9." in told.summary
 
 
 def test_a_whole_register_that_differs_is_told_as_far_as_it_can_be():

@@ -7,11 +7,14 @@
 4. Whole registers (`golden`) are compared where there is no event log, or where nothing better is known.
 5. Without an event log only a release can be told that names no single event: else a device would be of the release by
    half, once it keeps its log back.
+6. A device writes its log, and a model has many releases: the log is sorted once, and what a release costs depends on
+   what it names, not on how long the log is. `UNEXPECTED` events are told of each; the others are counted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from types import MappingProxyType
 
 import msgspec
@@ -25,6 +28,8 @@ from holdfast_core.attestation.model import (
 from holdfast_core.attestation.reference import Judged, Measurement, Standing, Statement
 from holdfast_core.kernel.reasons import Reason
 
+UNEXPECTED = 64
+"""Events told of a boot that a release does not name."""
 TELL_WHOLE = (
     "holdfast reference explain DEVICE tells the whole difference. "
     "If it is a release of yours, add its values first: holdfast reference add."
@@ -52,53 +57,91 @@ class Gap(msgspec.Struct, frozen=True):
     missing: tuple[Measurement, ...]
     registers: tuple[int, ...]
     """Registers whose value is another one, where whole registers were compared."""
+    untold: int = 0
+    """Further unexpected events, which are only counted."""
 
     @property
     def size(self) -> int:
         """0 where the boot is of this release."""
-        return len(self.unexpected) + len(self.missing) + len(self.registers)
+        return len(self.unexpected) + self.untold + len(self.missing) + len(self.registers)
+
+
+class _Seen(msgspec.Struct):
+    """What was measured into one register, by digest, and how often; each in the order of the log."""
+
+    events: dict[str, list[Measured]] = {}
+    total: int = 0
+
+    def note(self, event: Measured) -> None:
+        self.events.setdefault(event.digest, []).append(event)
+        self.total += 1
+
+    def beyond(self, digests: frozenset[str]) -> tuple[list[Measured], int]:
+        """The first events of other digests than these, and how many there are in all.
+
+        Only `digests` and what is told are walked over, however much was measured.
+        """
+        count = self.total - sum(len(self.events.get(digest, ())) for digest in digests)
+        others = (event for digest, found in self.events.items() if digest not in digests for event in found)
+        return (list(islice(others, UNEXPECTED)) if count else []), count
 
 
 def gaps(
     events: Sequence[Measured] | None, values: Mapping[int, bytes], policy: Policy, judged: Sequence[Judged]
 ) -> tuple[Gap, ...]:
     """How the boot differs from each release that can be compared, the nearest first, in the order of `judged`."""
-    found = [_gap(events, values, policy, each) for each in judged if _comparable(each.statement, events, policy)]
-    return tuple(sorted(found, key=lambda gap: gap.size))
+    seen = _sorted_out(events, policy) if events is not None else None
+    asked = frozenset(policy.registers)
+    compared = [each for each in judged if _comparable(each.statement, asked, policy.bank, log=seen is not None)]
+    return tuple(sorted((_gap(seen, values, asked, each) for each in compared), key=lambda gap: gap.size))
 
 
-def _comparable(statement: Statement, events: Sequence[Measured] | None, policy: Policy) -> bool:
+def _sorted_out(events: Sequence[Measured], policy: Policy) -> dict[int, _Seen]:
+    seen = {register: _Seen() for register in policy.registers}
+    for event in events:
+        if event.register in seen and not event.structural:
+            seen[event.register].note(event)
+    return seen
+
+
+def _comparable(statement: Statement, asked: frozenset[int], bank: str, *, log: bool) -> bool:
     """Whether the release says anything of the registers that are quoted, in their bank."""
-    if statement.bank != policy.bank:
+    if statement.bank != bank:
         return False
-    asked = set(policy.registers)
-    named = {m.register for m in statement.measurements} & asked
+    if log:
+        return not asked.isdisjoint(statement.registers)
     whole = {g.register for g in statement.golden} & asked
-    return bool(named | whole) if events is not None else bool(whole) and named <= whole
+    return bool(whole) and asked & statement.named.keys() <= whole
 
 
 def needs_log(policy: Policy, judged: Sequence[Judged]) -> bool:
     """Whether the releases can only be told by an event log: some of them with one, none of them without."""
-    with_log, without = (any(_comparable(each.statement, events, policy) for each in judged) for events in ((), None))
+    asked = frozenset(policy.registers)
+    with_log, without = (
+        any(_comparable(each.statement, asked, policy.bank, log=log) for each in judged) for log in (True, False)
+    )
     return with_log and not without
 
 
-def _gap(events: Sequence[Measured] | None, values: Mapping[int, bytes], policy: Policy, judged: Judged) -> Gap:
+def _gap(seen: Mapping[int, _Seen] | None, values: Mapping[int, bytes], asked: frozenset[int], judged: Judged) -> Gap:
     statement = judged.statement
-    golden = {g.register: g.value for g in statement.golden if g.register in policy.registers}
-    differing = tuple(register for register, value in golden.items() if values.get(register, b"").hex() != value)
-    if events is None:
-        return Gap(judged, (), (), differing)
-    named = {m.register for m in statement.measurements} & set(policy.registers)
-    wanted = {(m.register, m.digest) for m in statement.measurements}
-    compared = [event for event in events if event.register in named and not event.structural]
-    seen = {(event.register, event.digest) for event in compared}
-    unexpected = tuple(event for event in compared if (event.register, event.digest) not in wanted)
-    missing = tuple(
-        m for m in statement.measurements
-        if m.register in named and not m.optional and (m.register, m.digest) not in seen
+    differing = tuple(
+        each.register for each in statement.golden
+        if each.register in asked and values.get(each.register, b"").hex() != each.value
     )  # fmt: skip
-    return Gap(judged, unexpected, missing, differing)
+    if seen is None:
+        return Gap(judged, (), (), differing)
+    unexpected: list[Measured] = []
+    count = 0
+    for register in asked & statement.named.keys():
+        strange, more = seen[register].beyond(statement.named[register])
+        unexpected, count = [*unexpected, *strange], count + more
+    told = tuple(sorted(unexpected, key=lambda event: event.number)[:UNEXPECTED])
+    missing = tuple(
+        each for each in statement.measurements
+        if not each.optional and each.register in asked and each.digest not in seen[each.register].events
+    )  # fmt: skip
+    return Gap(judged, told, missing, differing, count - len(told))
 
 
 def told_gap(gap: Gap) -> Reason:
@@ -107,7 +150,8 @@ def told_gap(gap: Gap) -> Reason:
     parts = []
     if gap.unexpected:
         first = gap.unexpected[0]
-        more = f" and {len(gap.unexpected) - 1} more" if len(gap.unexpected) > 1 else ""
+        others = len(gap.unexpected) + gap.untold - 1
+        more = f" and {others} more" if others else ""
         parts.append(
             f"event {first.number} in register {first.register} ({first.said or 'no words'}){more} is not of it"
         )

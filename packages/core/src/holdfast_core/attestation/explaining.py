@@ -3,6 +3,7 @@
 1. Every unexpected event is looked up in all releases, also those that are over: "the kernel of 1.1.0, retired in May"
    tells more than a digest.
 2. What a log says of itself is told as what the log says, never as what is so.
+3. A log may be long: so many differences are told as `comparison.UNEXPECTED` allows, and how many there are in all.
 """
 
 from __future__ import annotations
@@ -53,9 +54,10 @@ def explain(found: Sequence[Gap], judged: Sequence[Judged]) -> Explanation:
         *(_other_value(register, nearest.judged) for register in nearest.registers),
     )
     registers = sorted({difference.register for difference in differences})
+    told = f", of which {len(differences)} are told" if nearest.untold else ""
     summary = (
-        f"The device booted no release that is known. Nearest is {name} ({standing.value}): {len(differences)} "
-        f"difference{'s' if len(differences) > 1 else ''} in register {', '.join(map(str, registers))}."
+        f"The device booted no release that is known. Nearest is {name} ({standing.value}): {nearest.size} "
+        f"difference{'s' if nearest.size > 1 else ''}{told} in register {', '.join(map(str, registers))}."
     )
     return Explanation(name, standing.value, summary, differences)
 

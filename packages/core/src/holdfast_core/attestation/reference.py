@@ -12,8 +12,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated
 
 import msgspec
@@ -84,7 +86,7 @@ class Learned(_Stated, frozen=True):
     why: Text
 
 
-class Statement(_Stated, frozen=True):
+class Statement(_Stated, frozen=True, dict=True):
     """What a builder says of a release. Times are milliseconds UTC."""
 
     model: Text
@@ -108,10 +110,18 @@ class Statement(_Stated, frozen=True):
         """The release's name."""
         return release_id(self.model, self.version)
 
-    @property
+    @cached_property
     def registers(self) -> frozenset[int]:
         """The registers it says something of."""
         return frozenset(m.register for m in self.measurements) | {g.register for g in self.golden}
+
+    @cached_property
+    def named(self) -> Mapping[int, frozenset[str]]:
+        """Digests of its measurements by register; sorted once, for boots are compared with every release."""
+        found: defaultdict[int, set[str]] = defaultdict(set)
+        for measurement in self.measurements:
+            found[measurement.register].add(measurement.digest)
+        return {register: frozenset(digests) for register, digests in found.items()}
 
 
 class Reference(Kept, frozen=True, kw_only=True):
