@@ -12,7 +12,7 @@ from builders import ACTOR, START, FakeClock, data_folder, new_plane, plane_on
 from holdfast.attestation.service import freshness_of
 from holdfast.ports.attested import state_of
 from holdfast_core.attestation.ear import open_result
-from holdfast_core.attestation.model import Freshness
+from holdfast_core.attestation.model import AttestationKey, Freshness
 from holdfast_core.attestation.reference import Standing
 from holdfast_core.kernel.appraisals import Tier
 from holdfast_core.kernel.errors import HostileData
@@ -303,6 +303,51 @@ async def test_a_chips_key_is_not_replaced_by_a_tokens(tmp_path):
         with pytest.raises(HostileData) as caught:
             await plane.attesting.service.bind_token_key(device.key, public, actor=ACTOR)
         assert caught.value.code == "attestation.key_in_chip"
+
+
+async def renewed(device):
+    """The chip has another key, which sees other counters; the server has bound it."""
+    store, key = device.plane.store, device.key
+    bound = store.kept(AttestationKey, key.scope, key.device)
+    new = type(device.tpm)(values=device.tpm.values, resets=3_000_000_000, restarts=7, clock=device.tpm.clock)
+    other = msgspec.structs.replace(bound, public=new.area, previous=bound.public, ek="chip")
+    await store.commit([other])
+    return new
+
+
+async def test_another_key_of_the_same_chip_has_counters_of_its_own(tmp_path):
+    async with new_plane(tmp_path) as plane:
+        device, _, _ = await attested(plane)
+        posture = plane.store.posture(device.key)
+        assert state_of(posture).counters.resets == device.tpm.resets
+        bound = plane.store.kept(AttestationKey, device.key.scope, device.key.device)
+        await plane.store.commit([msgspec.structs.replace(bound, ek="chip")])
+        await device.attest()
+        device.tpm = await renewed(device)
+        for _ in range(4):
+            await device.attest(log=device.log)
+            assert appraisal_of(device).tier is Tier.AFFIRMING
+            device.tpm = await renewed(device)
+            device.tpm.resets -= 1_000_000_000
+        assert not state_of(plane.store.posture(device.key)).cloned
+
+
+async def test_a_device_that_lost_the_answer_of_its_renewal_goes_on_with_the_key_before(tmp_path):
+    async with new_plane(tmp_path) as plane:
+        device, _, _ = await attested(plane)
+        old, new = device.tpm, await renewed(device)
+        await device.attest(log=device.log)
+        assert (appraisal_of(device).tier, plane.store.open_incident(device.key, "attestation")) == (
+            Tier.AFFIRMING,
+            None,
+        )
+        device.tpm = new
+        await device.attest()
+        assert appraisal_of(device).tier is Tier.AFFIRMING
+        device.tpm = old
+        assert (await device.attest()).verdict.reasons[0].code == "attestation.signature"
+        for kept in await plane.attesting.service.evidences(device.key, before=None, limit=9):
+            assert (await plane.attesting.service.replay(device.key, kept.number)).same
 
 
 async def test_what_is_remembered_of_a_device_is_small(tmp_path):

@@ -224,3 +224,14 @@ def test_a_clone_stays_one_until_a_person_decides():
     state = DeviceState(cloned=True, counters=Counters(3, 0, HOUR, NOW))
     with pytest.raises(Refused, match="cloned"):
         follow(state, Chip().quote(), NOW)
+
+
+def test_counters_that_pass_the_end_of_their_numbers_go_on():
+    """A TPM shows a key its counters plus an offset, modulo 2^32."""
+    chip, verifier = Chip(), Verifier()
+    chip.resets = 2**32 - 1
+    verifier.see(chip)
+    chip.shut_down()
+    chip.resets %= 2**32
+    life = verifier.see(chip)
+    assert (chip.resets, life.new_boot, life.reasons) == (0, True, ())

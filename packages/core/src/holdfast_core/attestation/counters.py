@@ -8,7 +8,9 @@
    time, there are two of them.
    So there are where the counters go back again and again: a second TPM that is started anew before each quote never
    goes on from anywhere, but the first one's counters are then always behind.
-4. Two chips that are kept in step, or nearer to each other than two quotes, cannot be told apart by this. That limit is
+4. Keys of the owner hierarchy see the counters plus an offset of their own, modulo 2^32 (Part 1, section 36.7): they are
+   compared as distances, and forgotten with the key.
+5. Two chips that are kept in step, or nearer to each other than two quotes, cannot be told apart by this. That limit is
    the protocol's, and stated in the docs.
 
 Source: TPM 2.0 Library, Part 1, section 36; measured with swtpm.
@@ -29,6 +31,7 @@ DRIFT = 0.35
 SLACK = 5 * MINUTE
 TURNS, WITHIN = 3, 30 * DAY
 """So often may counters not go back within that time."""
+_HALF = 1 << 31
 WENT_BACK = Reason(
     "attestation.counters_back",
     "The TPM's counters stand before where they stood: a virtual TPM was restored from a snapshot, or was copied.",
@@ -59,8 +62,9 @@ def follow(before: DeviceState, clock: Clock, now: Instant) -> Life:
         raise Refused("cloned")
     if last is None:
         return Life(seen, None, (), new_boot=True, freshness=_first(clock), reasons=())
-    new_boot = _boots(seen) != _boots(last)
-    back = _boots(seen) < _boots(last) or (not new_boot and seen.clock < last.clock)
+    moved = _moved(last, seen)
+    new_boot = moved != 0
+    back = moved < 0 or (not new_boot and seen.clock < last.clock)
     backs = (*(at for at in before.backs if now - at < WITHIN), *((now,) if back else ()))
     if len(backs) >= TURNS:
         raise Refused("cloned")
@@ -70,8 +74,14 @@ def follow(before: DeviceState, clock: Clock, now: Instant) -> Life:
     return Life(seen, left, backs, new_boot=new_boot, freshness=fresh, reasons=(WENT_BACK,) if left else ())
 
 
-def _boots(counters: Counters) -> tuple[int, int]:
-    return counters.resets, counters.restarts
+def _moved(last: Counters, seen: Counters) -> int:
+    """By how many resets, or in the same reset restarts, `seen` is after `last`; negative where it is before."""
+    return _distance(last.resets, seen.resets) or _distance(last.restarts, seen.restarts)
+
+
+def _distance(last: int, seen: int) -> int:
+    """From one UINT32 to another, the shorter way round."""
+    return (seen - last + _HALF) % (2 * _HALF) - _HALF
 
 
 def _first(clock: Clock) -> Freshness:
@@ -80,7 +90,7 @@ def _first(clock: Clock) -> Freshness:
 
 def _goes_on(left: Counters, seen: Counters) -> bool:
     """Whether `seen` is the same boot as `left`, later by as much as time has passed."""
-    if _boots(left) != _boots(seen) or seen.clock < left.clock:
+    if _moved(left, seen) or seen.clock < left.clock:
         return False
     passed = seen.at - left.at
     return abs((seen.clock - left.clock) - passed) <= DRIFT * passed + SLACK

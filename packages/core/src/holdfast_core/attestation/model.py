@@ -96,6 +96,8 @@ class AttestationKey(Kept, frozen=True, kw_only=True):
     bound_at: Instant
     by: str
     ek: str = ""
+    previous: bytes = b""
+    """The chip's key before this one, taken until this one was used: the answer that told of it may have been lost."""
 
 
 class Expected(msgspec.Struct, frozen=True, order=True):
@@ -189,6 +191,8 @@ class DeviceState(msgspec.Struct, frozen=True, omit_defaults=True):
     """The highest security version number that this chip ever proved: below it there is no way back."""
     chip: str = ""
     """Whose state this is: the endorsement key's digest, or a token key's."""
+    signer: str = ""
+    """The digest of the key that signed the last evidence: a TPM shows each key other counters."""
     fresh_until: Instant = Instant(0)
     """When the last evidence is too old, whatever it came to."""
     day: int = 0

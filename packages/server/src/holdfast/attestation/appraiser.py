@@ -123,19 +123,20 @@ class AttestationAppraiser:
         ground = self._grounds.of(context.model, context.now)
         scope, device = context.device.key.scope, context.device.key.device
         bound = self._store.kept(AttestationKey, scope, device)
-        before = _begun(state_of(context.posture), bound)
+        before = state_of(context.posture)
         if evidence.body is None or ground.policy.method is Method.NONE:
             answer = _answer(ground, before, context)
             return Appraised(wants_body=evidence.body is None, answer=answer, state=encode_state(before))
         said = decode_body(evidence.body, _EVIDENCE, section=SECTION)
-        facts = _facts(context, said, before, ground, bound)
-        outcome = appraise(facts)
+        facts, outcome, bound = _read(context, said, ground, bound)
         state = outcome.state
         changes: list[Change] = []
         if bound is not None and isinstance(said, TpmEvidence | TokenEvidence) and _is_kept(facts, outcome):
             state, changes = _kept(context, facts, outcome, bound, bytes(evidence.body))
         if outcome.result is not None:
             state = msgspec.structs.replace(state, fresh_until=_fresh_until(evidence, context))
+        if outcome.result is not None and outcome.effect is not Effect.INCIDENT and bound is not None:
+            state = msgspec.structs.replace(state, signer=digest_of(bound.public))
         wants = (BOOT_LOG,) if outcome.wants_log else ()
         return Appraised(
             appraisal=_appraisal(outcome.result, evidence, context),
@@ -149,22 +150,43 @@ class AttestationAppraiser:
         )
 
 
+def _read(
+    context: Context, said: Evidence, ground: Ground, bound: AttestationKey | None
+) -> tuple[Facts, Outcome, AttestationKey | None]:
+    """The evidence by the key that is bound; by the chip's key before it, as long as the new one was never used."""
+    state = state_of(context.posture)
+    facts = _facts(context, said, _begun(state, bound), ground, bound)
+    outcome = appraise(facts)
+    if bound is None or not bound.previous or not _is_foreign(outcome) or state.signer == digest_of(bound.public):
+        return facts, outcome, bound
+    earlier = msgspec.structs.replace(bound, public=bound.previous, previous=b"")
+    by_earlier = _facts(context, said, _begun(state, earlier), ground, earlier)
+    told = appraise(by_earlier)
+    return (facts, outcome, bound) if _is_foreign(told) else (by_earlier, told, earlier)
+
+
+def _is_foreign(outcome: Outcome) -> bool:
+    return outcome.reason is not None and outcome.reason.code == "attestation.signature"
+
+
 def _begun(state: DeviceState, bound: AttestationKey | None) -> DeviceState:
-    """What is remembered of the chip whose key is bound now."""
+    """What is remembered of the chip whose key is bound now, and of the key: each has counters of its own."""
     if bound is None:
         return state
-    chip = bound.ek or digest_of(bound.public)
-    if state.chip in ("", chip):
-        return msgspec.structs.replace(state, chip=chip)
-    return DeviceState(
-        number=state.number,
-        chain=state.chain,
-        basis=state.basis,
-        nonce_used=state.nonce_used,
-        chip=chip,
-        day=state.day,
-        kept_today=state.kept_today,
-    )
+    signer = digest_of(bound.public)
+    chip = bound.ek or signer
+    if state.chip not in ("", chip):
+        state = DeviceState(
+            number=state.number,
+            chain=state.chain,
+            basis=state.basis,
+            nonce_used=state.nonce_used,
+            day=state.day,
+            kept_today=state.kept_today,
+        )
+    elif state.signer not in ("", signer):
+        state = msgspec.structs.replace(state, counters=None, left=None, backs=())
+    return msgspec.structs.replace(state, chip=chip)
 
 
 def _is_kept(facts: Facts, outcome: Outcome) -> bool:

@@ -267,8 +267,17 @@ class TpmEnrollment:
     def _attestation_key(self, pending: Pending, device: Device, now: Instant) -> list[Change]:
         """The key whose quotes are taken from now on: it was activated against this chip's endorsement key."""
         scope, actor = device.key.scope, f"device:{device.key.device}"
+        before = self._store.kept(AttestationKey, scope, device.key.device)
+        same_chip = before is not None and before.ek == pending.ek and before.public != pending.ak
         key = AttestationKey(
-            scope, device.key.device, method=AttestedBy.TPM, public=pending.ak, bound_at=now, by=actor, ek=pending.ek
+            scope,
+            device.key.device,
+            method=AttestedBy.TPM,
+            public=pending.ak,
+            bound_at=now,
+            by=actor,
+            ek=pending.ek,
+            previous=before.public if before is not None and same_chip else b"",
         )
         data = {"method": key.method.value, "key": spki_digest_of(parse_public(pending.ak)), "ek": pending.ek}
         return [key, *self._emit(Noted(Kind.ATTESTATION_KEY_BOUND, actor, device, scope, data, now))]
