@@ -266,3 +266,11 @@ def test_a_file_that_is_too_large_is_refused(monkeypatch):
 def test_a_file_that_is_not_what_it_is_called_is_refused(kind, data):
     with pytest.raises(HostileData):
         measure(Source("x", kind, data), "sha256")
+
+
+@pytest.mark.parametrize("register", [16, 23])
+def test_what_is_measured_into_a_register_that_a_running_system_resets_proves_nothing(register):
+    assert refused(file(register=register)) == "reference.register"
+    log = agile_log(event(9, kinds.IPL, b"kernel"), event(register, kinds.IPL, b"application"))
+    assert [m.register for m in built(Source("boot", ArtefactKind.EVENT_LOG, log)).measurements] == [9]
+    assert refused(Source("boot", ArtefactKind.EVENT_LOG, log, register)) == "reference.register"

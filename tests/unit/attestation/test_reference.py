@@ -130,6 +130,8 @@ def changed(**values):
             "reference.malformed",
         ),
         (changed(golden=[{"register": 0, "value": "00" * 48}]), "reference.malformed"),
+        (changed(golden=[{"register": 16, "value": "00" * 32}]), "reference.register"),
+        (changed(measurements=[{"register": 23, "digest": "00" * 32, "what": "x"}]), "reference.register"),
         (changed(golden=[{"register": 0, "value": v * 32} for v in ("00", "11")]), "reference.malformed"),
     ],
 )

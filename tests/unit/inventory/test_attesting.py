@@ -18,12 +18,20 @@ def found(**asked):
 
 def test_what_a_gateway_asks_is_possible():
     part = HardwarePart("usb:1-1", "0bda:8153")
-    assert found(registers=(0, 4, 7, 23), ima=True, components=(part,), lifecycle=("secured",)) == []
+    assert found(registers=(0, 4, 7, 22), ima=True, components=(part,), lifecycle=("secured",)) == []
 
 
 @pytest.mark.parametrize("register", [-1, 10, 24])
 def test_a_register_that_cannot_be_asked_for_is_refused(register):
     assert found(registers=(7, register)) == [("model.register", "$.attestation.registers[1]")]
+
+
+@pytest.mark.parametrize("register", [16, 23])
+def test_a_register_that_a_running_system_resets_is_refused_and_it_is_said_why(register):
+    model = load(example_bytes("site-gateway"))
+    (told,) = problems(msgspec.structs.replace(model, attestation=Attestation(registers=(0, register))))
+    assert (told.code, told.path) == ("model.register", "$.attestation.registers[1]")
+    assert "can be reset by the running system" in told.sentence
 
 
 def test_what_is_named_twice_is_refused():

@@ -19,7 +19,15 @@ import msgspec
 
 from holdfast_core.attestation.boot import is_structural
 from holdfast_core.attestation.quote import BANK_NUMBERS
-from holdfast_core.attestation.reference import FileValue, Learned, Measurement, Statement, TokenComponent
+from holdfast_core.attestation.reference import (
+    RESETTABLE,
+    FileValue,
+    Learned,
+    Measurement,
+    Statement,
+    TokenComponent,
+    proves_nothing,
+)
 from holdfast_core.formats.devicetree import parse_device_tree
 from holdfast_core.formats.eventlog.kinds import NO_ACTION
 from holdfast_core.formats.eventlog.log import parse_event_log
@@ -120,6 +128,8 @@ def measure(source: Source, bank: str) -> Measuredness:
             f"{source.name} has more than {LARGEST_ARTEFACT} bytes.",
             remedy="Name the file that the boot loader measures; of a root file system that is its verity tree.",
         )
+    if source.register in RESETTABLE:
+        raise proves_nothing(source.register)
     return _MEASURES[source.kind](source, bank)
 
 
@@ -203,7 +213,7 @@ def _mcuboot(source: Source, bank: str) -> Measuredness:
 
 
 def _event_log(source: Source, bank: str) -> Measuredness:
-    """Every event of a register, or of all registers, as one boot wrote them."""
+    """Every event of a register, or of all registers that prove anything, as one boot wrote them."""
     log, number = parse_event_log(source.data), BANK_NUMBERS[bank]
     return Measuredness(
         tuple(
@@ -212,6 +222,7 @@ def _event_log(source: Source, bank: str) -> Measuredness:
             if event.kind != NO_ACTION
             and number in event.digests
             and source.register in (None, event.register)
+            and event.register not in RESETTABLE
             and not is_structural(event, number)
         )
     )

@@ -7,6 +7,7 @@
 4. A release past its retire date is a warning. One that was revoked, or whose security version number is below every
    current one's, is contraindicated, however well it is signed.
 5. A statement is never changed. Revoking and an earlier retire date stand beside it.
+6. Registers that a running system can reset (16 and 23) hold whatever that system likes: nothing is stated of them.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ FILES = 20_000
 LARGEST_STATEMENT = 3 * 1024 * 1024
 RELEASES = 256
 """Of one model that are remembered with their values."""
+
+RESETTABLE = frozenset({16, 23})
+"""By the table of PCR attributes in the TCG PC Client Platform TPM Profile, locality 0 may reset them."""
 
 Hex = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$")]
 Register = Annotated[int, msgspec.Meta(ge=0, lt=24)]
@@ -190,7 +194,7 @@ def parse_statement(data: bytes) -> Statement:
     """A statement as it was signed.
 
     Raises:
-        HostileData: ``reference.malformed``, ``reference.empty``, ``name.invalid``.
+        HostileData: ``reference.malformed``, ``reference.empty``, ``reference.register``, ``name.invalid``.
     """
     try:
         statement = msgspec.json.decode(data, type=Statement)
@@ -207,6 +211,8 @@ def parse_statement(data: bytes) -> Statement:
         raise _malformed(f"a digest in it is none of {statement.bank}")
     if len({g.register for g in statement.golden}) < len(statement.golden):
         raise _malformed("it gives one register two values")
+    if resettable := sorted(statement.registers & RESETTABLE):
+        raise proves_nothing(resettable[0])
     if not (statement.measurements or statement.golden or statement.components):
         raise HostileData(
             "reference.empty",
@@ -221,6 +227,15 @@ def statement_bytes(statement: Statement) -> tuple[bytes, Digest]:
     """The byte form of a statement, and its digest."""
     data = canonical(statement)
     return data, digest_of(data)
+
+
+def proves_nothing(register: int) -> HostileData:
+    """The refusal of a value for a register that a running system can reset."""
+    return HostileData(
+        "reference.register",
+        f"Register {register} can be reset by the running system, so its value proves nothing of a release.",
+        remedy="Leave it out, or have it measured into a register that only a reboot resets: 0 to 15.",
+    )
 
 
 def _malformed(why: str) -> HostileData:

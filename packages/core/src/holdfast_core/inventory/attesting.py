@@ -1,7 +1,10 @@
 """What a model may say of attestation.
 
 1. Registers are those of a PC Client TPM, 0 to 23; 10 is IMA's own, and is asked for by saying ``ima``.
-2. Hardware is named as the agent names it, part by part, each place once.
+2. Registers 16 and 23 can be reset by whoever runs: what they hold says nothing of the boot, so nobody asks for them.
+3. Hardware is named as the agent names it, part by part, each place once.
+
+Source: TCG PC Client Platform TPM Profile for TPM 2.0, table of PCR attributes (reset at locality 0).
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from holdfast_core.inventory.model import DeviceModel
 
 REGISTERS = 24
 IMA_REGISTER = 10
+RESETTABLE = frozenset({16, 23})
 LONGEST_NAME = 120
 """Characters of a place or an identity of a part."""
 MOST_PARTS = 64
@@ -28,6 +32,13 @@ def faults(model: DeviceModel) -> Iterator[tuple[str, str, str, str]]:
                 path,
                 f"{str(register)[:20]} is no register to ask for.",
                 f"Write numbers from 0 to {REGISTERS - 1}; {IMA_REGISTER} is asked for by 'ima: true'.",
+            )
+        if register in RESETTABLE:
+            yield (
+                "model.register",
+                path,
+                f"Register {register} can be reset by the running system, so a quote of it proves nothing.",
+                "Leave it out. Measure what has to be proved into a register that only a reboot resets: 0 to 15.",
             )
         if register in asked.registers[:index]:
             yield ("model.duplicate", path, f"{register} appears twice.", "Name each register once.")
