@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import msgspec
 
-from holdfast.attestation.appraiser import encode_state, key_of, log_in
+from holdfast.attestation.appraiser import encode_state, log_in
 from holdfast.attestation.grounds import Grounds
+from holdfast.attestation.kept import facts_of
 from holdfast.ports.attested import state_of
 from holdfast.ports.clock import Clock
 from holdfast.ports.events import Emit, Noted
@@ -20,8 +21,6 @@ from holdfast.ports.signer import LogSigner
 from holdfast.ports.store import Store
 from holdfast.ports.verdicts import Verdicts
 from holdfast_core.attestation.ear import result_claims, signed_result
-from holdfast_core.attestation.facts import Facts
-from holdfast_core.attestation.ground import Ground, ground
 from holdfast_core.attestation.model import (
     FEATURE,
     AttestationKey,
@@ -32,22 +31,19 @@ from holdfast_core.attestation.model import (
     Policy,
     Result,
 )
-from holdfast_core.attestation.quote import Nonce
-from holdfast_core.attestation.reference import Judged, Standing, parse_statement
 from holdfast_core.attestation.rules import appraise
 from holdfast_core.attestation.tokens import read_token_key
 from holdfast_core.kernel.appraisals import Appraisal
 from holdfast_core.kernel.digests import Digest, digest_of
 from holdfast_core.kernel.errors import HostileData
-from holdfast_core.kernel.ids import DeviceKey, Scope
+from holdfast_core.kernel.ids import DeviceKey
 from holdfast_core.kernel.instants import Instant
 from holdfast_core.kernel.reasons import require_why
 from holdfast_core.record.model import Kind
 from holdfast_core.trust.posture import Posture
-from holdfast_core.wire.attestation import SECTION, Evidence
+from holdfast_core.wire.attestation import SECTION
 
 EVIDENCE_PAGE = 100
-_EVIDENCE: msgspec.json.Decoder[Evidence] = msgspec.json.Decoder(Evidence)
 
 
 class Attested(msgspec.Struct, frozen=True):
@@ -68,13 +64,6 @@ class Replayed(msgspec.Struct, frozen=True):
     reason: str
     same: bool
     chained: bool
-
-
-class _Document(msgspec.Struct, frozen=True):
-    """The bytes of a basis."""
-
-    policy: Policy
-    releases: tuple[tuple[str, Digest, Standing], ...]
 
 
 def freshness_of(posture: Posture | None, now: Instant) -> Freshness:
@@ -172,7 +161,8 @@ class AttestationService:
         """Appraise a kept evidence again, by default the newest.
 
         Raises:
-            HostileData: ``device.unknown``, ``attestation.no_evidence`` (404), ``attestation.ground_lost``.
+            HostileData: ``device.unknown``, ``attestation.no_evidence`` (404), ``attestation.ground_lost``,
+                ``attestation.evidence_spoilt`` (409).
         """
         if number is None:
             found = await self.evidences(key, before=None, limit=1)
@@ -183,7 +173,7 @@ class AttestationService:
         kept = _found(kept)
         before = await self._store.evidence(key, kept.number - 1) if kept.number > 1 else None
         expected = digest_of(encode_state(before)) if before is not None else ""
-        outcome = appraise(await self._facts(kept))
+        outcome = appraise(await facts_of(self._store, kept))
         said = kept.result.reasons[0].code if kept.result.reasons else ""
         if outcome.result is None:
             same = not kept.taken and outcome.reason is not None and outcome.reason.code == said
@@ -201,39 +191,6 @@ class AttestationService:
             return state.chain
         after = await self._store.evidence(kept.key, kept.number + 1)
         return after.previous if after is not None else ""
-
-    async def _facts(self, kept: KeptEvidence) -> Facts:
-        scope = kept.key.scope
-        log = log_in(await self._store.blob(scope, Digest(kept.log))) if kept.log else None
-        before = msgspec.msgpack.decode(kept.before, type=DeviceState)
-        bound = AttestationKey(
-            scope, kept.key.device, method=kept.method, public=kept.public, bound_at=kept.at, by="replay"
-        )
-        return Facts(
-            device=kept.key.device,
-            now=kept.at,
-            nonce=Nonce(kept.nonce, kept.nonce_until, before.nonce_used),
-            key=key_of(bound),
-            ground=await self._ground(scope, kept.basis),
-            before=msgspec.structs.replace(before, boot=None),  # read from the log again, not believed
-            evidence=_EVIDENCE.decode(kept.body),
-            log=log,
-            log_digest=kept.log,
-        )
-
-    async def _ground(self, scope: Scope, basis: Digest) -> Ground:
-        """The ground of an old verdict, from what was kept under its digest."""
-        document = await self._store.blob(scope, basis)
-        if document is None:
-            raise _lost(basis)
-        told = msgspec.json.decode(document, type=_Document)
-        judged = []
-        for _, digest, standing in told.releases:
-            statement = await self._store.blob(scope, digest)
-            if statement is None:
-                raise _lost(digest)
-            judged.append(Judged(parse_statement(statement), digest, standing))
-        return ground(told.policy, tuple(judged))
 
     async def bind_token_key(self, key: DeviceKey, public: bytes, *, actor: str) -> AttestationKey:
         """Name the key (PEM or DER) that signs a device's tokens, as its maker's list says.
@@ -294,11 +251,3 @@ def _found(kept: KeptEvidence | None) -> KeptEvidence:
             http_status=404,
         )
     return kept
-
-
-def _lost(digest: str) -> HostileData:
-    return HostileData(
-        "attestation.ground_lost",
-        f"What this evidence was compared with is not here any more ({digest[:20]}…).",
-        remedy="Restore the backup of that time; nothing removes it in normal running.",
-    )
