@@ -1,15 +1,17 @@
-"""What lies on disk of attestation: evidence that is appraised again."""
+"""What lies on disk of attestation: evidence that is appraised again, and releases that are followed as they change."""
 
 from __future__ import annotations
 
 import msgspec
 import pytest
 
-from attesting_builders import Builder, added, an_attester, stated
+from attesting_builders import MODEL, Builder, added, an_attester, stated
 from builders import new_plane
-from holdfast.ports.store import Blob
-from holdfast_core.attestation.reference import statement_bytes
+from holdfast.attestation.grounds import Grounds
+from holdfast.ports.store import Blob, Removed
+from holdfast_core.attestation.reference import Reference, statement_bytes
 from holdfast_core.kernel.errors import HostileData
+from holdfast_core.kernel.ids import Scope
 
 pytestmark = pytest.mark.anyio
 
@@ -75,3 +77,14 @@ async def test_bytes_that_do_not_have_the_digest_they_are_kept_under_are_not_bel
             assert (await refusal(plane, device)).code == "attestation.evidence_spoilt"
         await plane.store.commit([Blob(scope, place, before)])
         assert (await replayed(plane, device)).same
+
+
+async def test_a_release_that_is_removed_in_another_scope_stays_here(tmp_path):
+    async with new_plane(tmp_path) as plane:
+        await proved(plane)
+        scope, grounds = plane.config.scope, Grounds(plane.store)
+        (here,) = grounds.releases(scope, MODEL)
+        grounds._note([Removed(Reference, Scope("other", "site"), here.id)])
+        assert grounds.releases(scope, MODEL) == [here]
+        grounds._note([Removed(Reference, scope, here.id)])
+        assert grounds.releases(scope, MODEL) == []

@@ -37,8 +37,9 @@ class Grounds:
                 self._take(change)
                 self._forget(change.scope)
             elif isinstance(change, Removed) and change.kind is Reference:
-                for releases in self._releases.values():
-                    releases.pop(change.id, None)
+                for (scope, _), releases in self._releases.items():
+                    if scope == change.scope:  # a release of the same name elsewhere is another one
+                        releases.pop(change.id, None)
                 self._forget(change.scope)
 
     def _forget(self, scope: Scope) -> None:
