@@ -8,10 +8,13 @@ import msgspec
 import pytest
 
 from builders import DeviceInTest, enrolled, new_plane
+from holdfast.ports.store import Body
 from holdfast_core.baseline.delta import FindingsDelta, applied, delta_of
 from holdfast_core.baseline.model import Finding, Findings, Outcome
 from holdfast_core.kernel.digests import Digest, canonical, digest_of
 from holdfast_core.kernel.errors import HostileData
+from holdfast_core.kernel.instants import Instant
+from holdfast_core.trust.posture import SectionState
 from holdfast_core.wire.frame import Section
 
 pytestmark = pytest.mark.anyio
@@ -103,3 +106,23 @@ async def test_a_base_without_its_changes_or_their_end_is_refused(tmp_path: Path
         with pytest.raises(HostileData) as refused:
             await device.check_in(sections={"baseline": Section(**parts)})  # type: ignore[arg-type]  # one is missing on purpose
         assert refused.value.code == "checkin.delta_incomplete"
+
+
+@pytest.mark.parametrize("section", ["boot-log", "attestation", "health"])
+async def test_changes_of_a_section_that_only_ever_comes_whole_are_not_taken(tmp_path: Path, section: str) -> None:
+    """The digest of changes is not that of their bytes: nobody but the audit's reader computes what they lead to."""
+    async with new_plane(tmp_path) as plane:
+        device = await enrolled(plane)
+        await first(device)
+        held, chosen = b'{"ok":true}', Digest("sha256:" + "ab" * 32)
+        posture = plane.store.posture(device.key)
+        assert posture is not None
+        known = SectionState(digest_of(held), Instant(0))
+        posture = msgspec.structs.replace(posture, sections={**posture.sections, section: known})
+        await plane.store.commit([posture, Body(device.key, section, digest_of(held), held, Instant(0))])
+        bent = Section(digest=chosen, base=digest_of(held), body=msgspec.Raw(b"[]"))
+        reply = await device.check_in(sections={section: bent})
+        assert reply.wants == (section,)
+        posture = plane.store.posture(device.key)
+        assert posture is not None
+        assert posture.sections[section].digest == digest_of(held)

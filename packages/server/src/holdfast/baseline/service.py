@@ -92,6 +92,7 @@ class BaselineAppraiser:
     """Reads section ``baseline``: an agent's findings or a build manifest."""
 
     section = SECTION
+    rebuilds = True
 
     def __init__(self, compiler: Compiler) -> None:
         self._compiler = compiler

@@ -14,7 +14,16 @@ from collections.abc import Sequence
 import msgspec
 
 from holdfast.checkin.pace import Pace
-from holdfast.ports.appraisal import Appraised, Appraiser, Context, Contributor, Keep, Reaching, SectionEvidence
+from holdfast.ports.appraisal import (
+    Appraised,
+    Appraiser,
+    Context,
+    Contributor,
+    Keep,
+    Reaching,
+    Rebuilding,
+    SectionEvidence,
+)
 from holdfast.ports.clock import Clock, Randomness
 from holdfast.ports.credentials import Credentials, hold_clone
 from holdfast.ports.events import Emit, LogDoubted, Noted
@@ -201,12 +210,17 @@ class CheckInService:
         )
 
     async def _bases(self, context: Context, message: CheckIn) -> dict[str, bytes]:
-        """The earlier bodies that sections say the changes to, where this server holds them."""
+        """The earlier bodies that sections say the changes to, where this server holds them.
+
+        Only for appraisers that rebuild the whole and check its digest: for others nobody would.
+        """
         bases: dict[str, bytes] = {}
         for appraiser in self._appraisers:
             name = appraiser.section
             section, known = message.sections.get(name), context.posture.sections.get(name)
-            if section is None or section.base is None or known is None or known.digest != section.base:
+            if section is None or section.base is None or not isinstance(appraiser, Rebuilding):
+                continue
+            if known is None or known.digest != section.base:
                 continue
             body = await self._store.body(context.device.key, name, known.digest)
             if body is not None:

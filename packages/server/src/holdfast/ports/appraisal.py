@@ -26,7 +26,7 @@ class SectionEvidence(msgspec.Struct, frozen=True):
     body: msgspec.Raw | None
     gathered_at: Instant
     base: bytes | None = None
-    """The earlier body that `body` only says the changes to; `None` where `body` is the whole."""
+    """The earlier body that `body` only says the changes to (see `Rebuilding`); `None` where `body` is the whole."""
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -103,6 +103,16 @@ class Reaching(Protocol):
     def reaches(self, evidence: SectionEvidence, context: Context) -> Sequence[Digest]:
         """The blobs that `appraise` will look at, if they are there."""
         ...
+
+
+@runtime_checkable
+class Rebuilding(Protocol):
+    """An appraiser whose section may come as the changes to an earlier body.
+
+    It rebuilds the whole and compares the digest, which nobody else can. The sections of all others come whole.
+    """
+
+    rebuilds: bool
 
 
 class Contributor(Protocol):
