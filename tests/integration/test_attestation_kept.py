@@ -6,10 +6,12 @@ import msgspec
 import pytest
 
 from attesting_builders import MODEL, Builder, added, an_attester, stated
-from builders import new_plane
+from builders import ACTOR, new_plane
 from holdfast.attestation.grounds import Grounds
 from holdfast.ports.store import Blob, Removed
+from holdfast_core.attestation.ground import RELEASES
 from holdfast_core.attestation.reference import Reference, statement_bytes
+from holdfast_core.kernel.appraisals import Tier
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.ids import Scope
 
@@ -88,3 +90,21 @@ async def test_a_release_that_is_removed_in_another_scope_stays_here(tmp_path):
         assert grounds.releases(scope, MODEL) == [here]
         grounds._note([Removed(Reference, scope, here.id)])
         assert grounds.releases(scope, MODEL) == []
+
+
+async def test_a_release_is_held_against_its_devices_however_many_newer_ones_there_are(tmp_path):
+    async with new_plane(tmp_path) as plane:
+        device, _ = await proved(plane)
+        scope, references = plane.config.scope, plane.attesting.references
+        old = f"{MODEL}:1.0.0"
+        first = references.require(scope, old)
+        newer = [stated(f"2.0.{number}", made_at=first.statement.made_at + 1) for number in range(RELEASES)]
+        made = [
+            msgspec.structs.replace(first, id=each.id, statement=each, digest=statement_bytes(each)[1])
+            for each in newer
+        ]
+        await plane.store.commit(made)
+        assert len(references.listed(scope, MODEL)) == RELEASES + 1
+        _, hit = await references.revoke(scope, old, why="it is broken", actor=ACTOR)
+        assert hit == 1
+        assert plane.store.posture(device.key).appraisal("attestation").tier is Tier.CONTRAINDICATED

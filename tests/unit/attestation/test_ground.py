@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from attest_builders import judged, policy, statement
-from holdfast_core.attestation.ground import ground
+from holdfast_core.attestation.ground import RELEASES, ground
 from holdfast_core.attestation.reference import FileValue, Standing
 from holdfast_core.formats.ima.signature import key_id
 from holdfast_core.kernel.digests import digest_of
@@ -61,3 +61,12 @@ def test_what_files_are_compared_with_has_a_digest_of_its_own():
     keyed = statement(files=files.files, file_keys=(der(ec.generate_private_key(ec.SECP256R1())),))
     for other in (statement(), statement(files=(FileValue("/a", "ab" * 32),)), keyed):
         assert ground(policy(), judged(other)).files_basis != first.files_basis
+
+
+def test_a_boot_is_compared_with_so_many_releases_and_with_the_current_ones_first():
+    over = judged(*(statement(f"2.0.{n}") for n in range(RELEASES)), standing=Standing.RETIRED)
+    current = judged(statement("1.0.0"), statement("1.0.1"))
+    made = ground(policy(), (*over, *current))
+    assert made.judged == (*over[: RELEASES - 2], *current)
+    assert ground(policy(), made.judged).basis == made.basis, "what was kept makes the same ground again"
+    assert ground(policy(), over).judged == over

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from attest_builders import NOW, statement
 from holdfast_core.attestation.reference import (
     MEASUREMENTS,
-    RELEASES,
     Golden,
     Learned,
     Reference,
@@ -76,9 +75,10 @@ def test_the_highest_number_and_the_newest_come_first():
     assert [each.statement.version for each in standings(made, NOW)] == ["c", "b", "a"]
 
 
-def test_so_many_releases_are_remembered():
-    many = [reference(f"v{n}", svn=n) for n in range(RELEASES + 3)]
-    assert len(standings(many, NOW)) == RELEASES
+def test_every_release_has_its_worth_however_many_there_are():
+    many = [reference(f"v{n}", svn=n, revoked=0 if n == 0 else None) for n in range(1_000)]
+    found = standings(many, NOW)
+    assert (len(found), found[-1].standing) == (len(many), Standing.REVOKED)
 
 
 def test_nothing_is_worth_nothing():

@@ -3,6 +3,8 @@
 1. The basis is a digest over everything here that a verdict can depend on; a reading names the basis that it was made
    with, and no longer holds under another.
 2. Only current releases vouch for files; which ones a device runs is decided by its boot.
+3. Boots are compared with so many releases as `RELEASES` says, the current ones before all others. A boot of one beyond
+   is of no release that is known, and contraindicated; what each is worth is still known of all (`standings`).
 """
 
 from __future__ import annotations
@@ -18,6 +20,9 @@ from holdfast_core.attestation.model import Policy
 from holdfast_core.attestation.reference import Judged, Standing, basis_of
 from holdfast_core.formats.ima.signature import PublicKey, key_id
 from holdfast_core.kernel.digests import Digest, canonical, digest_of
+
+RELEASES = 256
+"""Of one model that a boot is compared with."""
 
 
 class Ground(msgspec.Struct, frozen=True):
@@ -42,6 +47,7 @@ class Ground(msgspec.Struct, frozen=True):
 
 def ground(policy: Policy, judged: tuple[Judged, ...]) -> Ground:
     """The ground that evidence of one model is appraised on."""
+    judged = _compared(judged)
     document = basis_of(policy, judged)
     current = [each.statement for each in judged if each.standing is Standing.CURRENT]
     files = frozenset(value.digest for statement in current for value in statement.files)
@@ -49,6 +55,14 @@ def ground(policy: Policy, judged: tuple[Judged, ...]) -> Ground:
     file_keys = {key_id(key): key for key in keys}
     files_basis = digest_of(canonical((sorted(files), sorted({der.hex() for s in current for der in s.file_keys}))))
     return Ground(policy, judged, digest_of(document), document, files, file_keys, files_basis)
+
+
+def _compared(judged: tuple[Judged, ...]) -> tuple[Judged, ...]:
+    """Those that count, in the order in which they came."""
+    if len(judged) <= RELEASES:
+        return judged
+    places = sorted(range(len(judged)), key=lambda place: (judged[place].standing is not Standing.CURRENT, place))
+    return tuple(judged[place] for place in sorted(places[:RELEASES]))
 
 
 def _key(der: bytes) -> PublicKey | None:

@@ -33,8 +33,6 @@ VERSION = 1
 MEASUREMENTS = 4_096
 FILES = 20_000
 LARGEST_STATEMENT = 3 * 1024 * 1024
-RELEASES = 256
-"""Of one model that are remembered with their values."""
 
 RESETTABLE = frozenset({16, 23})
 """By the table of PCR attributes in the TCG PC Client Platform TPM Profile, locality 0 may reset them."""
@@ -169,7 +167,7 @@ class Judged(msgspec.Struct, frozen=True):
 
 def standings(references: Iterable[Reference], now: Instant) -> tuple[Judged, ...]:
     """What each release of one model is worth at `now`, the highest security version and newest first."""
-    known = sorted(references, key=lambda r: (r.statement.svn, r.statement.made_at, r.id), reverse=True)[:RELEASES]
+    known = sorted(references, key=lambda r: (r.statement.svn, r.statement.made_at, r.id), reverse=True)
     in_force = [r for r in known if r.revoked_at is None and (r.retire_at is None or now < r.retire_at)]
     floor = min((reference.statement.svn for reference in in_force), default=-1)
     return tuple(Judged(r.statement, r.digest, _standing(r, now, floor)) for r in known)
