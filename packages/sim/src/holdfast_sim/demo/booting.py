@@ -27,12 +27,12 @@ SHOWN = 2
 _SHORT = 8
 _CAUSE = "attestation"
 _CLAIMS = {
-    "instance-identity": "identity",
-    "configuration": "configuration",
-    "executables": "executables",
-    "hardware": "hardware",
+    "instance-identity": (2, "its own chip"),
+    "configuration": (2, "Secure Boot on"),
+    "executables": (3, "every stage of that release"),
+    "hardware": (2, "the parts it was built with"),
 }
-"""What of the trustworthiness vector is shown, in the order of the line."""
+"""What of the trustworthiness vector is told where it is good, and the words; any other value is told as its number."""
 
 
 def booting(scene: Scene) -> None:
@@ -91,7 +91,7 @@ def _tampered(scene: Scene, bench: Bench) -> None:
     failure = report.failures[0]
     words = f"its boot chain stops after {failure.stage} ({failure.code}) and starts the recovery image instead."
     stage.tell(Mark.FOUND, name, words, code=failure.code, state=report.state)
-    _doubted(scene, "attestation.unrecognized_boot", "and asks for help: what it booted is of no release, it proves.")
+    _doubted(scene, "attestation.unrecognized_boot", "and in recovery: it proved that what it booted is of no release.")
     _explained(scene)
     _put_right(scene, bench)
 
@@ -179,4 +179,5 @@ def _release_name(scene: Scene, version: str) -> str:
 
 
 def _vector(page: Any) -> str:
-    return ", ".join(f"{word} {page['vector'][name]}" for name, word in _CLAIMS.items())
+    told = ((name, page["vector"][name], *good) for name, good in _CLAIMS.items())
+    return ", ".join(words if value == best else f"{name} {value}" for name, value, best, words in told)
