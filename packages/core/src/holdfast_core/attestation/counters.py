@@ -8,8 +8,8 @@
    time, there are two of them.
    So there are where the counters go back again and again: a second TPM that is started anew before each quote never
    goes on from anywhere, but the first one's counters are then always behind.
-4. Keys of the owner hierarchy see the counters plus an offset of their own, modulo 2^32 (Part 1, section 36.7): they are
-   compared as distances, and forgotten with the key.
+4. Keys of the owner hierarchy see the counters plus an offset of their own, modulo 2^32 (Part 1, section 36.7): these
+   are compared as distances, and forgotten with the key.
 5. Two chips that are kept in step, or nearer to each other than two quotes, cannot be told apart by this. That limit is
    the protocol's, and stated in the docs.
 
