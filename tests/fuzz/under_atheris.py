@@ -1,6 +1,7 @@
 """One target under atheris (libFuzzer for Python): ``python -m fuzz.under_atheris TARGET CORPUS [libFuzzer options]``.
 
-Started by `fuzz.run`. Only `holdfast_core` is instrumented: what is to be explored is the code that reads.
+Started by `fuzz.run`. Only `holdfast_core` and the targets are instrumented: what is to be explored is the code that
+reads, and what becomes of what was read.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["holdfast_core"], enable_loader_override=False):
+with atheris.instrument_imports(include=["holdfast_core", "fuzz"], enable_loader_override=False):
     from fuzz.target import strike
     from fuzz.targets import target_of
 
