@@ -26,6 +26,7 @@ from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.instants import LATEST, Instant
 from holdfast_core.kernel.kept import Kept
 from holdfast_core.supply.model import Artefact, release_id
+from holdfast_core.wire.codec import told
 from holdfast_core.wire.frame import Text, Whole
 
 STATEMENT_TYPE = "application/vnd.holdfast.reference+json"
@@ -197,7 +198,7 @@ def parse_statement(data: bytes) -> Statement:
     try:
         statement = msgspec.json.decode(data, type=Statement)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise _malformed(str(error)) from None
+        raise _malformed(told(error)) from None
     if statement.v != VERSION:
         raise _malformed(f"it is of version {statement.v}, and this is version {VERSION}")
     if not _BANK.fullmatch(statement.bank):

@@ -13,8 +13,11 @@ import msgspec
 
 from holdfast_core.kernel.errors import HostileData, LimitExceeded
 from holdfast_core.kernel.limits import Limits
+from holdfast_core.kernel.printable import printable
 from holdfast_core.wire.frame import VERSION, CheckIn, Reply
 
+TOLD = 200
+"""Characters of a decoder's complaint that are repeated."""
 _CHECK_IN = msgspec.json.Decoder(CheckIn)
 _REPLY = msgspec.json.Decoder(Reply)
 _ENCODER = msgspec.json.Encoder()
@@ -83,9 +86,14 @@ def decode_body(body: msgspec.Raw, decoder: msgspec.json.Decoder[_T], *, section
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise HostileData(
             "checkin.section_malformed",
-            f"Section {section!r} is not what it should be: {error}.",
+            f"Section {section!r} is not what it should be: {told(error)}.",
             remedy="Compare it with the protocol reference; an agent of the server's version never sends this.",
         ) from None
+
+
+def told(error: Exception) -> str:
+    """What a decoder says, fit to be shown: it quotes what it was sent, as it is and as long as it is."""
+    return printable(str(error))[:TOLD]
 
 
 def _bound(data: bytes, limits: Limits) -> None:
@@ -113,7 +121,7 @@ def _malformed(data: bytes, error: Exception) -> HostileData:
         )
     return HostileData(
         "checkin.malformed",
-        f"The message could not be read: {error}.",
+        f"The message could not be read: {told(error)}.",
         remedy="Check that nothing on the way cut or changed it, then compare it with the protocol reference.",
     )
 

@@ -47,7 +47,6 @@ from holdfast_core.wire.attestation import (
     Evidence,
     TokenEvidence,
     TpmEvidence,
-    pack,
     unpack,
 )
 from holdfast_core.wire.codec import decode_body
@@ -75,7 +74,7 @@ def key_of(bound: AttestationKey | None) -> Public | bytes | None:
 
 
 class BootLogAppraiser:
-    """Reads section ``boot-log``: keeps the log. What it says is for `AttestationAppraiser`."""
+    """Reads section ``boot-log``: whether the log has to come whole. What it says is for `AttestationAppraiser`."""
 
     section = BOOT_LOG
 
@@ -85,17 +84,18 @@ class BootLogAppraiser:
             known = context.posture.sections.get(BOOT_LOG)
             is_kept = evidence.digest in context.blobs or (known is not None and known.digest == evidence.digest)
             return Appraised(wants_body=not is_kept)
-        unpacked(evidence.body)
         return Appraised(keep=Keep.NOT)
 
 
-def unpacked(body: msgspec.Raw) -> bytes:
-    """The event log in a section's body.
+def packed_in(section: SectionEvidence | None) -> bytes | None:
+    """The event log in a section, packed as it came; `None` where only its digest did.
 
     Raises:
-        HostileData: ``checkin.section_malformed``, ``attestation.log_*``.
+        HostileData: ``checkin.section_malformed``.
     """
-    return unpack(decode_body(body, _BOOT_LOG, section=BOOT_LOG).log)
+    if section is None or section.body is None:
+        return None
+    return decode_body(section.body, _BOOT_LOG, section=BOOT_LOG).log
 
 
 class AttestationAppraiser:
@@ -211,7 +211,8 @@ def _facts(
     log = context.sections.get(BOOT_LOG)
     data = None
     if log is not None:
-        data = unpacked(log.body) if log.body is not None else log_in(context.blobs.get(log.digest))
+        packed = packed_in(log)
+        data = unpack(packed) if packed is not None else log_in(context.blobs.get(log.digest))
     today = context.now // DAY
     sent = _size(context) + (before.kept_today if before.day == today else 0)
     before = msgspec.structs.replace(before, day=today, kept_today=sent)
@@ -267,8 +268,9 @@ def _kept(
     log = context.sections.get(BOOT_LOG)
     # Only under this device's signature: what nobody vouched for is not kept.
     vouched = outcome.result is not None and outcome.effect is not Effect.INCIDENT
-    if vouched and log is not None and log.body is not None and facts.log is not None:
-        changes.append(Blob(scope, log.digest, pack(facts.log)))
+    packed = packed_in(log) if vouched else None
+    if log is not None and packed is not None:
+        changes.append(Blob(scope, log.digest, packed))
     state = msgspec.structs.replace(outcome.state, number=kept.number, chain=chain, basis=facts.ground.basis)
     return state, changes
 
