@@ -375,6 +375,17 @@ def test_attesting_devices(reader: Reader, checkout: Path) -> None:
     assert "The same verdict" in told["attest replay"]
 
 
+def test_releasing_secrets(reader: Reader, checkout: Path) -> None:
+    """The device has just proved its boot, so a person may have what is sealed for it."""
+    reader.own["cam-1"] = DEVICE
+    (reader.folder / "disk.key").write_bytes(b"the disk's key")
+    attested_folder(reader.data)
+    for command in commands(checkout / "docs/how-to/release-secrets.md"):
+        reader.run(command)
+        if "release" in command:
+            assert (reader.folder / "disk.out").read_bytes() == b"the disk's key"
+
+
 def test_every_page_with_commands_is_read_here(checkout: Path) -> None:
     """A page that is added must be run too."""
     pages = [checkout / "README.md", *sorted((checkout / "docs" / "how-to").glob("*.md"))]

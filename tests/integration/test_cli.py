@@ -6,7 +6,9 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -362,7 +364,17 @@ def test_an_upgrade_with_nothing_to_do_does_nothing(data: Path) -> None:
     assert json.loads(run(data, "upgrade", "--json").stdout) == {"upgraded": False}
 
 
+def _on_free_ports(data: Path) -> None:
+    """Whatever else runs on this machine, another test's server for one, the ports of this one are free."""
+    file = data / "holdfast.toml"
+    with contextlib.ExitStack() as held:
+        for name in ("device_port", "est_port", "operator_port", "validation_port", "metrics_port"):
+            free = held.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+            file.write_text(re.sub(rf"(?m)^{name} = [0-9]+$", f"{name} = {free}", file.read_text()))
+
+
 def test_doctor_names_what_is_wrong_and_what_to_do(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _on_free_ports(data)
     before = _codes(run(data, "doctor", "--json"))
     assert before == {"doctor.root_key_here", "doctor.passphrase_beside", "doctor.no_server"}
     (data.parent / "elsewhere").write_bytes((data / "keys" / "passphrase").read_bytes())
