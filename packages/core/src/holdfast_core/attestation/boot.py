@@ -17,6 +17,7 @@ from holdfast_core.attestation.comparison import (
     WORTH,
     Gap,
     Measured,
+    best_of,
     gaps,
     told_gap,
     told_standing,
@@ -178,8 +179,7 @@ def _release(
     fitting = [gap.judged for gap in found if not gap.size]
     if not fitting:
         return CONTRAINDICATED_RUNTIME, None, (told_gap(found[0]),)
-    order = list(Standing)
-    best = min(fitting, key=lambda judged: (order.index(judged.standing), -len(judged.statement.registers)))
+    best = best_of(fitting)
     reason = told_standing(best)
     if reason is not None:
         return WORTH[best.standing], best, (reason,)

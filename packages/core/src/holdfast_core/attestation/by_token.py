@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from holdfast_core.attestation.comparison import NO_REFERENCE, WORTH, told_standing
+from holdfast_core.attestation.comparison import NO_REFERENCE, WORTH, best_of, told_standing
 from holdfast_core.attestation.facts import Facts, Outcome, concluded, held_back
 from holdfast_core.attestation.hardware import read_hardware
 from holdfast_core.attestation.model import CONTRAINDICATED_RUNTIME, RECOGNIZED, Freshness, Method, Vector
-from holdfast_core.attestation.reference import Standing
 from holdfast_core.attestation.refusals import Refused
 from holdfast_core.attestation.tokens import BELIEVED, TokenGap, check_token, token_gaps, told_token_gap
 from holdfast_core.kernel.appraisals import Tier
@@ -58,7 +57,7 @@ def _release(found: tuple[TokenGap, ...]) -> tuple[int, str, int, tuple[Reason, 
     fitting = [gap.judged for gap in found if not gap.size]
     if not fitting:
         return CONTRAINDICATED_RUNTIME, "", -1, (told_token_gap(found[0]),)
-    best = min(fitting, key=lambda judged: list(Standing).index(judged.standing))
+    best = best_of(fitting)
     reason = told_standing(best)
     told = () if reason is None else (reason,)
     return WORTH[best.standing], best.statement.id, best.statement.svn, told

@@ -179,6 +179,12 @@ WORTH: Mapping[Standing, int] = MappingProxyType(
 """What a boot of a release claims about the executables, by what the release is worth."""
 
 
+def best_of(fitting: Sequence[Judged]) -> Judged:
+    """Of releases that a boot fits, the one of best standing, and of those the one that says most."""
+    order = list(Standing)
+    return min(fitting, key=lambda judged: (order.index(judged.standing), -len(judged.statement.registers)))
+
+
 NO_REFERENCE = Reason(
     "attestation.no_reference",
     "The evidence is genuine, but there are no reference values to compare it with.",

@@ -128,7 +128,7 @@ class AttestationAppraiser:
             answer = _answer(ground, before, context)
             return Appraised(wants_body=evidence.body is None, answer=answer, state=encode_state(before))
         said = decode_body(evidence.body, _EVIDENCE, section=SECTION)
-        facts, outcome, bound = _read(context, said, ground, bound)
+        facts, outcome, bound = _read(context, said, before, ground, bound)
         state = outcome.state
         changes: list[Change] = []
         if bound is not None and isinstance(said, TpmEvidence | TokenEvidence) and _is_kept(facts, outcome):
@@ -151,10 +151,9 @@ class AttestationAppraiser:
 
 
 def _read(
-    context: Context, said: Evidence, ground: Ground, bound: AttestationKey | None
+    context: Context, said: Evidence, state: DeviceState, ground: Ground, bound: AttestationKey | None
 ) -> tuple[Facts, Outcome, AttestationKey | None]:
     """The evidence by the key that is bound; by the chip's key before it, as long as the new one was never used."""
-    state = state_of(context.posture)
     facts = _facts(context, said, _begun(state, bound), ground, bound)
     outcome = appraise(facts)
     if bound is None or not bound.previous or not _is_foreign(outcome) or state.signer == digest_of(bound.public):
