@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname -- "$0")/.."
 export UV_CACHE_DIR="$PWD/.cache/uv"
 # In this order: the agent's pins hold for the server, the server's for the developer.
-for name in bootstrap agent server dev fuzz; do
+for name in bootstrap agent agent-update server dev fuzz; do
     .venv/bin/uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
         --python-version 3.11 --only-binary :all: "$@" -o "requirements/$name.txt" "requirements/$name.in"
 done

@@ -93,6 +93,11 @@ debian_packages() {
         # Brokers, never started by their installation: tests start their own.
         need mosquitto command -v mosquitto
         need nats-server command -v nats-server
+        # What installs images on devices, and their update clients.
+        need rauc command -v rauc
+        need rauc-service test -e /usr/share/dbus-1/system.d/de.pengutronix.rauc.conf
+        need swupdate command -v swupdate
+        need faketime command -v faketime
         need mtools command -v mcopy
         need mtd-utils command -v ubinize
         # Tokens that keys are kept in, and what reaches them from a device.
