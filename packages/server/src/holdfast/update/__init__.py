@@ -1,0 +1,1 @@
+"""Releases, who may have them, and how they roll through a fleet."""
