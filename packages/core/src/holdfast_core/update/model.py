@@ -231,6 +231,8 @@ class Assignment(Kept, frozen=True, kw_only=True):
     rollout: str
     wave: int
     release: str
+    counter: int
+    """The release's."""
     stage: Stage = Stage.WAITING
     at: Instant
     """Since when it is in this stage."""
