@@ -192,17 +192,10 @@ class ReferenceService:
                 added_at=now,
                 retire_at=statement.retire_at,
             )
-            release = Release(
-                scope,
-                name,
-                model=statement.model,
-                version=statement.version,
-                svn=statement.svn,
-                artefacts=statement.artefacts,
-                statement=digest,
-                added_at=now,
-                by=actor,
+            release = self._store.kept(Release, scope, name) or Release(
+                scope, name, model=statement.model, version=statement.version, svn=statement.svn, added_at=now, by=actor
             )
+            release = msgspec.structs.replace(release, artefacts=statement.artefacts, statement=digest)
             told: dict[str, object] = {
                 "release": name,
                 "svn": statement.svn,

@@ -20,6 +20,7 @@ from holdfast_core.kernel.reasons import Reason
 from holdfast_core.record.model import Kind
 from holdfast_core.response.rules import RETIRED
 from holdfast_core.trust.model import Facts, Policy, Verdict
+from holdfast_core.update.model import Rollout, Turn
 
 
 class VerdictChanged(msgspec.Struct, frozen=True):
@@ -135,6 +136,14 @@ class ErasureReported(msgspec.Struct, frozen=True):
     at: Instant
 
 
+class RolloutTurned(msgspec.Struct, frozen=True):
+    """A rollout began, went on, stopped or ended; `rollout` as it is from then on."""
+
+    rollout: Rollout
+    kind: Kind
+    turn: Turn
+
+
 class Noted(msgspec.Struct, frozen=True):
     """Something that only has to stand in the record: an enrollment, a human action, a directive."""
 
@@ -158,6 +167,7 @@ Event = (
     | RelyingPartyLooked
     | BrokerDoubted
     | BrokerMended
+    | RolloutTurned
     | Noted
 )
 Listener = Callable[[Event], Sequence[Change]]

@@ -23,6 +23,7 @@ from holdfast.ports.events import (
     Noted,
     RelyingPartyLooked,
     RetiredTried,
+    RolloutTurned,
     VerdictChanged,
 )
 from holdfast.ports.signer import LogSigner
@@ -42,6 +43,8 @@ def leaves_of(event: Event) -> Sequence[Change]:
             return (_verdict_leaf(event),)
         case LogDoubted():
             return (_device_leaf(event.kind, event, event.data),)
+        case RolloutTurned():
+            return (_rollout_leaf(event),)
         case RetiredTried(tried=tried, reason=reason):
             return (_device_leaf(Kind.DEVICE_TRIED, event, {"by": tried.value, "code": reason.code}),)
         case CloneSeen() | CredentialMisused() | EnrollmentDoubted() | AttestationDoubted() | RelyingPartyLooked():
@@ -65,6 +68,27 @@ def _verdict_leaf(event: VerdictChanged) -> Leaf:
         "model": event.device.model,
     }
     return _device_leaf(Kind.VERDICT_CHANGED, event, data)
+
+
+def _rollout_leaf(event: RolloutTurned) -> Leaf:
+    rollout, turn = event.rollout, event.turn
+    data: dict[str, Any] = {
+        "rollout": rollout.id,
+        "release": rollout.release,
+        "state": rollout.state.value,
+        "wave": turn.wave,
+        "code": turn.code,
+        "why": turn.why,
+    }
+    if event.kind is Kind.ROLLOUT_CREATED:
+        data |= {
+            "selection": rollout.selection,
+            "waves": rollout.waves,
+            "thresholds": rollout.thresholds,
+            "guards": rollout.guards,
+            "back": rollout.back,
+        }
+    return leaf(entry(event.kind, at=turn.at, scope=rollout.scope, actor=turn.by, data=data))
 
 
 def _device_leaf(kind: Kind, event: VerdictChanged | LogDoubted | RetiredTried, data: Mapping[str, Any]) -> Leaf:

@@ -2,7 +2,8 @@
 
 1. Incidents follow from events, in the commit that made the event true.
 2. Quarantine and release are acts of a person, recorded with who and why.
-3. Every incident that opens or closes is a message to the webhook, in the same commit; sending it is `webhook`'s.
+3. Every incident that opens or closes, and every turn of a rollout, is a message to the webhook, in the same commit;
+   sending it is `webhook`'s.
 """
 
 from __future__ import annotations
@@ -27,13 +28,14 @@ from holdfast.ports.events import (
     Noted,
     RelyingPartyLooked,
     RetiredTried,
+    RolloutTurned,
     VerdictChanged,
 )
 from holdfast.ports.lookup import require_device, require_living, require_posture
 from holdfast.ports.store import Change, Delivery, Store, leaf
 from holdfast.ports.verdicts import Verdicts
 from holdfast_core.kernel.errors import HostileData
-from holdfast_core.kernel.ids import DeviceKey
+from holdfast_core.kernel.ids import DeviceKey, Scope
 from holdfast_core.kernel.instants import Instant
 from holdfast_core.kernel.reasons import Reason, require_why
 from holdfast_core.record.model import Kind, entry
@@ -93,6 +95,8 @@ class IncidentListener:
                 return self._of_party(event)
             case Noted():
                 return self._after_note(event)
+            case RolloutTurned():
+                return self._rollout_told(event)
             case ErasureReported():
                 return ()
 
@@ -130,6 +134,14 @@ class IncidentListener:
             return ()
         return self.told(opened(key, cause, title, reason, fresh_id=self._fresh(), now=at), is_new=True)
 
+    def _rollout_told(self, event: RolloutTurned) -> Sequence[Change]:
+        """A rollout's turn is no incident; whoever listens outside hears of it all the same."""
+        if not self._webhook:
+            return ()
+        turn, rollout = event.turn, event.rollout
+        data = {"rollout": rollout.id, "release": rollout.release, "state": rollout.state.value, "turn": turn}
+        return (self._message(event.kind, rollout.scope, data, turn.at),)
+
     def _fresh(self) -> str:
         return "inc_" + self._randomness.token(ID_BYTES)
 
@@ -142,13 +154,12 @@ class IncidentListener:
             data = {"id": incident.id, "cause": incident.cause, "title": incident.title, "why": incident.closed_why}
             changes.append(leaf(entry(kind, at=at, scope=key.scope, actor=actor, device=key.device, data=data)))
             if self._webhook:
-                changes.append(self._message(kind, incident))
+                changes.append(self._message(kind, key.scope, incident, at))
         return changes
 
-    def _message(self, kind: Kind, incident: Incident) -> Delivery:
-        at = incident.updated_at
-        body = msgspec.json.encode({"type": kind.value, "timestamp": at, "data": incident})
-        return Delivery("msg_" + self._randomness.token(ID_BYTES), incident.key.scope, body, at, at)
+    def _message(self, kind: Kind, scope: Scope, data: object, at: Instant) -> Delivery:
+        body = msgspec.json.encode({"type": kind.value, "timestamp": at, "data": data})
+        return Delivery("msg_" + self._randomness.token(ID_BYTES), scope, body, at, at)
 
 
 def _cause_of(

@@ -36,6 +36,7 @@ from holdfast_core.kernel.kept import Kept
 from holdfast_core.response.model import Incident
 from holdfast_core.supply.model import Release
 from holdfast_core.trust.posture import Posture
+from holdfast_core.update.model import Assignment, Clearance, Rollout, SlotHistory, UpdatePolicy
 
 metadata = MetaData()
 
@@ -154,6 +155,11 @@ KEPT: dict[str, type[Kept]] = {
     "reference": Reference,
     "release-key": ReleaseKey,
     "sealed-secret": SealedSecret,
+    "clearance": Clearance,
+    "update-policy": UpdatePolicy,
+    "rollout": Rollout,
+    "assignment": Assignment,
+    "slot-history": SlotHistory,
 }
 """The types of small records by the name they are stored under; a name is for ever."""
 KEPT_NAMES = {kind: name for name, kind in KEPT.items()}
