@@ -286,9 +286,7 @@ class RolloutService:
 
     async def abort(self, scope: Scope, name: str, *, why: str, actor: str) -> Rollout:
         """End it for good; what has not booted the release is called off. Raises as `pause`."""
-        require_why(why)
-        states = (RolloutState.DRAFT, RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.HALTED)
-        return await self._move(scope, name, RolloutState.ABORTED, Kind.ROLLOUT_ABORTED, "aborted", why, actor, *states)
+        return await self._move(scope, name, _ABORT, why=why, actor=actor)
 
     async def _reopen(self, rollout: Rollout, stages: Sequence[Stage], to: Stage, now: Instant, why: str) -> int:
         """Move devices of some stages to another; each under its own lock, for it may just check in."""
