@@ -1,0 +1,212 @@
+"""What a device trusts of updates: the director's repository and the image repository, both verified under TUF.
+
+1. Both begin at a root that was pinned (`begin`) and follow its chain. Nothing counts that python-tuf did not verify.
+2. The time is the device's sense of it, not its clock: a clock at 1970 accepts nothing stale, and one at 2106 keeps
+   nothing out once the server has said the time (`clock`, `update.time`).
+3. Nothing new: python-tuf is not loaded and nothing written; what is kept is only held against the time.
+4. What leads to the targets that the director names is verified with them, so that one answer suffices for good.
+5. A release is for the driver to judge (`update.agreement.accept`): here is only what each repository says of it.
+
+Source: TUF specification 1.0.34, section 5; Uptane standard 2.1.0, 5.4.4.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from holdfast_agent.transport import Channel
+from holdfast_agent.update.clock import BUILT, Question, Timepiece, Uptime, Wall
+from holdfast_agent.update.exemptions import CONSIDERED, PROBE, ROLE, exempting, read_contents
+from holdfast_agent.update.holding import fetch, is_whole
+from holdfast_agent.update.store import Marks, Pins, Store
+from holdfast_agent.update.targets import stated
+from holdfast_agent.update.verified import BOTH, DIRECTOR, IMAGE, Verified
+from holdfast_core.kernel.errors import HostileData
+from holdfast_core.kernel.instants import Instant
+from holdfast_core.update.agreement import Exemption, Target
+from holdfast_core.update.time import Sense
+from holdfast_core.wire.frame import Token
+from holdfast_core.wire.update_metadata import Brought, Holding
+
+AHEAD = 8
+"""Targets of the director that are looked up before anybody asks."""
+_MISSING = "update.metadata_missing"
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """What is verified now: versions of both timestamps, whom the director names, the paths that it directs to."""
+
+    director: int
+    image: int
+    named: str
+    paths: tuple[str, ...]
+    sense: Sense
+
+
+class Trust:
+    """The two repositories of a device, kept in `folder`.
+
+    Args:
+        folder: a folder of its own.
+        device: this device's id.
+        wall: the device's clock.
+        up: its uptime in milliseconds.
+        built: when the agent was built.
+
+    Raises:
+        WorldError: ``update.store``.
+    """
+
+    def __init__(self, folder: Path, device: str, *, wall: Wall, up: Uptime, built: Instant = BUILT) -> None:
+        self._store = Store(folder)
+        floors = {name: marks.floor for name, marks in self._store.marks().items()}
+        self._time = Timepiece(built, wall, up, floors)
+        self._device = device
+        self._verified = Verified(self._store, device, self._time)
+        self._asked: Question | None = None
+
+    def begin(self, director_root: bytes, image_root: bytes) -> None:
+        """Pin the first roots; durable when this returns. The same ones again change nothing.
+
+        Raises:
+            HostileData: ``update.metadata_*``: it is no root that its own keys signed; ``update.already_pinned``.
+            WorldError: ``update.store``.
+        """
+        pins = Pins(director_root, image_root)
+        held = self._store.pins()
+        if held == pins:
+            return
+        if held is not None:
+            raise HostileData(
+                "update.already_pinned",
+                "This device trusts other roots already, and a root changes only by its own threshold of signatures.",
+                remedy="Publish the new root as the next version of the old one, or enroll the device again.",
+            )
+        for name, root in ((DIRECTOR, director_root), (IMAGE, image_root)):
+            self._verified.begin(name, root, {}).load_roots()
+        self._store.pin(pins)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether roots are pinned."""
+        return self._store.pins() is not None
+
+    def forget(self) -> None:
+        """Remove pins and everything verified under them, for a device that is enrolled anew."""
+        self._store.clear()
+        self._time.floors.clear()
+        self._verified = Verified(self._store, self._device, self._time)
+
+    def holding(self, nonce: Token | None = None) -> Holding:
+        """What to ask the server with; a `nonce` asks for the time, and only the last one is answered.
+
+        Raises:
+            WorldError: ``update.not_pinned``, ``update.pins_damaged``.
+        """
+        self._asked = self._time.ask(nonce) if nonce else None
+        director, image = (self._verified.held(name) for name in BOTH)
+        return Holding(director, image, nonce)
+
+    def refresh(self, channel: Channel, nonce: Token | None = None) -> Checked:
+        """Ask the server for what is newer and take it: one request; two where it thought more to be held.
+
+        Raises:
+            Failed: as the channel says.
+            HostileData, WorldError: as `take`; ``update.answer_*``.
+        """
+        try:
+            return self.take(fetch(channel, self.holding(nonce)))
+        except HostileData as error:
+            if error.code != _MISSING:
+                raise
+        return self.take(fetch(channel, self.holding(nonce)))
+
+    def take(self, brought: Brought) -> Checked:
+        """Verify what came and keep it.
+
+        Raises:
+            HostileData: ``update.metadata_{expired,rollback,signature,mismatch,malformed,missing,too_large}``,
+                ``update.time_*``.
+            WorldError: ``update.store``, ``update.not_pinned``, ``update.pins_damaged``.
+        """
+        asked, self._asked = self._asked, None
+        if brought.director or brought.image or not all(is_whole(self._verified.held(name)) for name in BOTH):
+            self._verified.verify(brought, asked)
+            self._verified.check_fresh()
+            self._look_ahead()
+        else:
+            self._verified.hear(brought.time, asked)
+            self._verified.check_fresh()
+        versions = {name: self._verified.marks[name].timestamp for name in BOTH}
+        return Checked(versions[DIRECTOR], versions[IMAGE], self.named, self._paths(), self.sense())
+
+    def directed(self, path: str) -> Target | None:
+        """What the director says of a target; `None` where it does not direct there. Raises as `take`."""
+        return self._target(DIRECTOR, path)
+
+    def imaged(self, path: str) -> Target | None:
+        """What the image repository says of a target; `None` where it knows none. Raises as `take`."""
+        return self._target(IMAGE, path)
+
+    @property
+    def named(self) -> str:
+        """The device that the director's verified targets name; empty where they name none, or there are none yet."""
+        found = self._verified.targets(DIRECTOR)
+        return found.device if found else ""
+
+    def exemptions(self, release: str) -> tuple[Exemption, ...]:
+        """The exemptions for a release that the image repository holds and whose content came. Raises as `take`."""
+        return exempting(self._exemption_contents().values(), release)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether what was verified last has expired by the device's own sense of time."""
+        return self._verified.frozen
+
+    @property
+    def director_version(self) -> int:
+        """The version of the newest director timestamp that was verified; 0 before the first."""
+        return self._verified.marks.get(DIRECTOR, Marks()).timestamp
+
+    def sense(self) -> Sense:
+        """What time it is, and whose word that is."""
+        return self._time.sense()
+
+    def _look_ahead(self) -> None:
+        """Verify and keep what will be asked for, as long as it is at hand; a fault is told to whoever asks."""
+        for path in self._paths()[:AHEAD]:
+            with suppress(HostileData):
+                self.imaged(path)
+        with suppress(HostileData):
+            self._exemption_contents()
+
+    def _exemption_contents(self) -> dict[str, bytes]:
+        repository = self._verified.repository(IMAGE)
+        now = self.sense().now
+        try:
+            repository.target(PROBE, now)
+        except HostileData as error:
+            if error.code == _MISSING:
+                return {}
+            raise
+        listed = [repository.target(path, now) for path in sorted(repository.paths(ROLE))[:CONSIDERED]]
+        stated_of = [(target.path, target.length, target.hashes) for target in listed if target is not None]
+        held = self._verified.contents(IMAGE)
+        contents = read_contents(stated_of, lambda name: repository.brought(name) or held.get(name, b""))
+        self._verified.files[IMAGE] = {**repository.files(), **contents}
+        self._verified.save()
+        return contents
+
+    def _target(self, name: str, path: str) -> Target | None:
+        repository = self._verified.repository(name)
+        found = repository.target(path, self.sense().now)
+        self._verified.adopt(name, repository)
+        self._verified.save()
+        return None if found is None else stated(path, found.length, found.hashes, found.custom)
+
+    def _paths(self) -> tuple[str, ...]:
+        found = self._verified.targets(DIRECTOR)
+        return tuple(found.targets) if found else ()
