@@ -7,6 +7,7 @@
 3. What it says of another attempt than the one it was directed to changes nothing.
 4. Silence is counted from when it was last heard of; whoever speaks again stands where it stood, and by what it says.
 5. A device on trial is told what to make of it (`order_for`): confirm, fall back, or wait.
+6. A device that a person forgave (`FORGIVEN`) counts as done, whatever it says or runs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ from holdfast_core.update.model import Assignment, Stage
 from holdfast_core.wire.update import Attempt, Order, Step, UpdateReport
 
 INSTALLS = frozenset({Step.FETCHING, Step.FETCHED, Step.WRITING, Step.WRITTEN, Step.ARMED})
+FORGIVEN = "rollout.forgiven"
+"""The code of a device that counts as done because a person said so."""
+GUARDS = frozenset({"update.window", "update.battery"})
+"""The codes of guards that may hold a device back; its rollout's deadline is then `HELD` times as long."""
+HELD = 7
 _ENDS = {Step.FAILED: Stage.FAILED, Step.FELL_BACK: Stage.FELL_BACK, Step.STOPPED: Stage.WITHDRAWN}
 
 
@@ -25,8 +31,9 @@ class Proof(msgspec.Struct, frozen=True):
     """What else is known of a device beside its report, at one moment.
 
     `attests`: whether its model can. `release`: the release that its last affirming evidence was of, and `proved_at`
-    when that evidence came. `against`: the code of evidence that speaks against it. `healthy`: whether its essential
-    function goes on; `None` where it does not say.
+    when that evidence came. `against`: the code of evidence that speaks against it, and `against_at` when that came:
+    what came before a device booted the release says nothing of the release; `None` means now. `healthy`: whether its
+    essential function goes on; `None` where it does not say.
     """
 
     attests: bool
@@ -34,6 +41,7 @@ class Proof(msgspec.Struct, frozen=True):
     proved_at: Instant | None = None
     against: str = ""
     healthy: bool | None = None
+    against_at: Instant | None = None
 
 
 def heard(
@@ -49,8 +57,10 @@ def heard(
         soak_s: of its wave.
         now: the moment.
     """
+    if before.stage is Stage.DONE and before.code == FORGIVEN:
+        return before
     if before.stage is Stage.SILENT:
-        before = _at(before, before.heard, now)
+        before = _at(before, before.heard, now, code="", sentence="")
     if before.stage in (Stage.SOAKING, Stage.DONE):
         return _settling(before, report, proof, soak_s, now)
     waits = before.stage in (Stage.WAITING, Stage.WITHDRAWN)
@@ -89,7 +99,7 @@ def _tried(before: Assignment, report: UpdateReport, proof: Proof, soak_s: int, 
     if before.stage is not Stage.TRIED:
         tried = _at(before, Stage.TRIED, now, code="", sentence="")
         tried = msgspec.structs.replace(tried, tried_at=now, percent=100)
-    if proof.against:
+    if _speaks_against(tried, proof):
         return _at(tried, Stage.FAILED, now, code=proof.against, sentence="Its attestation speaks against it.")
     attempt = report.attempt
     on_trial = attempt is not None and attempt.release == before.release and attempt.step is Step.BOOTED
@@ -107,8 +117,14 @@ def is_proved(tried: Assignment, proof: Proof) -> bool:
     return fresh and proof.release == tried.release
 
 
+def _speaks_against(tried: Assignment, proof: Proof) -> bool:
+    """Whether evidence from after the boot speaks against it; what it ran before may have been the ill to be cured."""
+    at = proof.against_at
+    return bool(proof.against) and (at is None or tried.tried_at is None or at >= tried.tried_at)
+
+
 def _settling(before: Assignment, report: UpdateReport, proof: Proof, soak_s: int, now: Instant) -> Assignment:
-    if proof.against:
+    if _speaks_against(before, proof):
         return _at(before, Stage.FAILED, now, code=proof.against, sentence="Its attestation speaks against it.")
     if report.running.release != before.release and report.running.counter <= before.counter:
         return _at(before, Stage.FELL_BACK, now, code="update.left", sentence=f"It runs {_named(report)} now.")
@@ -136,17 +152,23 @@ def unheard(before: Assignment, last_seen: Instant | None, *, patience_s: int, n
     return msgspec.structs.replace(silent, heard=before.stage)
 
 
-def overdue(before: Assignment, *, deadline_s: int, now: Instant) -> Assignment:
-    """The assignment of a device that checks in, and never confirms; one that its own guard holds back is not late."""
+def overdue(before: Assignment, *, deadline_s: int, now: Instant, patience_s: int = 0) -> Assignment:
+    """The assignment of a device that checks in, and never confirms.
+
+    Args:
+        before: as it was.
+        deadline_s: of its rollout; `HELD` times that while the device's own guard holds it back.
+        now: the moment.
+        patience_s: as for `unheard`: nobody is late who need not have called yet.
+    """
     if before.stage not in (Stage.DIRECTED, Stage.INSTALLING, Stage.TRIED) or before.directed_at is None:
         return before
-    if now - before.directed_at < deadline_s * SECOND or before.code in GUARDS:
+    is_held = before.code in GUARDS
+    deadline = max(deadline_s * (HELD if is_held else 1), patience_s)
+    if now - before.directed_at < deadline * SECOND:
         return before
-    return _at(before, Stage.FAILED, now, code="update.overdue", sentence="It has not confirmed the release in time.")
-
-
-GUARDS = frozenset({"update.window", "update.battery"})
-"""The codes of guards that may hold a device back for as long as it takes."""
+    why = "Its window or its battery has held it back for too long." if is_held else "It has not confirmed in time."
+    return _at(before, Stage.FAILED, now, code="update.overdue", sentence=why)
 
 
 def order_for(assignment: Assignment, report: UpdateReport, proof: Proof, *, revert: bool) -> Order:
@@ -161,11 +183,11 @@ def order_for(assignment: Assignment, report: UpdateReport, proof: Proof, *, rev
     attempt = report.attempt
     if attempt is None or attempt.step is not Step.BOOTED or attempt.release != assignment.release:
         return Order.WAIT
-    if assignment.stage.is_bad or proof.against or revert:
+    if assignment.stage.is_bad or revert or _speaks_against(assignment, proof):
         return Order.REVERT
-    if assignment.stage is Stage.TRIED and is_proved(assignment, proof):
-        return Order.CONFIRM
-    return Order.WAIT
+    # One that proved it already may have lost power before it wrote down that it was told to confirm.
+    goes_on = assignment.stage in (Stage.TRIED, Stage.SOAKING, Stage.DONE) and proof.healthy is not False
+    return Order.CONFIRM if goes_on and is_proved(assignment, proof) else Order.WAIT
 
 
 def _at(

@@ -102,7 +102,7 @@ class Wave(msgspec.Struct, frozen=True, omit_defaults=True):
 class Thresholds(msgspec.Struct, frozen=True, omit_defaults=True):
     """When a wave is bad, and when it is good. Shares are percent.
 
-    A wave is bad once the devices that failed are this share of the whole wave, or of those that have settled, where
+    A wave is bad once the devices that failed are this share of the whole wave, or of those that have begun, where
     these are at least `sample` and those that failed at least `least`. Silent devices are counted apart, alike.
     """
 
@@ -115,7 +115,7 @@ class Thresholds(msgspec.Struct, frozen=True, omit_defaults=True):
     patience_s: int = 0
     """Silence of a device that was directed until it counts as silent; 0: from its model's contact interval."""
     deadline_s: int = 2 * 86_400
-    """From directing a device until it must have confirmed; one that only waits for its window has longer."""
+    """From directing a device until it must have confirmed; one that a guard holds back has longer."""
 
 
 class Guards(msgspec.Struct, frozen=True, omit_defaults=True):

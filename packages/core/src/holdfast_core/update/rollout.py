@@ -3,11 +3,14 @@
 In this order, the first that applies:
 
 1. A wave that is open and bad halts the rollout: failures and fall backs are counted together, silence apart.
-2. A wave is bad once the bad devices reach the threshold's share of the whole wave, or of those that have settled,
-   where enough have settled for that to mean something (`Thresholds`).
-3. A wave that has settled and is not good enough to go on halts, too: nothing would ever move it.
+2. A wave is bad once the bad devices reach the threshold's share of the whole wave, or of those that have begun, where
+   enough have begun for that to mean something (`Thresholds`). Failures are reported sooner than successes, so those
+   that have reported are no measure: the first of them may all be bad in a wave that is good.
+3. A wave whose devices are all away halts: nobody tried the release, and going on would skip it. Of the last wave that
+   holds only while no other device is done.
 4. The last open wave is good: the next opens, or the rollout is finished.
-5. Otherwise it stays.
+5. A wave in which nothing moves any more and that is not good enough to go on halts; silent devices do not move.
+6. Otherwise it stays.
 
 Devices that are away since before they could be directed are in no share: they catch up when they come back. A device
 that was directed and fell silent is never away.
@@ -25,11 +28,15 @@ from holdfast_core.update.model import Rollout, RolloutState, Stage, Thresholds
 
 
 class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How many devices of a wave are where; `away` of the waiting have not been heard of for too long."""
+    """How many devices of a wave are where.
+
+    `away` of the waiting have not been heard of for too long; `held` of the directed say that a guard holds them back.
+    """
 
     waiting: int = 0
     away: int = 0
     directed: int = 0
+    held: int = 0
     installing: int = 0
     tried: int = 0
     soaking: int = 0
@@ -47,7 +54,7 @@ class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def all(self) -> int:
         """Everybody in the wave."""
-        return self.waiting + self.under_way + self.soaking + self.done + self.bad + self.withdrawn
+        return self.waiting + self.withdrawn + self.exposed
 
     @property
     def bad(self) -> int:
@@ -56,29 +63,34 @@ class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def under_way(self) -> int:
-        """Devices that something was begun with."""
-        return self.directed + self.installing + self.tried + self.silent
-
-    @property
-    def settled(self) -> int:
-        """Devices that the release got so far with that one can tell: a soaking one has booted and proved it."""
-        return self.soaking + self.done + self.bad + self.silent
+        """Devices that something was begun with and that can be expected to go on; silent ones are counted apart."""
+        return self.directed + self.installing + self.tried
 
     @property
     def exposed(self) -> int:
         """Devices that were given the release."""
-        return self.under_way + self.soaking + self.done + self.bad
+        return self.under_way + self.silent + self.soaking + self.done + self.bad
+
+    @property
+    def begun(self) -> int:
+        """Devices that have set out to install the release."""
+        return self.exposed - self.held
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing of the wave moves by itself any more, but for those that are away."""
+        return self.waiting <= self.away and not self.under_way and not self.soaking
 
 
 _FIELDS = {stage: stage.value.replace("-", "_") for stage in Stage}
 
 
-def tally(stages: Iterable[Stage], away: int = 0) -> Tally:
-    """The tally of a wave from its devices' stages; `away` of those that wait are away."""
+def tally(stages: Iterable[Stage], away: int = 0, held: int = 0) -> Tally:
+    """The tally of a wave from its devices' stages; of those that wait `away` are away, of the directed `held` held."""
     counts = dict.fromkeys(_FIELDS.values(), 0)
     for stage in stages:
         counts[_FIELDS[stage]] += 1
-    return Tally(**counts, away=away)
+    return Tally(**counts, away=away, held=held)
 
 
 class Verb(StrEnum):
@@ -108,35 +120,48 @@ def judge(rollout: Rollout, tallies: Sequence[Tally]) -> Judgement:
         reason = _bad(rollout.waves[number].name, tallies[number], limits)
         if reason is not None:
             return Judgement(Verb.HALT, number, reason)
-    last = tallies[rollout.wave]
     if rollout.state is RolloutState.FINISHED:
         return Judgement(Verb.STAY, rollout.wave)
+    last, is_last = tallies[rollout.wave], rollout.wave == len(rollout.waves) - 1
+    proved = is_last and any(wave.done for wave in tallies)
+    if last.all and not last.members and not proved:
+        return Judgement(Verb.HALT, rollout.wave, _nobody(rollout.waves[rollout.wave].name, last))
     if last.done * 100 >= limits.succeeded * last.members:
-        verb = Verb.FINISH if rollout.wave == len(rollout.waves) - 1 else Verb.OPEN
-        return Judgement(verb, rollout.wave)
-    if last.settled + last.withdrawn - last.soaking == last.members and not last.silent:
-        reason = Reason(
-            "rollout.short",
-            f"Wave {rollout.waves[rollout.wave].name!r} has settled with {last.done} of {last.members} devices done; "
-            f"{limits.succeeded:g} % are needed.",
-            "Retry those that failed, or go on: holdfast rollout resume --anyway.",
-        )
-        return Judgement(Verb.HALT, rollout.wave, reason)
+        return Judgement(Verb.FINISH if is_last else Verb.OPEN, rollout.wave)
+    if last.is_settled:
+        return Judgement(Verb.HALT, rollout.wave, _short(rollout.waves[rollout.wave].name, last, limits))
     return Judgement(Verb.STAY, rollout.wave)
+
+
+def _nobody(name: str, wave: Tally) -> Reason:
+    return Reason(
+        "rollout.away",
+        f"All {wave.all} devices of wave {name!r} are away: nobody tried the release.",
+        "Resume it once one of them is back, or go on without them: holdfast rollout resume --anyway.",
+    )
+
+
+def _short(name: str, wave: Tally, limits: Thresholds) -> Reason:
+    return Reason(
+        "rollout.short",
+        f"Wave {name!r} has settled with {wave.done} of {wave.members} devices done; "
+        f"{limits.succeeded:g} % are needed.",
+        "Retry those that failed, or go on: holdfast rollout resume --anyway.",
+    )
 
 
 def _bad(name: str, wave: Tally, limits: Thresholds) -> Reason | None:
     if _crosses(wave.bad, wave, limits.failed, limits):
         return Reason(
             "rollout.failures",
-            f"In wave {name!r} {wave.bad} of {wave.settled} devices failed or fell back "
+            f"In wave {name!r} {wave.bad} of {wave.begun} devices failed or fell back "
             f"(threshold {limits.failed:g} %, wave of {wave.members}).",
             "Look at what they say: holdfast rollout devices --bad. Then abort it, or retry once the cause is gone.",
         )
     if _crosses(wave.silent, wave, limits.silent, limits):
         return Reason(
             "rollout.silence",
-            f"In wave {name!r} {wave.silent} of {wave.settled} devices fell silent after they were directed "
+            f"In wave {name!r} {wave.silent} of {wave.begun} devices fell silent after they were directed "
             f"(threshold {limits.silent:g} %, wave of {wave.members}).",
             "Find out whether one of them still boots before anything else is begun: holdfast rollout devices --bad.",
         )
@@ -148,8 +173,8 @@ def _crosses(bad: int, wave: Tally, percent: float, limits: Thresholds) -> bool:
         return False
     if bad * 100 >= percent * wave.members:
         return True
-    enough = wave.settled >= limits.sample and bad >= limits.least
-    return enough and bad * 100 >= percent * wave.settled
+    enough = wave.begun >= limits.sample and bad >= limits.least
+    return enough and bad * 100 >= percent * wave.begun
 
 
 def may_begin(rollout: Rollout, wave: int, counted: Tally, begun_in_hour: int) -> bool:

@@ -49,12 +49,17 @@ def place(rollout: str, waves: Sequence[Wave], candidates: Sequence[Candidate]) 
             named, labels = frozenset(wave.devices), set(wave.labels)
             taken = [c for c in left if c.device in named or (labels and labels <= set(c.labels))]
         else:
-            wanted = max(1, ceil(len(candidates) * wave.percent / 100) - len(placed))
+            wanted = max(1, _share(len(candidates), wave.percent) - len(placed))
             taken = left[:wanted]
         placed.update((candidate.device, number) for candidate in taken)
         left = [candidate for candidate in left if candidate.device not in placed]
     placed.update((candidate.device, len(waves) - 1) for candidate in left)
     return placed
+
+
+def _share(whole: int, percent: float) -> int:
+    """`percent` of `whole`, rounded up; what floating point adds to a whole number is not rounded up."""
+    return ceil(round(whole * percent / 100, 6))
 
 
 def _rank(rollout: str, device: str) -> bytes:
@@ -79,6 +84,24 @@ def check(rollout: Rollout) -> None:
         raise _refused("thresholds", "A threshold is below its least.", "sample and least are at least 1.")
     if not 0 < limits.failed <= 100 or not 0 < limits.silent <= 100:  # noqa: PLR2004  (percent)
         raise _refused("thresholds", "A failure threshold of 0 would halt before anything begins.", "Give a share.")
+    if not 0 < limits.succeeded <= 100:  # noqa: PLR2004  (percent)
+        raise _refused("thresholds", "The next wave would open though nobody is done.", "succeeded is above 0.")
+
+
+def check_filled(rollout: Rollout, placed: Mapping[str, int]) -> None:
+    """Refuse to begin where a wave that names devices or labels takes nobody: its trial would be skipped.
+
+    Raises:
+        HostileData: ``rollout.empty_wave``.
+    """
+    filled = set(placed.values())
+    for number, wave in enumerate(rollout.waves):
+        if (wave.devices or wave.labels) and number not in filled:
+            raise _refused(
+                "empty_wave",
+                f"No device of the rollout is in wave {wave.name!r}.",
+                "Correct the names or labels of the wave, or leave it out.",
+            )
 
 
 def _refused(name: str, sentence: str, remedy: str) -> HostileData:
