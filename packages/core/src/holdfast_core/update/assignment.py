@@ -79,6 +79,8 @@ def _attempted(before: Assignment, attempt: Attempt, now: Instant) -> Assignment
     """The assignment by the attempt under way, or one that came to nothing; `None` where it booted the release."""
     if attempt.step in _ENDS:
         code = attempt.code or f"update.{attempt.step.value}"
+        if before.stage is _ENDS[attempt.step]:
+            return before
         return _at(before, _ENDS[attempt.step], now, code=code, sentence=attempt.sentence)
     if attempt.step in INSTALLS:
         moved = before if before.stage is Stage.INSTALLING else _at(before, Stage.INSTALLING, now)
