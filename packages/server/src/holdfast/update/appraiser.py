@@ -43,7 +43,8 @@ def proof_of(model: DeviceModel, posture: Posture, now: Instant) -> Proof:
         return Proof(attests, healthy=healthy)
     current = appraisal.at(now)
     if current.tier is Tier.CONTRAINDICATED:
-        return Proof(attests, against=current.reasons[0].code if current.reasons else FEATURE, healthy=healthy)
+        code = current.reasons[0].code if current.reasons else FEATURE
+        return Proof(attests, against=code, healthy=healthy, against_at=appraisal.appraised_at)
     if current.tier is not Tier.AFFIRMING:
         return Proof(attests, healthy=healthy)
     return Proof(attests, state.release, appraisal.appraised_at, healthy=healthy)

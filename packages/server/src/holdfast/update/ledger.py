@@ -16,6 +16,7 @@ from holdfast_core.inventory.lifecycle import Device
 from holdfast_core.kernel.ids import DeviceKey, Scope
 from holdfast_core.kernel.instants import HOUR, MINUTE, Instant
 from holdfast_core.trust.posture import Posture
+from holdfast_core.update.assignment import GUARDS
 from holdfast_core.update.model import Assignment, Rollout, Stage
 from holdfast_core.update.rollout import Tally, may_begin
 
@@ -99,7 +100,11 @@ class Ledger:
             if number <= rollout.wave:
                 keys = (DeviceKey(rollout.scope, device) for device in wave[Stage.WAITING])  # type: ignore[arg-type]  # ids of devices that are there
                 away = sum(now - (self.last_seen(key) or 0) > patience(key) for key in keys)
-            found.append(_counted(wave, away))
+            held = sum(
+                (known := self._places.get((rollout.scope, device))) is not None and known.code in GUARDS
+                for device in wave[Stage.DIRECTED]
+            )
+            found.append(_counted(wave, away, held))
         return tuple(found)
 
     def last_seen(self, key: DeviceKey) -> Instant | None:
@@ -132,5 +137,6 @@ class Ledger:
         return True
 
 
-def _counted(stages: Mapping[Stage, AbstractSet[str]], away: int = 0) -> Tally:
-    return Tally(**{stage.value.replace("-", "_"): len(devices) for stage, devices in stages.items()}, away=away)
+def _counted(stages: Mapping[Stage, AbstractSet[str]], away: int = 0, held: int = 0) -> Tally:
+    counts = {stage.value.replace("-", "_"): len(devices) for stage, devices in stages.items()}
+    return Tally(**counts, away=away, held=held)

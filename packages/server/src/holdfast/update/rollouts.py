@@ -374,8 +374,9 @@ class RolloutService:
         if known is None or known.rollout != rollout.id:
             return None
         now = self._clock.now()
-        after = unheard(known, self._ledger.last_seen(key), patience_s=self._patience_s(rollout, key), now=now)
-        after = overdue(after, deadline_s=rollout.thresholds.deadline_s, now=now)
+        patience_s = self._patience_s(rollout, key)
+        after = unheard(known, self._ledger.last_seen(key), patience_s=patience_s, now=now)
+        after = overdue(after, deadline_s=rollout.thresholds.deadline_s, now=now, patience_s=patience_s)
         return after if after != known else None
 
     async def _catch_up(self, rollout: Rollout) -> None:
