@@ -20,6 +20,7 @@ import pytest
 from holdfast_agent.update.installers.memory import Memory
 from holdfast_agent.update.installers.rauc import RaucInstaller
 from holdfast_agent.update.installers.rauc_bus import Bus
+from holdfast_agent.update.installers.swupdate import SwConfig, SwSlot, SwupdateInstaller
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.errors import HoldfastError
 from holdfast_core.supply.model import Nature, Offer, Payload, PayloadKind
@@ -243,3 +244,85 @@ def rauc(version, counter):
 def imgtool():
     found = Path(sys.executable).parent / "imgtool"
     return str(found) if found.exists() else "imgtool"
+
+
+def swupdate(version, counter):
+    return offer(version, counter, PayloadKind.SWUPDATE)
+
+
+def signer(folder, name="cert"):
+    """A self-signed certificate as SWUpdate verifies with: `NAME.pem` and `NAME.key`."""
+    sh("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3650",
+       "-subj", f"/CN={name}", "-addext", "extendedKeyUsage=emailProtection", "-keyout", f"{name}.key",
+       "-out", f"{name}.pem", cwd=folder)  # fmt: skip
+    return folder / f"{name}.pem"
+
+
+MORE = b"#!/bin/sh\nexit 0\n"
+"""A member beside the image, for descriptions that ask for more than that."""
+DESCRIPTION = """software =
+{{
+  version = "{version}";
+  hardware-compatibility: [ "1.0", "1.1" ];
+  stable = {{
+    copy-1 : {{ images: ( {{ filename = "rootfs.img"; device = "{a}"; type = "raw"; sha256 = "{digest}"; }} ); }};
+    copy-2 : {{ images: ( {{ filename = "rootfs.img"; device = "{b}"; type = "raw"; sha256 = "{digest}"; }} );{more} }};
+  }};
+}}
+"""
+
+
+def archive(folder, version, *, name="cert", size=2 * MIB, slots=None, more="", description=None):
+    """An SWUpdate archive of one image for two slots, signed by `name`."""
+    work = folder / f"swu-{version}-{name}"
+    work.mkdir()
+    image = content(version, size)
+    (work / "rootfs.img").write_bytes(image)
+    a, b = slots or (folder / "a.img", folder / "b.img")
+    text = description or DESCRIPTION.format(
+        version=version, a=a, b=b, digest=hashlib.sha256(image).hexdigest(), more=more
+    )
+    (work / "sw-description").write_text(text)
+    (work / "more").write_bytes(MORE)
+    key = ("-signer", folder / f"{name}.pem", "-inkey", folder / f"{name}.key")
+    sh("openssl", "cms", "-sign", "-in", "sw-description", "-out", "sw-description.sig", *key,
+       "-outform", "DER", "-nosmimecap", "-binary", cwd=work)  # fmt: skip
+    made = folder / f"{work.name}.swu"
+    made.write_bytes(packed(work, "sw-description", "sw-description.sig", "rootfs.img", "more"))
+    shutil.rmtree(work)
+    return made
+
+
+def packed(folder, *names):
+    """A cpio archive as SWUpdate wants it."""
+    return subprocess.run(
+        ["cpio", "-o", "-H", "crc", "--quiet"], cwd=folder, check=True, capture_output=True,
+        input="".join(f"{name}\n" for name in names).encode(),
+    ).stdout  # fmt: skip
+
+
+class SwLab:
+    """A device with two slots in files, a boot environment, and SWUpdate to write them."""
+
+    def __init__(self, folder, *, slot_size=8 * MIB, command=("swupdate",)):
+        need("swupdate", "openssl", "cpio")
+        self.folder, self.boot = folder, Boot(folder / "boot")
+        self.slots = {"A": folder / "a.img", "B": folder / "b.img"}
+        for path, data in ((self.slots["A"], content("factory")), (self.slots["B"], b"")):
+            path.write_bytes(data)
+            os.truncate(path, slot_size)
+        key = signer(folder)
+        self.config = SwConfig(
+            (SwSlot("A", str(self.slots["A"]), "stable,copy-1"), SwSlot("B", str(self.slots["B"]), "stable,copy-2")),
+            str(key), "board:1.0", (str(self.boot.program),), str(folder / "work"), command, 120.0,
+        )  # fmt: skip
+        self.reboot()
+
+    def reboot(self):
+        self.boot.set("current", self.boot.next())
+        self.memory = Memory(self.folder / "memory.json")
+        self.installer = SwupdateInstaller(self.config, self.memory)
+
+    def holds(self, slot, version, size=2 * MIB):
+        with self.slots[slot].open("rb") as file:
+            return file.read(size) == content(version, size)
