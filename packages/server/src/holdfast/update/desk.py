@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import msgspec
-from holdfast_core.update.windows import window_of
 
 from holdfast.ports.directing import Directing
 from holdfast.ports.events import Emit, Noted
@@ -23,6 +22,7 @@ from holdfast_core.record.model import Kind
 from holdfast_core.supply.model import Release, target_path
 from holdfast_core.update.assignment import Proof, heard, order_for
 from holdfast_core.update.model import Assignment, Passage, Rollout, RolloutState, SlotHistory, Stage
+from holdfast_core.update.windows import window_of
 from holdfast_core.wire.update import Order, UpdateArgs, UpdateReport
 
 _STOPS = frozenset({Stage.DIRECTED, Stage.INSTALLING})
