@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
+from tuf.api.exceptions import ExpiredMetadataError
 from tuf.api.metadata import TargetFile, Targets  # type: ignore[attr-defined]  # (exported without being listed)
 from tuf.ngclient.config import UpdaterConfig
 from tuf.ngclient.updater import Updater
@@ -60,6 +61,7 @@ class Repository:
         self.name = name
         self._work = work
         self._brought = frozenset(brought)
+        self._now = Instant(0)
         self._fetcher = BroughtFetcher(_with_own_timestamp(work, brought))
         self._fetcher.asked = f"{ROOT}.json"
         with self._refusing():
@@ -134,6 +136,7 @@ class Repository:
         if not hasattr(trusted, "reference_time"):
             raise Bug("update.no_reference_time", "python-tuf takes no time any more.", remedy="Report this.")
         trusted.reference_time = to_datetime(now)
+        self._now = now
 
     def _forget_after(self, before: View) -> None:
         after = self.root
@@ -157,7 +160,8 @@ class Repository:
             yield
         except Refused as error:
             asked = self._fetcher.asked
-            raise refusal(error, f"The {self.name} repository's {asked}", mixed=self._is_mixed(asked)) from None
+            told = ExpiredMetadataError("what is kept of it is too old") if self._is_outlived(asked) else error
+            raise refusal(told, f"The {self.name} repository's {asked}", mixed=self._is_mixed(asked)) from None
         except OSError as error:
             raise unusable(error, self._work) from error
 
@@ -170,6 +174,15 @@ class Repository:
             return str(view(self._fetcher.served(asked)).version) != number
         except HostileData:
             return False
+
+    def _is_outlived(self, asked: str) -> bool:
+        """Whether a file was asked for only because the same version, which is kept, has expired."""
+        number, _, name = asked.partition(".")
+        file = self._work / name
+        if asked not in self._fetcher.missed or not number.isdecimal() or not file.exists():
+            return False
+        kept = view(file.read_bytes())
+        return str(kept.version) == number and kept.until <= self._now
 
 
 def _with_own_timestamp(work: Path, brought: Mapping[str, bytes]) -> dict[str, bytes]:
