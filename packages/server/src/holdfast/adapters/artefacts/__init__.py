@@ -1,0 +1,1 @@
+"""Payloads in a folder, and what their own tools say of them."""
