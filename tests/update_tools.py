@@ -326,3 +326,20 @@ class SwLab:
     def holds(self, slot, version, size=2 * MIB):
         with self.slots[slot].open("rb") as file:
             return file.read(size) == content(version, size)
+
+
+def mcu_key(folder, name="mcu"):
+    """A key pair for MCUboot images: `NAME.key.pem` and `NAME.pub.pem`; the path of the public one."""
+    sh(imgtool(), "keygen", "-k", f"{name}.key.pem", "-t", "ecdsa-p256", cwd=folder)
+    sh("openssl", "pkey", "-in", f"{name}.key.pem", "-pubout", "-out", f"{name}.pub.pem", cwd=folder)
+    return folder / f"{name}.pub.pem"
+
+
+def mcu_image(folder, version, *, svn=None, name="mcu", size=12 * 1024, more=()):
+    """An image as imgtool signs it for a slot of 64 KiB."""
+    (folder / "app").write_bytes(content(version, size))
+    counter = () if svn is None else ("--security-counter", str(svn))
+    made = folder / f"mcu-{version}-{name}.bin"
+    sh(imgtool(), "sign", "-k", f"{name}.key.pem", "--align", "8", "--header-size", "0x100", "--pad-header",
+       "--slot-size", "0x10000", "-v", version, *counter, *more, "app", made, cwd=folder)  # fmt: skip
+    return made
