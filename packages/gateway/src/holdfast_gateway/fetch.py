@@ -6,7 +6,7 @@
 2. A server that will not resume starts the file anew; that alone is no progress.
 3. A control plane slower than `window_bytes` in `window_s` counts as one that broke off.
 4. The digest decides in the end. A file that is wrong is thrown away. Only where its first bytes were an earlier
-   process's, which a power cut may have spoilt, is it fetched once more, from its first byte.
+   fetch's, which a power cut may have spoilt, is it fetched once more, from its first byte.
 """
 
 from __future__ import annotations

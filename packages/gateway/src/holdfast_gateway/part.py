@@ -29,7 +29,7 @@ class Note(msgspec.Struct, frozen=True):
 class Part:
     """The part in the file `path`; made if it is missing.
 
-    `have` is how many bytes there are, `inherited` whether an earlier process left some of them.
+    `have` is how many bytes there are, `inherited` whether an earlier fetch left some of them.
 
     Raises:
         OSError: the file cannot be used.

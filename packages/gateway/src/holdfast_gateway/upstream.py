@@ -137,6 +137,7 @@ class _Answer:
     def __init__(
         self, timed: transport.Timed, response: http.client.HTTPResponse, start: int, total: int, stall_s: float
     ) -> None:
+        # http.client lets go of the socket where the server announces that it will close; it is held here.
         self._timed, self._response, self._stall_s = timed, response, stall_s
         self.start, self.total = start, total
         tag = response.headers.get("ETag", "")
@@ -153,6 +154,7 @@ class _Answer:
     def close(self) -> None:
         """See `Body`."""
         self._response.close()
+        self._timed.close()
 
 
 def _body(timed: transport.Timed, response: http.client.HTTPResponse, path: str, start: int, stall_s: float) -> Body:
