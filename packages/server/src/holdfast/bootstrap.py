@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from holdfast.adapters.artefacts.folder import FolderArtefacts
+from holdfast.adapters.artefacts.inspector import Keys, ToolInspector
 from holdfast.adapters.broker import AuthorityTrust, adapter_for
 from holdfast.adapters.hook import ProgramHook
 from holdfast.adapters.pki import FileAuthority, FileLogSigner, Passphrase, find_passphrase
@@ -68,7 +70,8 @@ from holdfast.inventory.evidence import small_sections
 from holdfast.inventory.replacing import ReplacementService
 from holdfast.inventory.retiring import RetirementService
 from holdfast.inventory.service import InventoryService
-from holdfast.ports.appraisal import Appraiser
+from holdfast.ports.appraisal import Appraiser, Contributor
+from holdfast.ports.artefacts import ArtefactStore
 from holdfast.ports.broker import Broker
 from holdfast.ports.clock import Clock, Randomness
 from holdfast.ports.credentials import Credentials
@@ -83,12 +86,26 @@ from holdfast.record.evidence import LogAppraiser
 from holdfast.record.service import RecordService, leaves_of
 from holdfast.response.service import IncidentListener, NetworkProfileContributor, ResponseService
 from holdfast.trust.service import VerdictService
+from holdfast.update.appraiser import UpdateAppraiser, UpdateContributor
+from holdfast.update.desk import Desk
+from holdfast.update.ledger import Ledger
+from holdfast.update.planner import Planner
+from holdfast.update.releases import ReleaseService
+from holdfast.update.rollouts import RolloutService
+from holdfast.update.uploads import Uploads
 from holdfast_core.kernel.errors import WorldError
+from holdfast_core.kernel.ids import DeviceKey
+from holdfast_core.kernel.instants import Instant
 from holdfast_core.kernel.limits import Limits
+from holdfast_core.supply.model import PayloadKind, Release
 from holdfast_probe.catalogue import shipped_catalogue
 
 DATABASE = "holdfast.db"
 LOCK = "holdfast.lock"
+ARTEFACTS = "artefacts"
+"""The folder of payloads, in the data folder."""
+PAYLOAD_KEYS = "payloads"
+"""The folder in ``keys`` with what payloads are checked by: ``rauc.pem``, ``swupdate.pem``, ``mcuboot.pem``."""
 SOCKET = "operator.sock"
 
 
@@ -136,6 +153,57 @@ def _attesting(store: Store, clock: Clock, verdicts: Verdicts, emit: Emit, signe
     )
 
 
+@dataclass(frozen=True)
+class Updating:
+    """The services of `update`, and its part in the check-in; all stand on the same ledger."""
+
+    artefacts: ArtefactStore
+    uploads: Uploads
+    ledger: Ledger
+    desk: Desk
+    releases: ReleaseService
+    rollouts: RolloutService
+    planner: Planner
+    appraiser: Appraiser
+    contributor: Contributor
+
+
+class _Undirected:
+    """Stands in for the director: no device is named in any metadata."""
+
+    def direct(self, _key: DeviceKey, _release: Release | None, _now: Instant) -> Sequence[Change]:
+        """See `holdfast.ports.directing.Directing`."""
+        return ()
+
+
+def _updating(store: Store, clock: Clock, emit: Emit, folder: Path) -> Updating:
+    artefacts = FolderArtefacts(folder / ARTEFACTS)
+    ledger = Ledger(store)
+    desk = Desk(store=store, emit=emit, ledger=ledger, directing=_Undirected())
+    releases = ReleaseService(
+        store=store, clock=clock, emit=emit, artefacts=artefacts, published=lambda _scope, _release: True
+    )
+    rollouts = RolloutService(store=store, clock=clock, emit=emit, ledger=ledger, releases=releases)
+    return Updating(
+        artefacts=artefacts,
+        uploads=Uploads(artefacts, ToolInspector(_payload_keys(folder / "keys" / PAYLOAD_KEYS)), store, clock),
+        ledger=ledger,
+        desk=desk,
+        releases=releases,
+        rollouts=rollouts,
+        planner=Planner(store=store, clock=clock, ledger=ledger, releases=releases, rollouts=rollouts),
+        appraiser=UpdateAppraiser(desk, lambda _key: 0),
+        contributor=UpdateContributor(),
+    )
+
+
+def _payload_keys(folder: Path) -> Keys:
+    """What payloads are checked by, as far as it was put there."""
+    kinds = (PayloadKind.RAUC, PayloadKind.SWUPDATE, PayloadKind.MCUBOOT)
+    files = {kind.value: folder / f"{kind.value}.pem" for kind in kinds}
+    return Keys(**{kind: str(file) for kind, file in files.items() if file.is_file()})
+
+
 class Plane:
     """A control plane, put together. Use `open`."""
 
@@ -155,8 +223,7 @@ class Plane:
     ) -> None:
         self.config, self.folder, self.limits = config, folder, limits
         self.store, self.authority, self.clock, self.randomness = store, authority, clock, randomness
-        self._lock = lock
-        self.passphrase = passphrase
+        self._lock, self.passphrase = lock, passphrase
         self.vault = FileVault(folder / "keys" / VAULT, passphrase)
         self.webhook_secret = WebhookSecret(folder / "keys", self.vault)
         incidents = IncidentListener(store=store, randomness=randomness, webhook=bool(config.webhook_url))
@@ -303,6 +370,7 @@ class Plane:
             limits=limits,
         )
         self.attesting = _attesting(store, clock, self.verdicts, emit, signer)
+        self.updating = _updating(store, clock, emit, folder)
         self.baseline = BaselineService(store=store, clock=clock, emit=emit, compiler=compiler)
         self.inspections = InspectionService(store=store, clock=clock, emit=emit, catalogue=compiler.catalogue)
         self.lists = RevocationLists(
@@ -344,12 +412,14 @@ class Plane:
                 LogAppraiser(),
                 ErasureAppraiser(),
                 *self.attesting.appraisers,
+                self.updating.appraiser,
             ),
             contributors=(
                 PlanContributor(compiler),
                 NetworkProfileContributor(),
                 RenewalContributor(self.issuers),
                 SecretContributor(store),
+                self.updating.contributor,
             ),
             limits=limits,
         )

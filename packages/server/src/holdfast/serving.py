@@ -71,6 +71,10 @@ def services_of(plane: Plane, device_port: int) -> Services:
         chips=plane.chips,
         attestation=plane.attesting.service,
         references=plane.attesting.references,
+        uploads=plane.updating.uploads,
+        releases=plane.updating.releases,
+        rollouts=plane.updating.rollouts,
+        planner=plane.updating.planner,
         baseline=plane.baseline,
         inspections=plane.inspections,
         lists=plane.lists,
@@ -145,6 +149,7 @@ class Serving:
         self._work.extend(
             [plane.ownership.watch(), plane.lists.run(), plane.relying_parties.run(), plane.broker_watches.run()]
         )
+        self._work.append(plane.updating.rollouts.watch())
         if config.webhook_url:
             notifier = WebhookNotifier(config.webhook_url, plane.webhook_secret.text())
             self._work.append(Dispatcher(store=plane.store, clock=plane.clock, notifier=notifier).run())

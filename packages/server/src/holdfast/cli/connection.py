@@ -51,6 +51,11 @@ class Api:
         data = content or msgspec.json.encode({} if body is None else body)
         return self._decoded(self._client.post(BASE + path, content=data, headers={"content-type": media}))
 
+    def put(self, path: str, content: bytes, **headers: str) -> Any:
+        """Put `content`; a header is named as its keyword, with ``_`` for ``-``."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self._decoded(self._client.put(BASE + path, content=content, headers=sent))
+
     def delete(self, path: str) -> Any:
         """Delete what is at `path`."""
         return self._decoded(self._client.delete(BASE + path))

@@ -16,7 +16,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from holdfast.update.uploads import PIECE
 from holdfast.web.api import (
+    artefacts,
     attestations,
     authority,
     backups,
@@ -24,6 +26,7 @@ from holdfast.web.api import (
     claims,
     controls,
     crls,
+    device_updates,
     devices,
     enrollments,
     fleet_claims,
@@ -33,7 +36,9 @@ from holdfast.web.api import (
     models,
     ownership,
     references,
+    releases,
     retirement,
+    rollouts,
     sealed_secrets,
     secrets,
     status,
@@ -51,6 +56,8 @@ from holdfast_core.kernel.errors import Bug, HoldfastError, HostileData
 
 BASE = "/api/v1"
 DOCUMENT = f"{BASE}/openapi.json"
+LARGEST_ROLLOUT = 2 * 1024 * 1024
+"""Bytes of a rollout that names its devices one by one."""
 SHOWN_ERRORS = 5
 ERROR_CHARACTERS = 200
 _log = logging.getLogger("holdfast.api")
@@ -75,6 +82,8 @@ def operator_app(services: Services, *, local: bool) -> FastAPI:
             f"{BASE}/models": services.limits.model_bytes,
             f"{BASE}/devices/import": services.limits.rows_text,
             f"{BASE}/releases": LARGEST_ENVELOPE,
+            f"{BASE}/rollouts": LARGEST_ROLLOUT,
+            f"{BASE}/artefacts/": PIECE,
         },
     )
     return app
@@ -101,6 +110,10 @@ def routed() -> FastAPI:
         retirement,
         attestations,
         references,
+        artefacts,
+        releases,
+        rollouts,
+        device_updates,
         claims,
         enrollments,
         fleet_claims,

@@ -37,7 +37,7 @@ class Edge:
         identify: the caller of a request, or `IdentityRefused`.
         public: paths that need no caller.
         body_limit: bytes that a body may have.
-        body_limits: the same for paths that take more.
+        body_limits: the same for paths that take more; one that ends with ``/`` is for every path right below it.
     """
 
     def __init__(
@@ -64,8 +64,7 @@ class Edge:
         try:
             if scope["path"] not in self._public:
                 scope.setdefault("state", {})[CALLER] = self._identify(scope)
-            limit = self._body_limits.get(scope["path"], self._body_limit)
-            body = await _whole_body(scope, receive, limit)
+            body = await _whole_body(scope, receive, self._limit(scope["path"]))
             await self._app(scope, _replay(body, receive), answer.send)
         except ClientDisconnect:
             return
@@ -81,6 +80,11 @@ class Edge:
             if answer.started:
                 raise
             await rendered(unexpected())(scope, receive, answer.send)
+
+    def _limit(self, path: str) -> int:
+        """How many bytes the body of a request to `path` may have."""
+        above = path.rpartition("/")[0] + "/"
+        return self._body_limits.get(path, self._body_limits.get(above, self._body_limit))
 
 
 class _Answer:

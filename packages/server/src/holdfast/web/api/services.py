@@ -31,6 +31,10 @@ from holdfast.ports.clock import Clock
 from holdfast.ports.store import Store
 from holdfast.record.service import RecordService
 from holdfast.response.service import ResponseService
+from holdfast.update.planner import Planner
+from holdfast.update.releases import ReleaseService
+from holdfast.update.rollouts import RolloutService
+from holdfast.update.uploads import Uploads
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.ids import Scope
 from holdfast_core.kernel.limits import Limits
@@ -61,6 +65,10 @@ class Services:
     chips: TpmRegistry
     attestation: AttestationService
     references: ReferenceService
+    uploads: Uploads
+    releases: ReleaseService
+    rollouts: RolloutService
+    planner: Planner
     baseline: BaselineService
     inspections: InspectionService
     lists: RevocationLists

@@ -1,0 +1,134 @@
+"""Releases that can be installed: adding, approving, validating; what is missing, and where each runs.
+
+1. Adding, approving and validating are an operator's; whoever added a release cannot approve it. Who has to agree is an
+   admin's to say.
+2. Reference values of releases have their own operations (``/releases``): these are about payloads.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+from holdfast.update.exposure import Survey, survey
+from holdfast.update.releases import LARGEST_SBOM, Declared
+from holdfast.web.api.callers import Admin, Operator, Principal, Reader, Served
+from holdfast.web.api.services import Services
+from holdfast.web.api.shapes import Text
+from holdfast.web.api.update_shapes import (
+    FactShape,
+    NewUpdate,
+    NewValidation,
+    PolicyShape,
+    UpdateAdded,
+    UpdateList,
+    UpdateShape,
+    policy_shape,
+    update_shape,
+)
+from holdfast_core.kernel.digests import parse_digest
+from holdfast_core.supply.model import Release
+
+router = APIRouter(prefix="/update", tags=["releases"])
+
+UpdateName = Annotated[str, Path(description="The release's name, MODEL:VERSION.")]
+
+
+@router.get("/releases")
+async def list_updates(
+    caller: Reader, services: Served, model: Annotated[Text, Query(description="Only those of this model.")] = ""
+) -> UpdateList:
+    """List the releases that can be installed, and where each runs."""
+    seen = await survey(services.store, caller.scope, services.clock.now())
+    found = services.releases.listed(caller.scope, model)
+    return UpdateList(items=[_shown(release, seen, caller, services) for release in found])
+
+
+@router.post("/releases", status_code=201)
+async def add_update(new: NewUpdate, caller: Operator, services: Served) -> UpdateAdded:
+    """Add a release whose payload was uploaded; what the payload says of itself must agree with what is declared."""
+    uploads = services.uploads
+    uploads.require(caller.scope, new.artefact)
+    sbom = b""
+    if new.sbom:
+        uploads.require(caller.scope, new.sbom)
+        sbom = await uploads.small(new.sbom, LARGEST_SBOM)
+    declared = Declared(
+        model=new.model,
+        version=new.version,
+        counter=new.counter,
+        kind=new.kind,
+        file=new.file,
+        artefact=parse_digest(new.artefact),
+        hardware=tuple(dict.fromkeys(new.hardware)),
+        nature=new.nature,
+        svn=new.svn,
+        needs=new.needs,
+        support_end=new.support_end,
+    )
+    inspected = await uploads.inspected(new.artefact, new.kind, new.file)
+    added = await services.releases.add(caller.scope, declared, inspected, sbom=sbom, actor=caller.actor)
+    facts = [FactShape(name=name, value=value) for name, value in inspected.details]
+    return UpdateAdded(release=await _now(added, caller, services), payload_says=facts)
+
+
+@router.get("/releases/{release}")
+async def show_update(release: UpdateName, caller: Reader, services: Served) -> UpdateShape:
+    """Show a release: what is offered, who agreed, what is missing before it may roll out, and where it runs."""
+    return await _now(services.releases.require(caller.scope, release), caller, services)
+
+
+@router.post("/releases/{release}/approve")
+async def approve_update(release: UpdateName, caller: Operator, services: Served) -> UpdateShape:
+    """Say that a release may roll out; nobody can who added it."""
+    await services.releases.approve(caller.scope, release, actor=caller.actor)
+    return await _now(services.releases.require(caller.scope, release), caller, services)
+
+
+@router.post("/releases/{release}/validate")
+async def validate_update(release: UpdateName, new: NewValidation, caller: Operator, services: Served) -> UpdateShape:
+    """Record that lab devices, which run the release now, passed their tests."""
+    await services.releases.validate(
+        caller.scope,
+        release,
+        devices=new.devices,
+        results=parse_digest(new.results),
+        ticket=new.ticket,
+        actor=caller.actor,
+    )
+    return await _now(services.releases.require(caller.scope, release), caller, services)
+
+
+@router.get("/policy")
+async def show_update_policy(caller: Reader, services: Served) -> PolicyShape:
+    """Show who has to agree before a release rolls out."""
+    return policy_shape(services.releases.policy(caller.scope))
+
+
+@router.post("/policy")
+async def set_update_policy(policy: PolicyShape, caller: Admin, services: Served) -> PolicyShape:
+    """Say who has to agree before a release rolls out."""
+    made = await services.releases.set_policy(
+        caller.scope, approvals=policy.approvals, lab_sites=policy.lab_sites, actor=caller.actor
+    )
+    return policy_shape(made)
+
+
+async def _now(release: Release, caller: Principal, services: Services) -> UpdateShape:
+    seen = await survey(services.store, caller.scope, services.clock.now())
+    return _shown(release, seen, caller, services)
+
+
+def _shown(release: Release, seen: Survey, caller: Principal, services: Services) -> UpdateShape:
+    releases, scope = services.releases, caller.scope
+    policy = releases.policy(scope)
+    everywhere = seen.sites.get(release.model, frozenset())
+    return update_shape(
+        release,
+        releases.clearance(scope, release.id),
+        policy,
+        seen.of(release.id),
+        lacks=releases.lacks(scope, release, everywhere),
+        lacks_in_lab=releases.lacks(scope, release, everywhere & set(policy.lab_sites)),
+    )
