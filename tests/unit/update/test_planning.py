@@ -275,6 +275,12 @@ class Slow:
             due.append((sets_out, number, "directed"))
 
 
+COURSES = {
+    "well": lambda ground: (well, ground, 0),
+    "late": lambda ground: (well, ground, 1),
+    "loud": lambda ground: (loud, ground),
+    "mute": lambda ground: (mute, ground),
+}
 waves = st.builds(
     Wave,
     st.just(""),

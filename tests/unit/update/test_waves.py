@@ -64,7 +64,9 @@ def test_percentages_count_all_devices_before_and_take_at_least_one(size, expect
     assert sizes(size, *WAVES) == expected
 
 
-@pytest.mark.parametrize(("size", "percent", "first"), [(1_000, 0.7, 7), (100, 1.1, 2), (700, 0.1, 1), (100, 29.0, 29)])
+@pytest.mark.parametrize(
+    ("size", "percent", "first"), [(1_000, 0.7, 7), (100, 1.1, 2), (700, 0.1, 1), (250, 64.4, 161), (375, 8.8, 33)]
+)
 def test_what_floating_point_adds_takes_no_device_more(size, percent, first):
     assert sizes(size, Wave("a", percent), Wave("b"))[0] == first
 
