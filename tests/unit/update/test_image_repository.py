@@ -64,7 +64,7 @@ async def test_a_release_is_published_once_enough_people_signed(tmp_path):
     kinds = [event.kind for event in plant.events if isinstance(event, Noted)]
     assert kinds.count(Kind.REPOSITORY_SIGNED) == 2
     published = [event.data for event in plant.events if event.kind is Kind.REPOSITORY_PUBLISHED]
-    assert [len(data["signers"]) for data in published if data["role"] == MODEL] == [2]
+    assert [len(data["signers"].split(",")) for data in published if data["role"] == MODEL] == [2]
     assert kinds.count(Kind.RELEASE_PUBLISHED) == 1
 
 

@@ -37,9 +37,9 @@ def told_of(outcome: Outcome, old: Shelf, actor: str, now: Instant) -> list[Note
             told.append(Noted(kind, actor, None, scope, data, now))
     for role, part in outcome.state.parts.items():
         if old.state.parts.get(role) != part:
-            file = outcome.state.role(role)
-            signers = sorted(file.signatures) if file is not None else []
-            data = {"role": role, "version": part.version, "digest": part.digest, "signers": signers}
+            signed = outcome.state.role(role)
+            signers = sorted(signed.signatures) if signed is not None else []
+            data = {"role": role, "version": part.version, "digest": part.digest, "signers": ",".join(signers)}
             told.append(Noted(Kind.REPOSITORY_PUBLISHED, actor, None, scope, data, now))
             told.extend(_targets(outcome.state, old.state, role, actor, now))
     for role, each in outcome.waiting.items():
