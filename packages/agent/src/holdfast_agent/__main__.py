@@ -1,4 +1,4 @@
-"""The command line: ``holdfast-agent enroll | check-in | run | status | tpm | attest | secret``.
+"""The command line: ``holdfast-agent enroll | check-in | run | status | tpm | attest | secret | tuf``.
 
 1. Data goes to stdout, words to stderr. A secret goes to stdout alone, as it is, and only whole.
 2. Exit codes: 0 fine, 1 failed, 2 usage, 3 (``status`` only) ran fine and there is something to act on.
@@ -47,6 +47,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         "tpm": _tpm,
         "attest": _attest,
         "secret": _secret,
+        "tuf": _tuf,
     }
     try:
         sys.exit(commands[options.command](options))
@@ -113,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     attest.add_argument("--nonce", required=True, metavar="HEX", help="any 8 to 64 letters and digits")
     secret = commands.add_parser("secret", help="print what was sealed for this device, once it is affirmed")
     secret.add_argument("name", metavar="NAME", help="what the operator sealed it under")
+    _tuf_arguments(commands.add_parser("tuf", help="fetch and verify from any TUF repository; needs no enrollment"))
     for command in (enroll, check_in, commands.choices["run"], status, attest, secret):
         command.add_argument(
             "--state", default=DEFAULT_STATE, type=Path, metavar="DIR", help=f"state folder (default: {DEFAULT_STATE})"
@@ -133,6 +135,19 @@ def _attesting(enroll: argparse.ArgumentParser) -> None:
         metavar="COMMAND",
         help="a program with its arguments that prints a token for the nonce it is given last; no shell is involved",
     )
+
+
+def _tuf_arguments(tuf: argparse.ArgumentParser) -> None:
+    """As the public TUF conformance suite calls a client."""
+    tuf.add_argument("--metadata-dir", required=True, type=Path, metavar="DIR", help="where trusted metadata lies")
+    tuf.add_argument("--metadata-url", default="", metavar="URL", help="where the repository's metadata is served")
+    tuf.add_argument("--target-name", default=[], action="append", metavar="NAME", help="a target; repeatable")
+    tuf.add_argument("--target-base-url", default="", metavar="URL", help="where its targets are served")
+    tuf.add_argument("--target-dir", type=Path, metavar="DIR", help="where targets are put")
+    actions = tuf.add_subparsers(dest="action", required=True)
+    actions.add_parser("init", help="trust a root").add_argument("root", type=Path, metavar="ROOT")
+    actions.add_parser("refresh", help="bring the metadata up to date")
+    actions.add_parser("download", help="fetch targets, and print where they lie")
 
 
 class _Version(argparse.Action):
@@ -290,6 +305,26 @@ def _secret(options: argparse.Namespace) -> int:
         # What is left in the buffer would be written again at the end of the process.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    return FINE
+
+
+def _tuf(options: argparse.Namespace) -> int:
+    try:
+        from holdfast_agent.update import tuf_command  # noqa: PLC0415  (loads python-tuf)
+    except ImportError as error:
+        say(f"python-tuf is not here: {error}. [tuf.missing] Install holdfast-agent[update].")
+        return FAILED
+    if options.action == "init":
+        tuf_command.init(options.metadata_dir, options.root)
+    elif options.action == "refresh":
+        tuf_command.refresh(options.metadata_dir, options.metadata_url)
+    elif not options.target_dir or not options.target_name:
+        say("Name the targets and the folder for them: --target-name NAME --target-dir DIR.")
+        return USAGE
+    else:
+        place = (options.target_base_url, options.target_dir)
+        for path in tuf_command.download(options.metadata_dir, options.metadata_url, options.target_name, *place):
+            sys.stdout.write(f"{path}\n")
     return FINE
 
 
