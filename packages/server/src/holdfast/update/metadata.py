@@ -58,6 +58,18 @@ class MetadataAnswers:
             director=director, image=fitting(image, LARGEST_BROUGHT - _ENVELOPE - _encoded(director)), time=time
         )
 
+    async def director_file(self, key: DeviceKey, name: str) -> bytes | None:
+        """A file of a device's director repository, by the name that a TUF client asks for."""
+        async with self._store.exclusive(key):
+            data, changes = self._director.file(key, name, self._clock.now())
+            if changes:
+                await self._store.commit(changes)
+        return data
+
+    def image_file(self, key: DeviceKey, name: str) -> bytes | None:
+        """A file of the image repository, by the name that a TUF client asks for."""
+        return self._images.file(key.scope, name)
+
 
 def read_holding(body: bytes) -> Holding:
     """What a device says it holds.
