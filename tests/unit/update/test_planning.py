@@ -113,8 +113,9 @@ def test_what_is_not_begun_before_its_window_is_not_exposed():
 def test_bounds_are_kept():
     found = made(100, waves=(Wave("all", at_once=7),))
     assert found.peak == 7
-    slow = made(100, waves=(Wave("all", per_hour=10),))
-    assert slow.ends_s > 8 * HOUR
+    # Ten an hour, each at the same second of its hour as the one ten before.
+    slow = made(100, waves=(Wave("all", per_hour=10, soak_s=0),), every=60)
+    assert 9 * HOUR + SOON <= slow.waves[0].ends_s <= 9 * HOUR + SOON + 3 * 60
 
 
 def test_devices_that_are_away_are_left_out_and_hang_nothing():

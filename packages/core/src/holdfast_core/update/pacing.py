@@ -180,7 +180,7 @@ class Run:
         if wave.done == there:
             passed.ended = self._now
         needed = self._rollout.thresholds.succeeded
-        if number == self._rollout.wave and (wave.done * 100 >= needed * there or wave.done == there):
+        if number == self._rollout.wave and wave.done * 100 >= needed * there:
             self._judge()
 
     def _judge(self) -> None:
