@@ -12,11 +12,11 @@ from typing import Annotated
 import msgspec
 
 from holdfast_core.kernel.errors import HostileData, LimitExceeded
-from holdfast_core.update.repository import ROOTS, Name
+from holdfast_core.update.repository import ROLES, ROOTS, Name
 from holdfast_core.wire.update_metadata import LARGEST_FILE, RoleName
 
-LARGEST_CEREMONY = 32 * 1024 * 1024
-FILES = 64
+LARGEST_CEREMONY = 64 * 1024 * 1024
+FILES = 512
 KIND = "holdfast-ceremony"
 
 
@@ -34,7 +34,7 @@ class Ceremony(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: Annotated[str, msgspec.Meta(pattern=f"^{KIND}$")]
     scope: Annotated[str, msgspec.Meta(max_length=130)]
     files: Annotated[tuple[CeremonyFile, ...], msgspec.Meta(max_length=FILES)]
-    current: Annotated[tuple[CeremonyFile, ...], msgspec.Meta(max_length=FILES + 3 * ROOTS)] = ()
+    current: Annotated[tuple[CeremonyFile, ...], msgspec.Meta(max_length=ROLES + 3 * ROOTS)] = ()
 
 
 def encode_ceremony(ceremony: Ceremony) -> bytes:

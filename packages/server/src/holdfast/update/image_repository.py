@@ -18,13 +18,13 @@ from holdfast.ports.events import Emit, Noted
 from holdfast.ports.keystore import KeyStore
 from holdfast.ports.store import Blob, Change, Removed, Store
 from holdfast.update.ceremony import Ceremony, CeremonyFile
-from holdfast.update.issuing import issued, loaded, signers_of, small_targets
+from holdfast.update.issuing import issued, loaded, signers_of
 from holdfast.update.making import PublicKey
 from holdfast.update.online_files import OnlineSigner
 from holdfast.update.proposals import Outcome, Progress, Waiting, proposed, signatures_of, standing, submitted
 from holdfast.update.shelf import Shelf, image_file, image_newer, record_of, replaced, root_part
 from holdfast.update.signing_keys import SigningKeys
-from holdfast.update.state import SmallTarget, State
+from holdfast.update.state import State, small_targets
 from holdfast.update.telling import fresh_blobs, told_of
 from holdfast.update.tuf_files import assembled
 from holdfast.update.tuf_types import Targets
@@ -129,8 +129,8 @@ class ImageRepository:
         shelf = self.shelf(scope)
         return standing(shelf.waiting.values(), shelf.state, self._clock.now())
 
-    def ceremony(self, scope: Scope) -> Ceremony:
-        """What waits, with the signatures that it has, and everything that it is compared with."""
+    def ceremony(self, scope: Scope, *, whole: bool = False) -> Ceremony:
+        """What waits, with the signatures that it has, and what it is compared with; `whole`: every file in force."""
         state = self.shelf(scope).state
         waiting = self.proposals(scope)
         files = [
@@ -139,12 +139,12 @@ class ImageRepository:
         current = [CeremonyFile(name, "root", root.data) for name in Name for root in state.roots.get(name, ())]
         if state.targets is not None:
             current.append(CeremonyFile(Name.IMAGE, "targets", state.targets.data))
-        roles = sorted({each.proposal.id for each in waiting} & set(state.roles))
+        roles = sorted(set(state.roles) & (set(state.roles) if whole else {each.proposal.id for each in waiting}))
         current.extend(CeremonyFile(Name.IMAGE, role, state.roles[role]) for role in roles)
         return Ceremony("holdfast-ceremony", str(scope), tuple(files), tuple(current))
 
     async def propose(
-        self, scope: Scope, role: str, change: Callable[[Targets], None], *, why: str, actor: str, blob: bytes = b""
+        self, scope: Scope, role: str, change: Callable[[Targets], None], *, why: str, actor: str
     ) -> Progress:
         """Add a change to what waits for the signers of a role.
 
@@ -154,7 +154,6 @@ class ImageRepository:
             change: what changes in it.
             why: the same as a sentence.
             actor: who asks.
-            blob: the bytes of a target that lie beside the metadata.
 
         Raises:
             HostileData: ``repository.*``; LimitExceeded: ``repository.too_large``.
@@ -177,7 +176,6 @@ class ImageRepository:
                 whys=whys,
             )
             changes: list[Change] = [made, Blob(scope, made.digest, file.data)]
-            changes.extend(Blob(scope, digest_of(each), each) for each in (blob,) if each)
             told = {"role": role, "version": made.version, "digest": made.digest, "why": why}
             changes.extend(self._emit(Noted(Kind.REPOSITORY_PROPOSED, actor, None, scope, told, now)))
             await self._store.commit(changes)
@@ -194,7 +192,7 @@ class ImageRepository:
         async with self._changing:
             shelf, now = self.shelf(scope), self._clock.now()
             outcome = submitted(shelf.state, shelf.waiting, files, actor=actor, now=now)
-            small = await self._small_targets(scope, outcome.state, shelf.state)
+            small = small_targets(outcome.state.role(EXEMPTIONS))
             state = msgspec.structs.replace(outcome.state, exemptions=small)
             await self._enforce(shelf, msgspec.structs.replace(outcome, state=state), actor, now)
             return outcome.progress
@@ -209,11 +207,6 @@ class ImageRepository:
                     await self._enforce(shelf, Outcome(shelf.state, shelf.waiting, ()), "server", now)
                     count += 1
         return count
-
-    async def _small_targets(self, scope: Scope, state: State, before: State) -> tuple[SmallTarget, ...]:
-        if state.parts.get(EXEMPTIONS) == before.parts.get(EXEMPTIONS):
-            return before.exemptions
-        return await small_targets(self._store, scope, state)
 
     async def _enforce(self, old: Shelf, outcome: Outcome, actor: str, now: Instant) -> None:
         """Make a state the one in force, durable first."""

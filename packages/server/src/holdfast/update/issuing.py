@@ -16,7 +16,7 @@ from holdfast.update.online_files import OnlineSigner, snapshot_file, timestamp_
 from holdfast.update.proposals import Waiting
 from holdfast.update.shelf import Shelf
 from holdfast.update.signing_keys import SigningKeys
-from holdfast.update.state import SmallTarget, State, loaded_file, require_whole, small_target, with_root
+from holdfast.update.state import State, loaded_file, require_whole, small_targets, with_root
 from holdfast.update.tuf_files import read_root, read_targets
 from holdfast_core.kernel.digests import Digest, digest_of
 from holdfast_core.kernel.errors import HostileData, WorldError
@@ -121,7 +121,7 @@ async def _loaded_state(store: Store, scope: Scope, record: Repository) -> State
         state = loaded_file(state, part.role, file_of)
         _require_same(part, state.parts[part.role])
     await asyncio.to_thread(require_whole, state)
-    return msgspec.structs.replace(state, exemptions=await small_targets(store, scope, state))
+    return msgspec.structs.replace(state, exemptions=small_targets(state.role(EXEMPTIONS)))
 
 
 def _require_same(kept: Part, read: Part) -> None:
@@ -131,22 +131,6 @@ def _require_same(kept: Part, read: Part) -> None:
 
 async def _waiting(store: Store, proposal: Proposal) -> Waiting:
     return Waiting(proposal, read_targets(await _blob(store, proposal.scope, proposal.digest)))
-
-
-async def small_targets(store: Store, scope: Scope, state: State) -> tuple[SmallTarget, ...]:
-    """The exemptions of a state, their bytes from disk. Raises HostileData ``repository.exemption``."""
-    file = state.role(EXEMPTIONS)
-    found = []
-    for path, target in sorted(file.targets.targets.items()) if file is not None else ():
-        data = await store.blob(scope, Digest(f"sha256:{target.hashes.get('sha256', '')}"))
-        if data is None or len(data) != target.length:
-            raise HostileData(
-                "repository.exemption",
-                f"The bytes of {path!r} are not here.",
-                remedy="Propose the exemption here: holdfast release exempt.",
-            )
-        found.append(small_target(path, data))
-    return tuple(found)
 
 
 async def _blob(store: Store, scope: Scope, digest: Digest) -> bytes:

@@ -12,6 +12,7 @@ Source: TUF specification 1.0.34, 4.3 and 4.5; Uptane standard 2.1.0, 5.2.
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,10 +32,11 @@ from holdfast.update.tuf_types import (
     TargetFile,
     Targets,
 )
+from holdfast_core.kernel.digests import canonical
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.ids import Scope
 from holdfast_core.kernel.instants import Instant, to_datetime
-from holdfast_core.update.agreement import EXEMPTIONS
+from holdfast_core.update.agreement import EXEMPTIONS, Exemption
 from holdfast_core.update.agreement import Target as AgreedTarget
 from holdfast_core.update.repository import (
     FIRST_ROOT,
@@ -145,9 +147,11 @@ def with_target(made: Targets, target: AgreedTarget) -> None:
     made.targets[target.path] = TargetFile.from_dict(_plain(target_value(target)), target.path)
 
 
-def with_exemption(made: Targets, path: str, length: int, sha256: str) -> None:
-    """Add an exemption's file as a target."""
-    made.targets[path] = TargetFile(length, {"sha256": sha256}, path)
+def with_exemption(made: Targets, path: str, exemption: Exemption) -> None:
+    """Add an exemption's file as a target; what it says stands in ``custom``, so that signers see it."""
+    data = canonical(exemption)
+    custom = {"custom": {EXEMPTIONS: msgspec.to_builtins(exemption)}}
+    made.targets[path] = TargetFile(len(data), {"sha256": hashlib.sha256(data).hexdigest()}, path, custom)
 
 
 def with_delegation(made: Targets, model: str, holders: Holders) -> None:

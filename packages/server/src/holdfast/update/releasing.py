@@ -15,7 +15,6 @@ from holdfast.update.image_repository import ImageRepository, target_of
 from holdfast.update.proposals import Progress, require_root, require_targets
 from holdfast.update.state import State
 from holdfast.update.tuf_types import Targets
-from holdfast_core.kernel.digests import canonical, digest_of
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.ids import Scope, parse_name
 from holdfast_core.kernel.instants import DAY, Instant, from_datetime
@@ -105,7 +104,6 @@ class Releasing:
                 "An exemption lasts from now on, 90 days at most.",
                 remedy="Give a nearer end: --until.",
             )
-        data = canonical(exemption)
         path = f"{EXEMPTIONS}/{name}.json"
         over = {each.path for each in shelf.state.exemptions if each.exemption.until <= now}
 
@@ -116,10 +114,10 @@ class Releasing:
                 raise HostileData(
                     "repository.exemption", f"{EXEMPTED} exemptions are in force.", remedy="Wait until one ends."
                 )
-            making.with_exemption(made, path, len(data), digest_of(data).removeprefix("sha256:"))
+            making.with_exemption(made, path, exemption)
 
         why = f"let {len(exemption.devices)} device(s) go back to {exemption.release}: {exemption.why}"
-        return await self._images.propose(scope, EXEMPTIONS, change, why=why, actor=actor, blob=data)
+        return await self._images.propose(scope, EXEMPTIONS, change, why=why, actor=actor)
 
     async def propose_delegation(self, scope: Scope, model: str, holders: making.Holders, *, actor: str) -> Progress:
         """Propose that a model's role is given to these signers.

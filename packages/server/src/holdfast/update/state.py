@@ -217,13 +217,33 @@ def fingerprint_of(target: TargetFile) -> str:
     return digest_of(canonical(target.to_dict()))
 
 
-def small_target(path: str, data: bytes) -> SmallTarget:
-    """An exemption's file. Raises HostileData ``repository.exemption``."""
+def small_targets(file: TargetsFile | None) -> tuple[SmallTarget, ...]:
+    """The exemptions of a file, their bytes made of what it says of them.
+
+    Raises:
+        HostileData: ``repository.exemption``.
+    """
+    targets = sorted(file.targets.targets.items()) if file is not None else []
+    return tuple(small_target(path, target) for path, target in targets)
+
+
+def small_target(path: str, target: TargetFile) -> SmallTarget:
+    """One exemption: what ``custom`` says of it has to be what its digest is of."""
+    custom = target.custom
     try:
-        said = msgspec.json.decode(data, type=Exemption)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise HostileData(
-            "repository.exemption", f"This is no exemption: {error}.", remedy="Make it with holdfast release exempt."
-        ) from None
+        said = msgspec.convert(custom.get(EXEMPTIONS) if isinstance(custom, dict) else None, Exemption)
+    except msgspec.ValidationError as error:
+        raise _no_exemption(path, str(error)) from None
+    data = canonical(said)
     digest = digest_of(data).removeprefix("sha256:")
+    if target.hashes.get("sha256") != digest or target.length != len(data):
+        raise _no_exemption(path, "its digest is of something else")
     return SmallTarget(path, f"targets/{EXEMPTIONS}/{digest}.{path.rpartition('/')[2]}", data, said)
+
+
+def _no_exemption(path: str, why: str) -> HostileData:
+    return HostileData(
+        "repository.exemption",
+        f"{path[:120]!r} is no exemption: {why}.",
+        remedy="Make it with holdfast release exempt.",
+    )
