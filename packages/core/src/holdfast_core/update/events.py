@@ -178,7 +178,7 @@ class Save(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """Tell the server at once, if it can be reached; nothing waits for it."""
+    """Let the server hear of it at once, if it can be reached: what comes next waits for it, or is its to know."""
 
 
 class Resolve(msgspec.Struct, frozen=True):

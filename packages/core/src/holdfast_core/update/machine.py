@@ -30,7 +30,8 @@ from holdfast_core.wire.confirm import Moment
 from holdfast_core.wire.update import Order, UpdateArgs
 
 Next = tuple[Journal, tuple[Effect, ...]]
-_SAVED = (ev.Save(), ev.Report())
+_SAVED = (ev.Save(),)
+_TOLD = (ev.Save(), ev.Report())
 
 HELD_S = 60
 """Between two looks at a guard."""
@@ -75,9 +76,9 @@ _DONE: dict[tuple[Phase, type], tuple[Phase, tuple[Effect, ...]]] = {
     (Phase.WAITING, ev.Free): (Phase.FETCHING, _SAVED),
     (Phase.FETCHED, ev.Verified): (Phase.WRITING, _SAVED),
     (Phase.READING, ev.ReadBackDone): (Phase.WRITTEN, _SAVED),
-    (Phase.WRITTEN, ev.Free): (Phase.ARMING, (ev.Save(),)),
-    (Phase.ARMING, ev.Armed): (Phase.ARMED, _SAVED),
-    (Phase.REVERTING, ev.Reverted): (Phase.REVERTED, (ev.Save(),)),
+    (Phase.WRITTEN, ev.Free): (Phase.ARMING, _SAVED),
+    (Phase.ARMING, ev.Armed): (Phase.ARMED, _TOLD),
+    (Phase.REVERTING, ev.Reverted): (Phase.REVERTED, _SAVED),
 }
 """What leads on without more to be said of it."""
 
@@ -115,14 +116,14 @@ def _asked(journal: Journal, event: ev.Asked) -> Next:
         install = Install(event.directive, args)
         if event.runs == args.release:
             done = _on(install, Phase.CONFIRMED, sentence="It runs already.")
-            return journal.ended(done), _SAVED
+            return journal.ended(done), _TOLD
         return _with(journal, install), _SAVED
     if (under_way.args.release, under_way.args.trial) != (args.release, args.trial):
         return journal, ()
     if (under_way.directive, under_way.args) == (event.directive, args):
         return journal, ()
     adopted = msgspec.structs.replace(under_way, directive=event.directive, args=args)
-    return _with(journal, adopted), (ev.Save(),)
+    return _with(journal, adopted), _SAVED
 
 
 def _called_off(journal: Journal, install: Install, event: ev.CalledOff) -> Next:
@@ -135,7 +136,7 @@ def _give_up(journal: Journal, install: Install, ending: Phase, code: str, sente
     """End the attempt before it boots; what may have been armed is taken back first."""
     if install.phase in (Phase.ARMING, Phase.ARMED):
         after = _on(install, Phase.DISARMING, ending=ending, code=code, sentence=sentence)
-        return _with(journal, after), (ev.Save(),)
+        return _with(journal, after), _SAVED
     return _end(journal, install, ending, code, sentence)
 
 
@@ -166,13 +167,13 @@ def _runs_it(journal: Journal, install: Install, event: ev.Started) -> Next:
         case Phase.TRIAL | Phase.BOOTED if not same_boot:
             pass
         case Phase.DISARMING:
-            return _with(journal, _on(install, Phase.REVERTING)), (ev.Save(),)
+            return _with(journal, _on(install, Phase.REVERTING)), _SAVED
         case Phase.REVERTED if not same_boot:
-            return _with(journal, _on(install, Phase.REVERTING, boot=event.at.boot)), (ev.Save(),)
+            return _with(journal, _on(install, Phase.REVERTING, boot=event.at.boot)), _SAVED
         case _:
             return journal, ()
     trial = _on(install, Phase.TRIAL, boot=event.at.boot, passed=False, heard=False, code="", sentence="")
-    return _with(journal, trial), (ev.Save(),)
+    return _with(journal, trial), _SAVED
 
 
 def _fell_back(journal: Journal, install: Install) -> Next:
@@ -225,7 +226,7 @@ def _revert(journal: Journal, install: Install, code: str, sentence: str) -> Nex
 def _accepted(journal: Journal, install: Install, event: ev.Accepted) -> Next:
     if install.phase is not Phase.ASKED:
         return journal, ()
-    return _with(journal, _on(install, Phase.WAITING, target=event.target)), (ev.Save(),)
+    return _with(journal, _on(install, Phase.WAITING, target=event.target)), _SAVED
 
 
 def _held(journal: Journal, install: Install, event: ev.Held) -> Next:
@@ -235,7 +236,7 @@ def _held(journal: Journal, install: Install, event: ev.Held) -> Next:
     held = msgspec.structs.replace(
         install, code=event.code, sentence=event.sentence, again=Moment(at.boot, at.up_s + HELD_S)
     )
-    return _with(journal, held), _SAVED if held.code != install.code else ()
+    return _with(journal, held), _TOLD if held.code != install.code else ()
 
 
 def _came(journal: Journal, install: Install, event: ev.Came) -> Next:
@@ -251,7 +252,7 @@ def _came(journal: Journal, install: Install, event: ev.Came) -> Next:
         again=None,
     )
     due = event.percent // SAVED_PERCENT != install.percent // SAVED_PERCENT
-    return _with(journal, after), (ev.Save(),) if due else ()
+    return _with(journal, after), _SAVED if due else ()
 
 
 def _fetched(journal: Journal, install: Install, event: ev.Fetched) -> Next:
@@ -275,7 +276,7 @@ def _written(journal: Journal, install: Install, event: ev.Written) -> Next:
         return journal, ()
     offer = install.target.offer
     after = journal.holding(Holds(event.slot, offer.release, offer.counter, offer.svn))
-    return _with(after, _on(install, Phase.READING, slot=event.slot, writes=install.writes + 1)), (ev.Save(),)
+    return _with(after, _on(install, Phase.READING, slot=event.slot, writes=install.writes + 1)), _SAVED
 
 
 def _reverted(journal: Journal, install: Install, _event: ev.Reverted) -> Next:
@@ -292,7 +293,7 @@ def _self_tested(journal: Journal, install: Install, event: ev.SelfTested) -> Ne
         return journal, ()
     if event.ok:
         phase = Phase.CONFIRMING if install.directive == 0 else Phase.BOOTED
-        return _with(journal, _on(install, phase, passed=True, after_seq=event.seq)), _SAVED
+        return _with(journal, _on(install, phase, passed=True, after_seq=event.seq)), _TOLD
     if event.at.up_s >= min(SELF_TEST_S, _confirm_s(install.args) // 2):
         return _revert(journal, install, "update.fell_back_self_test", event.sentence)
     return _with(journal, msgspec.structs.replace(install, sentence=event.sentence)), ()
@@ -306,7 +307,7 @@ def _answered(journal: Journal, install: Install, event: ev.Answered) -> Next:
     if install.phase is not Phase.BOOTED or event.seq <= install.after_seq:
         return journal, ()  # it was said of a check-in that knew nothing of this boot
     if event.order is Order.CONFIRM:
-        return _with(journal, _on(install, Phase.CONFIRMING, heard=True)), (ev.Save(),)
+        return _with(journal, _on(install, Phase.CONFIRMING, heard=True)), _SAVED
     return _with(journal, msgspec.structs.replace(install, heard=True)), ()
 
 
@@ -339,7 +340,7 @@ def _failed(journal: Journal, install: Install, event: ev.Failed) -> Next:
         return _with(journal, msgspec.structs.replace(install, failures=failures, again=again)), ()
     if install.phase is Phase.READING and event.passing and install.writes < MOST_WRITES:
         # The slot is not what was written: write it again.
-        return _with(journal, _on(install, Phase.FETCHED, code=event.code, sentence=event.sentence)), (ev.Save(),)
+        return _with(journal, _on(install, Phase.FETCHED, code=event.code, sentence=event.sentence)), _SAVED
     at_home = install.phase not in (Phase.ASKED, Phase.FETCHING, Phase.ARMED)
     if not event.passing or install.phase is Phase.READING or (at_home and failures >= GIVE_UP):
         return _give_up(journal, install, Phase.FAILED, event.code, event.sentence)

@@ -1,0 +1,69 @@
+"""What an update needs of the device and of its server, so that tests and simulations can stand in for both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from holdfast_agent.clock import Clock
+from holdfast_agent.transport import Channel
+from holdfast_agent.update.installers import Installer
+from holdfast_agent.update.line import Line
+from holdfast_core.update.agreement import Exemption, Target
+from holdfast_core.update.time import Sense
+from holdfast_core.wire.frame import Health
+from holdfast_core.wire.update import Power
+
+
+class Trusted(Protocol):
+    """Two repositories, verified under TUF; `update.trust.Trust` is one. All of it raises HostileData, WorldError."""
+
+    @property
+    def named(self) -> str:
+        """The device that the director's verified metadata is for."""
+        ...
+
+    @property
+    def frozen(self) -> bool:
+        """Whether what was verified last has expired."""
+        ...
+
+    @property
+    def director_version(self) -> int:
+        """The version of the newest director timestamp that was verified."""
+        ...
+
+    def refresh(self, channel: Channel, nonce: str | None = None) -> object:
+        """Bring what is newer, and with a nonce the time."""
+        ...
+
+    def directed(self, path: str) -> Target | None:
+        """What the director says of a target."""
+        ...
+
+    def imaged(self, path: str) -> Target | None:
+        """What the image repository says of a target."""
+        ...
+
+    def exemptions(self, release: str) -> tuple[Exemption, ...]:
+        """The exemptions that the image repository holds for a release."""
+        ...
+
+    def sense(self) -> Sense:
+        """What time it is."""
+        ...
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Everything outside. `well` says whether the device is; `None` where it has no way to tell."""
+
+    clock: Clock
+    trusted: Trusted
+    installer: Installer
+    dial: Callable[[], Line]
+    reboot: Callable[[], None]
+    well: Callable[[], Health | None]
+    power: Callable[[], Power | None]
+    say: Callable[[str], None]

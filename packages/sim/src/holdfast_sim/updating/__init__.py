@@ -1,0 +1,1 @@
+"""Simulated boot loaders, for devices whose slots are files."""
