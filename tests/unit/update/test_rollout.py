@@ -11,8 +11,6 @@ from holdfast_core.update.model import RolloutState, Stage, Thresholds, Wave
 from holdfast_core.update.rollout import Tally, Verb, judge, may_begin, tally
 from rollout_builders import WAVES, a_rollout
 
-SILENT_NEVER = Thresholds(silent=100.0)
-
 
 def outcome(*tallies: Tally, wave: int = 0, thresholds: Thresholds | None = None, waves=WAVES) -> tuple[Verb, str]:
     """What follows, and the code of why."""
@@ -23,6 +21,7 @@ def outcome(*tallies: Tally, wave: int = 0, thresholds: Thresholds | None = None
 
 STAY, OPEN = (Verb.STAY, ""), (Verb.OPEN, "")
 FAILURES, SILENCE = (Verb.HALT, "rollout.failures"), (Verb.HALT, "rollout.silence")
+TROUBLE = (Verb.HALT, "rollout.trouble")
 SHORT, AWAY = (Verb.HALT, "rollout.short"), (Verb.HALT, "rollout.away")
 
 
@@ -54,12 +53,13 @@ SHORT, AWAY = (Verb.HALT, "rollout.short"), (Verb.HALT, "rollout.away")
         (Tally(), OPEN),
         # Of a hundred: four in a hundred are no ground to stop for, five are.
         (Tally(done=96, failed=4), OPEN),
-        (Tally(done=90, failed=4, silent=6), OPEN),
-        (Tally(done=89, failed=4, silent=7), SHORT),
-        (Tally(done=89, failed=2, silent=9), SHORT),
+        (Tally(done=96, silent=4), OPEN),
+        (Tally(done=96, failed=3, silent=1), OPEN),
+        (Tally(done=95, failed=3, silent=2), TROUBLE),
+        (Tally(done=89, failed=2, silent=2, withdrawn=7), SHORT),
         (Tally(done=95, failed=3, fell_back=2), FAILURES),
         (Tally(waiting=60, directed=35, failed=5), FAILURES),
-        (Tally(done=90, silent=10), SILENCE),
+        (Tally(done=95, silent=5), SILENCE),
         (Tally(done=90, soaking=10), OPEN),
         (Tally(done=89, soaking=11), STAY),
     ],
@@ -82,12 +82,26 @@ def test_the_first_wave(wave, expected):
         (Tally(waiting=8_981, failed=19), STAY),
         (Tally(waiting=8_980, failed=20), FAILURES),
         (Tally(waiting=8_980, silent=20), SILENCE),
-        (Tally(waiting=8_900, soaking=91, silent=9), STAY),
-        (Tally(waiting=8_900, soaking=90, silent=10), SILENCE),
+        (Tally(waiting=8_900, soaking=96, silent=4), STAY),
+        (Tally(waiting=8_900, soaking=95, silent=5), SILENCE),
+        (Tally(waiting=8_900, soaking=95, silent=2, failed=3), TROUBLE),
     ],
 )
 def test_a_share_of_those_that_have_begun(wave, expected):
     assert outcome(Tally(done=100), Tally(done=900), wave, wave=2) == expected
+
+
+@pytest.mark.parametrize(
+    ("failed", "silent", "wave", "expected"),
+    [
+        (20.0, 2.0, Tally(done=97, silent=2, failed=1), SILENCE),
+        (20.0, 2.0, Tally(done=90, silent=1, failed=9), OPEN),
+        (5.0, 20.0, Tally(done=90, silent=6, failed=4), OPEN),
+        (5.0, 20.0, Tally(done=80, silent=16, failed=4), TROUBLE),
+    ],
+)
+def test_thresholds_that_differ(failed, silent, wave, expected):
+    assert outcome(wave, thresholds=Thresholds(failed=failed, silent=silent)) == expected
 
 
 def test_a_wave_that_went_bad_after_the_next_opened_halts_too():
@@ -189,7 +203,8 @@ def test_nothing_goes_on_while_an_open_wave_is_bad_or_untried(counted, limits, w
     rollout = a_rollout(wave=wave, thresholds=limits)
     judged = judge(rollout, counted)
     for one in counted[: wave + 1]:
-        for bad, share in ((one.bad, limits.failed), (one.silent, limits.silent)):
+        most = max(limits.failed, limits.silent)
+        for bad, share in ((one.bad, limits.failed), (one.silent, limits.silent), (one.bad + one.silent, most)):
             if bad and bad * 100 >= share * one.members:
                 assert judged.verb is Verb.HALT
     if judged.verb in (Verb.OPEN, Verb.FINISH) and counted[wave].members:

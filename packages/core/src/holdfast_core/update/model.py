@@ -103,11 +103,12 @@ class Thresholds(msgspec.Struct, frozen=True, omit_defaults=True):
     """When a wave is bad, and when it is good. Shares are percent.
 
     A wave is bad once the devices that failed are this share of the whole wave, or of those that have begun, where
-    these are at least `sample` and those that failed at least `least`. Silent devices are counted apart, alike.
+    these are at least `sample` and those that failed at least `least`. Silent devices are counted apart, alike, and
+    together with those that failed against the larger of both shares.
     """
 
     failed: Share = 5.0
-    silent: Share = 10.0
+    silent: Share = 5.0
     least: int = 5
     sample: int = 20
     succeeded: Share = 90.0

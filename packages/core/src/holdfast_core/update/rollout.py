@@ -2,7 +2,8 @@
 
 In this order, the first that applies:
 
-1. A wave that is open and bad halts the rollout: failures and fall backs are counted together, silence apart.
+1. A wave that is open and bad halts the rollout: failures and fall backs are counted together, silence apart, and all
+   of them against the larger of the two thresholds.
 2. A wave is bad once the bad devices reach the threshold's share of the whole wave, or of those that have begun, where
    enough have begun for that to mean something (`Thresholds`). Failures are reported sooner than successes, so those
    that have reported are no measure: the first of them may all be bad in a wave that is good.
@@ -151,19 +152,26 @@ def _short(name: str, wave: Tally, limits: Thresholds) -> Reason:
 
 
 def _bad(name: str, wave: Tally, limits: Thresholds) -> Reason | None:
+    counts = f"(of {wave.begun} that began, wave of {wave.members})."
     if _crosses(wave.bad, wave, limits.failed, limits):
         return Reason(
             "rollout.failures",
-            f"In wave {name!r} {wave.bad} of {wave.begun} devices failed or fell back "
-            f"(threshold {limits.failed:g} %, wave of {wave.members}).",
+            f"In wave {name!r} {wave.bad} devices failed or fell back, at least {limits.failed:g} % {counts}",
             "Look at what they say: holdfast rollout devices --bad. Then abort it, or retry once the cause is gone.",
         )
     if _crosses(wave.silent, wave, limits.silent, limits):
         return Reason(
             "rollout.silence",
-            f"In wave {name!r} {wave.silent} of {wave.begun} devices fell silent after they were directed "
-            f"(threshold {limits.silent:g} %, wave of {wave.members}).",
+            f"In wave {name!r} {wave.silent} devices fell silent, at least {limits.silent:g} % {counts}",
             "Find out whether one of them still boots before anything else is begun: holdfast rollout devices --bad.",
+        )
+    most = max(limits.failed, limits.silent)
+    if _crosses(wave.bad + wave.silent, wave, most, limits):
+        return Reason(
+            "rollout.trouble",
+            f"In wave {name!r} {wave.bad} devices failed or fell back and {wave.silent} fell silent, together "
+            f"at least {most:g} % {counts}",
+            "Look at what they say, and whether the silent ones still boot: holdfast rollout devices --bad.",
         )
     return None
 
