@@ -20,10 +20,10 @@ class Allowance:
 
     @property
     def spent(self) -> bool:
-        """Whether nothing is left at present."""
+        """Whether less than one is left at present."""
         with self._guard:
             self._refill()
-            return self._left <= 0
+            return self._left < 1
 
     def charge(self, amount: float) -> None:
         """Use some of it up."""

@@ -109,9 +109,9 @@ class Fetch:
             raise troubles.spent()
         body = self._source.open(self.target.path, part.have, part.note.etag if part.note else "")
         try:
-            if body is None:
+            if body is None:  # the file ends before the length that it was said to have
                 part.restart()
-                return
+                raise troubles.wrong(self.target.path)
             self._take_head(part, body)
             self._take(part, body)
         except OSError as error:

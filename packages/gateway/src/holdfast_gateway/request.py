@@ -19,11 +19,12 @@ from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.errors import HostileData
 
 LARGEST_HEADERS = 64
+METHODS = ("GET", "HEAD")
 _NAME = r"(?![^/]*\.\.)[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?"
 _PATH = re.compile(rf"/v1/update/targets/{_NAME}/{_NAME}/([0-9a-f]{{64}})\.[A-Za-z0-9][A-Za-z0-9._+-]{{0,127}}")
 _LINE = re.compile(r"([A-Z]{1,16}) ([!-~]{1,1024}) HTTP/1\.([01])")
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}):([\t -~]*)")
-_RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))")
+_RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))")
 _FROM_CONTROL_PLANE = "Ask the control plane for everything else."
 
 
@@ -80,14 +81,14 @@ class Span(msgspec.Struct, frozen=True):
 class Request(msgspec.Struct, frozen=True):
     """What a device asks for. `range` and `if_range` are as it wrote them; empty where it did not."""
 
-    head_only: bool
+    method: str
     target: Target
     range: str = ""
     if_range: str = ""
 
     def span(self, size: int) -> Span | None:
         """The part of the file of `size` bytes to send; `None` for all of it. Raises HostileData ``gateway.range``."""
-        if self.head_only or not self.range:
+        if self.method != "GET" or not self.range:
             return None
         if self.if_range and self.if_range not in (self.target.etag, f'"{self.target.hex}"'):
             return None
@@ -123,7 +124,7 @@ def parse_request(head: bytes) -> Request:
     headers = _headers(lines[1:])
     if line[3] == "1" and "host" not in headers:
         raise _not_http("names no host")
-    if line[1] not in ("GET", "HEAD"):
+    if line[1] not in METHODS:
         raise HostileData(
             "gateway.method",
             f"{line[1]} is not served here.",
@@ -132,7 +133,7 @@ def parse_request(head: bytes) -> Request:
         )
     if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
         raise HostileData("gateway.body", "The request has a body.", remedy="Send none with GET and HEAD.")
-    return Request(line[1] == "HEAD", parse_target(line[2]), headers.get("range", ""), headers.get("if-range", ""))
+    return Request(line[1], parse_target(line[2]), headers.get("range", ""), headers.get("if-range", ""))
 
 
 def _headers(lines: list[str]) -> dict[str, str]:

@@ -116,7 +116,7 @@ class Port:
         if span:
             headers.append(f"Content-Range: bytes {span.start}-{span.start + span.length - 1}/{size}")
         await self._tell(writer, _head_of(headers))
-        if request.head_only:
+        if request.method == "HEAD":
             return
         loop, at, end = asyncio.get_running_loop(), part.start, part.start + part.length
         while at < end:

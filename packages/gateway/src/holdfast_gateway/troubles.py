@@ -30,10 +30,10 @@ def busy(why: str, after_s: int) -> WorldError:
 
 
 def wrong(path: str) -> WorldError:
-    """It came whole and is something else."""
+    """It came and is something else."""
     return WorldError(
         "gateway.wrong",
-        f"What the control plane sent as {path} has another digest; it was thrown away.",
+        f"What the control plane sent as {path} is not what its digest says; it was thrown away.",
         remedy="Have the artefact checked on the control plane; the cache tries it again by itself after a while.",
         http_status=502,
     )

@@ -14,6 +14,7 @@ import http.client
 import re
 import ssl
 import time
+from contextlib import ExitStack
 from typing import Any, Protocol
 
 from holdfast_agent import transport
@@ -26,8 +27,8 @@ OK, PARTIAL, NOT_SATISFIABLE = 200, 206, 416
 ABSENT = frozenset({404, 410})
 LATER = frozenset({408, 429, 500, 502, 503, 504})
 LONGEST_AFTER_S = 3600
-_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
-_LENGTH = re.compile(r"\d{1,18}")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
+_LENGTH = re.compile(r"[0-9]{1,18}")
 _ETAG = re.compile(r'"[!#-~]{1,200}"')
 
 
@@ -80,23 +81,24 @@ class Upstream:
             headers["Range"] = f"bytes={start}-"
             if etag:
                 headers["If-Range"] = etag
-        connection = self._connection()
-        try:
-            connection.connect()
-            timed = connection.sock
-            timed.at = time.monotonic() + self._exchange_s
-            connection.request("GET", path, headers=headers)
-            response = connection.getresponse()
+        with ExitStack() as ending:
+            try:
+                connection = self._connection()
+                ending.callback(connection.close)
+                connection.connect()
+                timed = connection.sock
+                # http.client lets go of the socket where the server announces that it will close.
+                ending.callback(timed.close)
+                timed.at = time.monotonic() + self._exchange_s
+                connection.request("GET", path, headers=headers)
+                response = connection.getresponse()
+                ending.callback(response.close)
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                raise _failure(error) from error
             if start and response.status == NOT_SATISFIABLE:
-                connection.close()
                 return None
-            return _body(timed, response, path, start, self._stall_s)
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            connection.close()
-            raise _failure(error) from error
-        except WorldError:
-            connection.close()
-            raise
+            start, total = _place(response, path, start)
+            return _Answer(timed, response, start=start, total=total, stall_s=self._stall_s, ending=ending.pop_all())
 
     def _connection(self) -> _Connection:
         config = self._folder.config()
@@ -135,10 +137,16 @@ class _Answer:
     """A body that is being received. `start`, `total` and `etag` are as in `Body`."""
 
     def __init__(
-        self, timed: transport.Timed, response: http.client.HTTPResponse, start: int, total: int, stall_s: float
+        self,
+        timed: transport.Timed,
+        response: http.client.HTTPResponse,
+        *,
+        start: int,
+        total: int,
+        stall_s: float,
+        ending: ExitStack,
     ) -> None:
-        # http.client lets go of the socket where the server announces that it will close; it is held here.
-        self._timed, self._response, self._stall_s = timed, response, stall_s
+        self._timed, self._response, self._stall_s, self._ending = timed, response, stall_s, ending
         self.start, self.total = start, total
         tag = response.headers.get("ETag", "")
         self.etag = tag if _ETAG.fullmatch(tag) else ""
@@ -153,12 +161,11 @@ class _Answer:
 
     def close(self) -> None:
         """See `Body`."""
-        self._response.close()
-        self._timed.close()
+        self._ending.close()
 
 
-def _body(timed: transport.Timed, response: http.client.HTTPResponse, path: str, start: int, stall_s: float) -> Body:
-    """The body of an answer, once its head is believable. Raises WorldError."""
+def _place(response: http.client.HTTPResponse, path: str, start: int) -> tuple[int, int]:
+    """Where an answer's bytes begin and how long the file is, once its head is believable. Raises WorldError."""
     status = response.status
     if status in ABSENT:
         raise troubles.absent(path)
@@ -174,7 +181,7 @@ def _body(timed: transport.Timed, response: http.client.HTTPResponse, path: str,
         begin, total = _part(response.headers.get("Content-Range", ""), int(length), start)
     if not 0 < total <= LARGEST_PAYLOAD:
         raise troubles.lying(f"a file of {total} bytes")
-    return _Answer(timed, response, begin, total, stall_s)
+    return begin, total
 
 
 def _part(text: str, length: int, start: int) -> tuple[int, int]:
