@@ -10,10 +10,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from builders import ACTOR, DeviceInTest, example_bytes, request_for
 from holdfast.bootstrap import Plane
+from holdfast.ports.artefacts import Inspected
+from holdfast.update.releases import Declared
+from holdfast_core.attestation.reference import Reference
 from holdfast_core.inventory.rows import Row
 from holdfast_core.kernel.digests import digest_of
 from holdfast_core.kernel.ids import DeviceId
 from holdfast_core.kernel.instants import HOUR
+from holdfast_core.supply.model import Nature, PayloadKind, Release
 from holdfast_core.wire.frame import DirectiveReport, DirectiveState, Reply, Section
 from holdfast_core.wire.update import (
     DIRECTIVE,
@@ -72,6 +76,29 @@ async def release(client: httpx.AsyncClient, version: str = "2.0", **more: Any) 
     assert answer.status_code == 201, answer.text
     told: dict[str, Any] = answer.json()["release"]
     return told
+
+
+async def offered(plane: Plane, version: str, *, model: str = MODEL, actor: str = ACTOR) -> Release:
+    """A release whose payload is in the artefact store, added without the API."""
+    upload = plane.updating.artefacts.begin()
+    upload.write(PAYLOAD + version.encode())
+    stored = upload.finish()
+    counter = COUNTERS.get(f"{model}:{version}", 2)
+    scope = plane.config.scope
+    reference = plane.store.kept(Reference, scope, f"{model}:{version}")
+    said = Declared(
+        model=model,
+        version=version,
+        counter=counter,
+        kind=PayloadKind.FILE,
+        file=f"rootfs-{version}.img",
+        artefact=stored.digest,
+        hardware=(HARDWARE,),
+        nature=Nature.FEATURE,
+        svn=reference.statement.svn if reference is not None else 0,
+    )
+    inspected = Inspected(PayloadKind.FILE)
+    return await plane.updating.releases.add(scope, said, inspected, sbom=b"", actor=actor)
 
 
 class Updater(DeviceInTest):
