@@ -20,7 +20,7 @@ import msgspec
 from holdfast_agent.transport import Channel
 from holdfast_agent.update.clock import BUILT, Question, Timepiece, Uptime, Wall
 from holdfast_agent.update.exemptions import CONSIDERED, PROBE, ROLE, exempting, read_contents
-from holdfast_agent.update.holding import fetch, is_whole
+from holdfast_agent.update.holding import fetch
 from holdfast_agent.update.store import Marks, Pins, Store
 from holdfast_agent.update.targets import stated
 from holdfast_agent.update.verified import BOTH, DIRECTOR, IMAGE, Verified
@@ -133,10 +133,11 @@ class Trust:
             WorldError: ``update.store``, ``update.not_pinned``, ``update.pins_damaged``.
         """
         asked, self._asked = self._asked, None
-        if brought.director or brought.image or not all(is_whole(self._verified.held(name)) for name in BOTH):
+        if brought.director or brought.image or not self._verified.is_settled:
             self._verified.verify(brought, asked)
-            self._verified.check_fresh()
             self._look_ahead()
+            self._verified.save()
+            self._verified.check_fresh()
         else:
             self._verified.hear(brought.time, asked)
             self._verified.check_fresh()
@@ -145,11 +146,11 @@ class Trust:
 
     def directed(self, path: str) -> Target | None:
         """What the director says of a target; `None` where it does not direct there. Raises as `take`."""
-        return self._target(DIRECTOR, path)
+        return self._looked_up(DIRECTOR, path)
 
     def imaged(self, path: str) -> Target | None:
         """What the image repository says of a target; `None` where it knows none. Raises as `take`."""
-        return self._target(IMAGE, path)
+        return self._looked_up(IMAGE, path)
 
     @property
     def named(self) -> str:
@@ -159,7 +160,9 @@ class Trust:
 
     def exemptions(self, release: str) -> tuple[Exemption, ...]:
         """The exemptions for a release that the image repository holds and whose content came. Raises as `take`."""
-        return exempting(self._exemption_contents().values(), release)
+        contents = self._exemption_contents()
+        self._verified.save()
+        return exempting(contents.values(), release)
 
     @property
     def frozen(self) -> bool:
@@ -179,7 +182,7 @@ class Trust:
         """Verify and keep what will be asked for, as long as it is at hand; a fault is told to whoever asks."""
         for path in self._paths()[:AHEAD]:
             with suppress(HostileData):
-                self.imaged(path)
+                self._target(IMAGE, path)
         with suppress(HostileData):
             self._exemption_contents()
 
@@ -197,14 +200,18 @@ class Trust:
         held = self._verified.contents(IMAGE)
         contents = read_contents(stated_of, lambda name: repository.brought(name) or held.get(name, b""))
         self._verified.files[IMAGE] = {**repository.files(), **contents}
-        self._verified.save()
         return contents
+
+    def _looked_up(self, name: str, path: str) -> Target | None:
+        try:
+            return self._target(name, path)
+        finally:
+            self._verified.save()
 
     def _target(self, name: str, path: str) -> Target | None:
         repository = self._verified.repository(name)
         found = repository.target(path, self.sense().now)
         self._verified.adopt(name, repository)
-        self._verified.save()
         return None if found is None else stated(path, found.length, found.hashes, found.custom)
 
     def _paths(self) -> tuple[str, ...]:

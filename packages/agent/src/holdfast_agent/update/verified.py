@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from holdfast_agent.update.clock import Question, Timepiece
-from holdfast_agent.update.holding import versions
+from holdfast_agent.update.holding import is_whole, versions
 from holdfast_agent.update.metadata_view import SNAPSHOT, TARGETS, TIMESTAMP, View, view
 from holdfast_agent.update.store import Marks, Store
 from holdfast_core.kernel.errors import HostileData, WorldError
@@ -56,25 +56,33 @@ class Verified:
         return self._opened[name]
 
     def verify(self, brought: Brought, asked: Question | None) -> None:
-        """Verify what came and what is kept, and keep the outcome.
+        """Verify what came and what is kept. Whoever calls saves it, with what else belongs to it, in one step.
+
+        Of what was refused, that is saved which verified.
 
         Raises:
             HostileData: ``update.metadata_*``, ``update.time_*``.
             WorldError: ``update.store``, ``update.not_pinned``, ``update.pins_damaged``.
         """
         self._opened = {}
-        opened: dict[str, Repository] = {}
         try:
-            for name, files in ((DIRECTOR, brought.director), (IMAGE, brought.image)):
-                opened[name] = self.begin(name, self.root(name), files)
-                self._load_roots(name, opened[name])
+            opened = self._followed(brought)
             self.hear(brought.time, asked)
             refused = [error for name in BOTH if (error := self._refreshed(name, opened[name])) is not None]
-        finally:
+            if refused:
+                raise refused[0]
+        except HostileData:
             self.save()
-        if refused:
-            raise refused[0]
+            raise
         self._opened = opened
+
+    def _followed(self, brought: Brought) -> dict[str, Repository]:
+        """Both repositories, each with the newest root that verified."""
+        opened: dict[str, Repository] = {}
+        for name, files in ((DIRECTOR, brought.director), (IMAGE, brought.image)):
+            opened[name] = self.begin(name, self.root(name), files)
+            self._load_roots(name, opened[name])
+        return opened
 
     def begin(self, name: str, root: bytes, files: Mapping[str, bytes]) -> Repository:
         """A repository at a root that is trusted, nothing else of it verified. Raises HostileData, WorldError."""
@@ -114,8 +122,18 @@ class Verified:
             )
 
     def held(self, name: str) -> Versions:
-        """Which versions are held of a repository. Raises WorldError ``update.not_pinned``."""
-        return versions(view(self.root(name)), self.files[name])
+        """Which versions are held of a repository. Raises WorldError ``update.not_pinned``.
+
+        Without its root nothing is: the way from the pinned one leads over keys that make the rest worthless.
+        """
+        return versions(view(self.root(name)), self.files[name] if "root.json" in self.files[name] else {})
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether both are held whole and marked, so that only time can tell against them."""
+        held = {name: self.held(name) for name in BOTH}
+        marked = all(self.marks.get(name, Marks()).timestamp == held[name].timestamp for name in BOTH)
+        return marked and all(is_whole(each) for each in held.values())
 
     def targets(self, name: str) -> View | None:
         """The top-level targets that are kept."""
