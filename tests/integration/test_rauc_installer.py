@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+
 import pytest
 
 from holdfast_agent.update.installers.rauc import RaucInstaller
@@ -154,3 +157,27 @@ def test_a_service_that_is_not_there_is_no_fault_of_the_bundle(lab):
     none = RaucInstaller(Bus(program=f"{lab.folder}/busctl"), lab.memory)
     assert code_of(none.running) == "installer.no_tool"
     lab.start()
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_a_service_that_is_killed_while_the_agent_waits_is_no_success(tmp_path, comes_back):
+    size = 160 * MIB
+    with rauc_lab(tmp_path, slot_size=size) as lab:
+        made, offered = bundle(lab.folder, "2.0", size=size), rauc("2.0", 2)
+        installer = lab.installer
+
+        def kill():
+            with lab.slots["B"].open("rb", buffering=0) as file:
+                while os.pread(file.fileno(), 16, 0) == bytes(16):
+                    pass
+            lab.stop()
+            if comes_back:
+                lab.start()
+
+        killing = threading.Thread(target=kill)
+        killing.start()
+        code = code_of(installer.write, made, offered, payload(made, offered.kind), quiet)
+        killing.join()
+        assert code in ({"installer.failed", "installer.rauc"} if comes_back else {"installer.rauc"})
+        assert lab.boot.next() == "A"
+        assert lab.memory.written("B") is None

@@ -131,3 +131,11 @@ def test_two_do_not_write_at_once(tmp_path):
 def test_a_failure_within_the_lock_is_not_taken_for_the_lock(tmp_path):
     with pytest.raises(HoldfastError, match="inner"), writing(tmp_path / "lock"):
         raise WorldError("x.y", "inner", remedy="none")
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    for lock in (tmp_path / "file" / "lock", tmp_path):
+        with pytest.raises(WorldError) as error, writing(lock):
+            pass
+        assert error.value.code == "installer.folder"

@@ -144,10 +144,17 @@ def _number(pipe: object) -> int:
 def writing(lock: Path) -> Iterator[int]:
     """Hold the lock of whoever writes slots; its descriptor, for the program to inherit.
 
+    Args:
+        lock: a file, made with its folder if it is missing.
+
     Raises:
-        WorldError: ``installer.busy``.
+        WorldError: ``installer.busy``, ``installer.folder``.
     """
-    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    make_folder(lock.parent)
+    try:
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _folder(lock, error) from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -161,6 +168,26 @@ def writing(lock: Path) -> Iterator[int]:
         yield handle
     finally:
         os.close(handle)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that is its owner's alone, if it is missing.
+
+    Raises:
+        WorldError: ``installer.folder``.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _folder(folder, error) from error
+
+
+def _folder(path: Path, error: OSError) -> WorldError:
+    return WorldError(
+        "installer.folder",
+        f"{path} could not be made: {error.strerror}.",
+        remedy="Correct the installer's folder in the agent's configuration, or its owner.",
+    )
 
 
 def _failed(name: str, why: str) -> WorldError:

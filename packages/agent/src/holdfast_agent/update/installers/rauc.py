@@ -33,6 +33,7 @@ READABLE = frozenset({"raw", "ext4", "vfat"})
 """Kinds of slots into which an image goes as it is."""
 LONGEST_S = 3600.0
 _POLL_S = 0.5
+_LOOKS = 6
 
 
 class RaucInstaller:
@@ -100,14 +101,7 @@ class RaucInstaller:
         self._unmount()
         before = {each.name: each.count for each in self._group()}
         self._bus.install(str(payload.resolve()))
-        self._until_idle(progress)
-        if why := self._bus.last_error():
-            raise _failed(why)
-        after = self._group()
-        if any(each.status == "pending" for each in after) or not any(
-            each.count > before.get(each.name, 0) and each.status == "ok" for each in after
-        ):
-            raise _failed("its service ended before the installation did")
+        self._until_installed(before, progress)
         self._stay()
         self._memory.keep(slot, offer)
         return slot
@@ -190,6 +184,19 @@ class RaucInstaller:
                 raise _failed(f"it took more than {self._longest:g} s")
             progress(max(0, min(100, self._bus.progress().percent)))
             time.sleep(_POLL_S)
+
+    def _until_installed(self, before: dict[str, int], progress: Progress) -> None:
+        """Wait until RAUC is idle and says of its slots that they are new; it may be a moment late with either."""
+        for _ in range(_LOOKS):
+            self._until_idle(progress)
+            if why := self._bus.last_error():
+                raise _failed(why)
+            after = self._group()
+            whole = all(each.status != "pending" for each in after)
+            if whole and any(each.count > before.get(each.name, 0) and each.status == "ok" for each in after):
+                return
+            time.sleep(_POLL_S)
+        raise _failed("its service ended before the installation did")
 
     def _unmount(self) -> None:
         """Take away what a service that was killed left mounted."""

@@ -18,7 +18,7 @@ from holdfast_agent.update.installers import Progress
 from holdfast_agent.update.installers.boot_program import BootProgram
 from holdfast_agent.update.installers.medium import corrupt, forget, opened, pieces
 from holdfast_agent.update.installers.memory import Memory
-from holdfast_agent.update.installers.programs import Ended, Options, run, writing
+from holdfast_agent.update.installers.programs import Ended, Options, make_folder, run, writing
 from holdfast_agent.update.installers.swupdate_archive import member
 from holdfast_agent.update.installers.swupdate_said import Image, image_in, refusal
 from holdfast_core.kernel.errors import HostileData, WorldError
@@ -186,7 +186,7 @@ class SwupdateInstaller:
 
     def _folder(self) -> Path:
         folder = Path(self._config.folder)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
         return folder
 
 
