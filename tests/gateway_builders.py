@@ -114,7 +114,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             code, headers = plane.status or (404, {})
             self.head(code, {**headers, "Content-Length": "0"})
             return
-        etag = plane.etag if plane.etag is not None else f'"sha256:{hashlib.sha256(data).hexdigest()}"'
+        etag = plane.etag if plane.etag is not None else f'"{hashlib.sha256(data).hexdigest()}"'
         start = self.start_of(wanted, condition, etag)
         if start >= len(data):
             self.head(416, {"Content-Length": "0"})

@@ -103,15 +103,24 @@ def test_a_part_that_was_changed_in_the_folder_costs_one_more_fetch(plane: FakeC
 
 
 @pytest.mark.parametrize("asked", ["bytes=" + ",".join(f"{at}-{at}" for at in range(500)), "bytes=0-,0-,0-,0-"])
-def test_many_ranges_at_once_are_refused(plane: FakeControlPlane, tmp_path: Path, asked: str) -> None:
+def test_many_ranges_at_once_cost_no_more_than_one_file(plane: FakeControlPlane, tmp_path: Path, asked: str) -> None:
     data = payload(MIB)
     target = plane.add(data)
     with caching(plane, tmp_path / "cache") as cache:
         assert cache.ask(target.path)[1] == data
         response, body = cache.ask(target.path, {"Range": asked})
-        assert (response.status, problem_code(body)) == (416, "gateway.range")
-        until(lambda: cache.cache.status().served_bytes == len(data))
+        assert (response.status, body) == (200, data)
+        until(lambda: cache.cache.status().served_bytes == 2 * len(data))
         assert cache.ask(target.path, {"Range": "bytes=7-"})[1] == data[7:]
+
+
+@pytest.mark.parametrize("asked", [f"bytes={MIB}-", "bytes=-0", f"bytes={10**18}-"])
+def test_a_range_behind_the_end_is_refused(plane: FakeControlPlane, tmp_path: Path, asked: str) -> None:
+    target = plane.add(payload(MIB))
+    with caching(plane, tmp_path / "cache") as cache:
+        response, body = cache.ask(target.path, {"Range": asked})
+        assert (response.status, problem_code(body)) == (416, "http.range")
+        assert cache.ask(target.path, {"Range": "bytes=-1"})[0].status == 206
 
 
 def test_headers_without_end_are_cut_off(plane: FakeControlPlane, tmp_path: Path) -> None:
@@ -258,3 +267,19 @@ def test_one_address_begins_so_many_fetches_and_no_more(plane: FakeControlPlane,
         assert answers == ["gateway.fetching"] * 3 + ["gateway.busy"]
         plane.gate.set()
         until(lambda: cache.ask(targets[3].path)[0].status == 200)
+
+
+def test_artefacts_on_their_way_hold_up_nothing_that_is_here(plane: FakeControlPlane, tmp_path: Path) -> None:
+    data = payload(MIB)
+    target = plane.add(data)
+    with caching(plane, tmp_path / "cache") as cache:
+        cache.ask(target.path)
+    slow = [plane.add(payload(5000, number)) for number in (2, 3)]
+    plane.gate.clear()
+    bounds = msgspec.structs.replace(QUICK, wait_s=0.1, fetches=2)
+    with caching(plane, tmp_path / "cache", bounds=bounds) as cache:
+        for each in slow:
+            assert problem_code(cache.ask(each.path)[1]) == "gateway.fetching"
+        until(lambda: cache.ask(target.path)[1] == data)
+        assert len(cache.cache.status().fetching) == 2
+        plane.gate.set()

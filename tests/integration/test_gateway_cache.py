@@ -17,6 +17,7 @@ import msgspec
 import pytest
 
 from gateway_builders import MIB, QUICK, FakeControlPlane, caching, control_plane, payload, problem_code, until
+from holdfast_agent.state import Folder, KeyPlace
 
 PROGRAM = Path(sys.executable).parent / "holdfast-gateway"
 
@@ -52,7 +53,7 @@ def test_what_is_here_is_served_while_the_line_is_down(plane: FakeControlPlane, 
         plane.status = (503, {})
         response, body = cache.ask(target.path)
         assert (response.status, body) == (200, data)
-        assert response.headers["ETag"] == f'"{target.digest}"'
+        assert response.headers["ETag"] == f'"{target.hex}"'
         assert cache.cache.status().hits == 1
 
 
@@ -63,7 +64,7 @@ def test_ranges_conditions_and_heads(plane: FakeControlPlane, tmp_path: Path) ->
         response, body = cache.ask(target.path, {"Range": "bytes=1000-"})
         assert (response.status, body) == (206, data[1000:])
         assert response.headers["Content-Range"] == f"bytes 1000-{MIB - 1}/{MIB}"
-        response, body = cache.ask(target.path, {"Range": "bytes=1000-1999", "If-Range": f'"{target.digest}"'})
+        response, body = cache.ask(target.path, {"Range": "bytes=1000-1999", "If-Range": target.etag})
         assert (response.status, body) == (206, data[1000:2000])
         response, body = cache.ask(target.path, {"Range": "bytes=1000-1999", "If-Range": '"another"'})
         assert (response.status, body) == (200, data)
@@ -82,7 +83,7 @@ def test_a_fetch_goes_on_where_the_line_was_cut(plane: FakeControlPlane, tmp_pat
         response, body = cache.ask(target.path)
         assert (response.status, body) == (200, data)
     assert plane.sent == {target.path: len(data)}
-    etag = f'"{target.digest}"'
+    etag = target.etag
     assert plane.asked == [
         (target.path, "", ""),
         (target.path, "bytes=1-", etag),
@@ -284,3 +285,28 @@ def test_only_one_cache_uses_a_folder(plane: FakeControlPlane, tmp_path: Path) -
         assert (done.returncode, "gateway.folder_busy" in done.stderr) == (1, True)
     finally:
         _end(process, signal.SIGTERM)
+
+
+def test_a_key_in_a_token_is_refused_at_the_start(plane: FakeControlPlane, tmp_path: Path) -> None:
+    agent = plane.gateway(tmp_path / "agent")
+    config = msgspec.structs.replace(agent.config(), key=KeyPlace.TOKEN, token="pkcs11:object=x")  # noqa: S106  (a name)
+    (tmp_path / "agent/config.json").write_bytes(msgspec.json.encode(config))
+    done = subprocess.run(
+        [PROGRAM, "cache", "--state", tmp_path / "agent", "--folder", tmp_path / "cache", "--listen", "127.0.0.1:0"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, "gateway.token_key" in done.stderr) == (1, True)
+
+
+def test_a_gateway_that_was_retired_fetches_nothing_and_says_why(plane: FakeControlPlane, tmp_path: Path) -> None:
+    here, missing = payload(1000), payload(1000, 2)
+    one, two = plane.add(here), plane.add(missing)
+    with caching(plane, tmp_path / "cache") as cache:
+        assert cache.ask(one.path)[1] == here
+        Folder(tmp_path / "agent").retire("gateway-1", 0)
+        response, body = cache.ask(two.path)
+        assert (response.status, problem_code(body)) == (503, "agent.retired")
+        assert cache.ask(one.path)[1] == here

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway_builders import target_of
 from holdfast_core.kernel.errors import HostileData
-from holdfast_gateway.request import Request, Span, parse_request, parse_target
+from holdfast_core.update.ranges import Part
+from holdfast_gateway.request import Request, parse_request, parse_target
 
 TARGET = target_of(b"x")
 HEAD = f"GET {TARGET.path} HTTP/1.1\r\nHost: gateway\r\nRange: bytes=5-\r\nIf-Range: {TARGET.etag}\r\n\r\n".encode()
@@ -119,53 +122,32 @@ def test_a_request_that_ends_early_never_asks_for_another_file(end):
     assert found is None or found.target == TARGET
 
 
-@pytest.mark.parametrize(
-    ("asked", "span"),
-    [
-        ("bytes=0-", Span(0, 10)),
-        ("bytes=3-", Span(3, 7)),
-        ("bytes=3-5", Span(3, 3)),
-        ("bytes=3-3", Span(3, 1)),
-        ("bytes=3-900", Span(3, 7)),
-        ("bytes=-4", Span(6, 4)),
-        ("bytes=-400", Span(0, 10)),
-        ("lines=3-5", None),
-    ],
-)
-def test_a_range_is_the_part_that_it_names(asked, span):
-    assert Span.of(asked, 10) == span
+def _part(asked: str, condition: str = "", method: str = "GET") -> Part:
+    return Request(method, TARGET, asked, condition).part(10)
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [
-        "bytes=10-", "bytes=5-4", "bytes=-0", "bytes=-", "bytes=", "bytes=a-", "bytes=1-2,4-5", "bytes=0-0,0-0",
-        "bytes=0x1-", "bytes=+1-", "bytes= 1-", f"bytes={'9' * 19}-", "bytes=\u0663-",
-    ],
-)  # fmt: skip
-def test_a_range_that_is_none_or_several_is_refused(asked):
+def test_a_range_is_served_as_the_control_plane_serves_it():
+    assert _part("bytes=5-") == Part(5, 5, partial=True)
+    assert _part("") == _part("bytes=1-2,4-5") == _part("lines=1-") == Part(0, 10)
     with pytest.raises(HostileData) as refused:
-        Span.of(asked, 10)
-    assert (refused.value.code, refused.value.http_status) == ("gateway.range", 416)
+        _part("bytes=10-")
+    assert refused.value.http_status == 416
+
+
+def test_a_condition_on_another_tag_or_a_date_asks_for_the_whole_file():
+    assert _part("bytes=5-", TARGET.etag) == _part("bytes=5-", f'"{TARGET.digest}"') == Part(5, 5, partial=True)
+    for condition in ('"0"', f"W/{TARGET.etag}", "Sun, 22 Nov 2026 00:00:00 GMT"):
+        assert _part("bytes=5-", condition) == Part(0, 10)
+
+
+def test_a_head_has_no_range():
+    assert _part("bytes=500-", method="HEAD") == Part(0, 10)
 
 
 @given(st.text(max_size=40), st.integers(1, 2**40))
 def test_any_range_lies_within_the_file(text, size):
     for asked in (text, f"bytes={text}"):
-        try:
-            span = Span.of(asked, size)
-        except HostileData:
-            continue
-        assert span is None or (span.start >= 0 and 0 < span.length <= size - span.start)
-
-
-def test_a_condition_on_another_tag_or_a_date_asks_for_the_whole_file():
-    def span(condition: str) -> Span | None:
-        return Request("GET", TARGET, "bytes=5-", condition).span(10)
-
-    assert span("") == span(TARGET.etag) == span(f'"{TARGET.hex}"') == Span(5, 5)
-    assert span('"sha256:0"') is span(f"W/{TARGET.etag}") is span("Sun, 22 Nov 2026 00:00:00 GMT") is None
-
-
-def test_a_head_has_no_range():
-    assert Request("HEAD", TARGET, "bytes=500-").span(10) is None
+        with suppress(HostileData):
+            part = Request("GET", TARGET, asked).part(size)
+            assert part.start >= 0
+            assert 0 < part.length <= size - part.start

@@ -45,7 +45,9 @@ class Flights:
     ) -> None:
         self._shelf, self._source, self._bounds = shelf, source, bounds
         self._meters, self._daily, self._say = meters, daily, say
-        self._threads = ThreadPoolExecutor(bounds.fetches, thread_name_prefix="fetch")
+        self._fetching = ThreadPoolExecutor(bounds.fetches, thread_name_prefix="fetch")
+        # What is on the disk already must not wait for what comes over the line.
+        self._checking = ThreadPoolExecutor(1, thread_name_prefix="check")
         self._flights: dict[str, _Flight] = {}
         self._failures: OrderedDict[str, tuple[float, HoldfastError]] = OrderedDict()
         self._misses: OrderedDict[str, Allowance] = OrderedDict()
@@ -80,7 +82,8 @@ class Flights:
         tasks = [flight.task for flight in self._flights.values()]
         if tasks:
             await asyncio.wait(tasks)
-        self._threads.shutdown()
+        for threads in (self._fetching, self._checking):
+            threads.shutdown()
 
     def _begin(self, target: Target, address: str) -> _Flight:
         if self._stopping:
@@ -110,10 +113,10 @@ class Flights:
             if self._shelf.ready(target.digest):
                 return
             if self._shelf.has(target.digest):
-                if await loop.run_in_executor(self._threads, self._shelf.check, target.digest):
+                if await loop.run_in_executor(self._checking, self._shelf.check, target.digest):
                     return
                 self._say(f"{target.path} was damaged on the disk and is fetched again.")
-            await loop.run_in_executor(self._threads, fetch.run)
+            await loop.run_in_executor(self._fetching, fetch.run)
             self._say(f"{target.path} is here, verified.")
         except HoldfastError as error:
             self._fail(target, address, error)

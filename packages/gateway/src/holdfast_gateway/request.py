@@ -3,7 +3,8 @@
 1. Only ``GET`` and ``HEAD`` of one form of path are known: a target under its consistent-snapshot name,
    ``/v1/update/targets/MODEL/VERSION/SHA256.FILE``. Nothing is decoded, normalized or joined to a folder: what does
    not match as it stands is not served.
-2. One range at most. The rest of a range's rules is in `Span.of`.
+2. Ranges are served as the control plane serves them (`holdfast_core.update.ranges`), under the same entity tag: a
+   device may begin a file here and end it there.
 3. A request has no body, and its connection carries no second one.
 
 Source: RFC 9110, 13.1.5, 14.1.2 and 14.2; RFC 9112, 2.2, 3 and 5; TUF specification 1.0.34, 6.2 (consistent snapshots).
@@ -17,6 +18,7 @@ import msgspec
 
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.errors import HostileData
+from holdfast_core.update.ranges import Part, part_of
 
 LARGEST_HEADERS = 64
 METHODS = ("GET", "HEAD")
@@ -24,7 +26,6 @@ _NAME = r"(?![^/]*\.\.)[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?"
 _PATH = re.compile(rf"/v1/update/targets/{_NAME}/{_NAME}/([0-9a-f]{{64}})\.[A-Za-z0-9][A-Za-z0-9._+-]{{0,127}}")
 _LINE = re.compile(r"([A-Z]{1,16}) ([!-~]{1,1024}) HTTP/1\.([01])")
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}):([\t -~]*)")
-_RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))")
 _FROM_CONTROL_PLANE = "Ask the control plane for everything else."
 
 
@@ -41,41 +42,8 @@ class Target(msgspec.Struct, frozen=True):
 
     @property
     def etag(self) -> str:
-        """Its entity tag: an artefact never changes, so it is its digest."""
-        return f'"{self.digest}"'
-
-
-class Span(msgspec.Struct, frozen=True):
-    """A part of a file: its first byte and how many."""
-
-    start: int
-    length: int
-
-    @staticmethod
-    def of(asked: str, size: int) -> Span | None:
-        """The part of a file of `size` bytes that a ``Range`` header asks for; `None` for the whole file.
-
-        A unit that is not bytes is passed over, as RFC 9110 wants.
-
-        Raises:
-            HostileData: ``gateway.range`` for anything but one range that begins within the file.
-        """
-        if not asked.startswith("bytes="):
-            return None
-        found = _RANGE.fullmatch(asked)
-        if found is None:
-            raise _range("is not one range of bytes", size)
-        if found[3] is not None:
-            length = min(int(found[3]), size)
-            start, end = size - length, size
-        else:
-            start = int(found[1])
-            end = min(int(found[2]) + 1, size) if found[2] else size
-            if found[2] and int(found[2]) < start:
-                raise _range("ends before it begins", size)
-        if start >= end:
-            raise _range("begins behind the end of the file", size)
-        return Span(start, end - start)
+        """Its entity tag, as the control plane writes it: an artefact never changes, so it is its digest."""
+        return f'"{self.hex}"'
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -86,13 +54,12 @@ class Request(msgspec.Struct, frozen=True):
     range: str = ""
     if_range: str = ""
 
-    def span(self, size: int) -> Span | None:
-        """The part of the file of `size` bytes to send; `None` for all of it. Raises HostileData ``gateway.range``."""
-        if self.method != "GET" or not self.range:
-            return None
-        if self.if_range and self.if_range not in (self.target.etag, f'"{self.target.hex}"'):
-            return None
-        return Span.of(self.range, size)
+    def part(self, size: int) -> Part:
+        """What to send of the file of `size` bytes. Raises HostileData ``http.range``."""
+        if self.method != "GET":  # the only one that ranges are defined for
+            return Part(0, size)
+        condition = self.if_range if self.if_range != f'"{self.target.digest}"' else self.target.etag
+        return part_of(size, self.range, condition, self.target.etag)
 
 
 def parse_target(path: str) -> Target:
@@ -153,12 +120,3 @@ def _headers(lines: list[str]) -> dict[str, str]:
 
 def _not_http(how: str) -> HostileData:
     return HostileData("gateway.not_http", f"The request {how}.", remedy="Speak HTTP/1.1 (RFC 9112) to this cache.")
-
-
-def _range(how: str, size: int) -> HostileData:
-    return HostileData(
-        "gateway.range",
-        f"The range that is asked for {how}.",
-        remedy=f"Ask for one range within the file's {size} bytes, such as bytes=0-, or for the whole file.",
-        http_status=416,
-    )

@@ -22,12 +22,13 @@ from typing import BinaryIO
 
 import msgspec
 
-from holdfast_core.kernel.errors import HoldfastError, HostileData
+from holdfast_core.kernel.errors import HoldfastError, HostileData, WorldError
+from holdfast_core.update.ranges import Part
 from holdfast_gateway import troubles
 from holdfast_gateway.bounds import Bounds
 from holdfast_gateway.flights import Flights
 from holdfast_gateway.meters import Meters
-from holdfast_gateway.request import Request, Span, parse_request
+from holdfast_gateway.request import Request, parse_request
 from holdfast_gateway.shelf import Shelf
 
 TO_THE_WISER = 4 * 1024
@@ -81,9 +82,9 @@ class Port:
                 if lent is None:
                     raise troubles.busy("the artefact had to make room for another", LATER_S)
                 file, size = lent
-                span = request.span(size)
+                part = request.part(size)
                 self._meters.add("hits", int(here))
-                await self._send(writer, request, file, span, size)
+                await self._send(writer, request, file, part, size)
         except HoldfastError as error:
             self._meters.add("refused")
             await self._tell(writer, _problem(error, size))
@@ -102,19 +103,18 @@ class Port:
                 ) from error
 
     async def _send(
-        self, writer: asyncio.StreamWriter, request: Request, file: BinaryIO, span: Span | None, size: int
+        self, writer: asyncio.StreamWriter, request: Request, file: BinaryIO, part: Part, size: int
     ) -> None:
-        part = span or Span(0, size)
         headers = [
-            f"HTTP/1.1 {206 if span else 200} {'Partial Content' if span else 'OK'}",
+            f"HTTP/1.1 {'206 Partial Content' if part.partial else '200 OK'}",
             "Content-Type: application/octet-stream",
             f"Content-Length: {part.length}",
             f"ETag: {request.target.etag}",
             "Accept-Ranges: bytes",
             "Cache-Control: public, max-age=31536000, immutable",
         ]
-        if span:
-            headers.append(f"Content-Range: bytes {span.start}-{span.start + span.length - 1}/{size}")
+        if part.partial:
+            headers.append(f"Content-Range: bytes {part.start}-{part.start + part.length - 1}/{size}")
         await self._tell(writer, _head_of(headers))
         if request.method == "HEAD":
             return
@@ -148,8 +148,9 @@ def _head_of(lines: list[str]) -> bytes:
 
 def _problem(error: HoldfastError, size: int | None) -> bytes:
     """An answer that says why not (RFC 9457)."""
-    # What the gateway's own identity or agent has to say is not the device's fault.
-    status = HTTPStatus(error.http_status if error.code.startswith(_OURS) else HTTPStatus.SERVICE_UNAVAILABLE)
+    # What the gateway's own agent has to say of its identity is the device's to wait for, whatever it is.
+    foreign = isinstance(error, WorldError) and not error.code.startswith(_OURS)
+    status = HTTPStatus.SERVICE_UNAVAILABLE if foreign else HTTPStatus(error.http_status)
     body = msgspec.json.encode(
         {
             "type": "about:blank",
