@@ -169,13 +169,14 @@ def with_delegation(made: Targets, model: str, holders: Holders) -> None:
     _delegate(made, model, holders, [f"{model}/*/*"])
 
 
-def with_holders(made: Targets, holders: Holders, before: Holders) -> None:
-    """Give ``exemptions``, and every model's role that the holders `before` held alike, to new holders."""
+def with_holders(made: Targets, holders: Holders, before: Holders) -> tuple[str, ...]:
+    """Give every role that the holders `before` held alike to new holders; which roles those are."""
     old = frozenset(tuf_key(key).keyid for key in before.keys)
     roles = made.delegations.roles if made.delegations and made.delegations.roles else {}
-    for role in list(roles.values()):
-        if frozenset(role.keyids) == old and role.threshold == before.threshold:
-            _delegate(made, role.name, holders, role.paths or [])
+    held = [role for role in roles.values() if frozenset(role.keyids) == old and role.threshold == before.threshold]
+    for role in held:
+        _delegate(made, role.name, holders, role.paths or [])
+    return tuple(role.name for role in held)
 
 
 def finished(made: Targets) -> TargetsFile:
