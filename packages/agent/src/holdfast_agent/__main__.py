@@ -96,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     enroll.add_argument("--tcti", default=DEFAULT_TCTI, help=f"how the TPM is reached (default: {DEFAULT_TCTI})")
     _attesting(enroll)
+    _updating(enroll)
 
     check_in = commands.add_parser("check-in", help="check in once, for timers")
     check_in.add_argument("--light-audit", action="store_true", help="look at the cheap controls even if not due")
@@ -150,6 +151,19 @@ def _tuf_arguments(tuf: argparse.ArgumentParser) -> None:
     actions.add_parser("download", help="fetch targets, and print where they lie")
 
 
+def _updating(enroll: argparse.ArgumentParser) -> None:
+    """The options that say how the device is updated."""
+    how = enroll.add_mutually_exclusive_group()
+    how.add_argument("--slots", default="", metavar="FOLDER", help="update two slots in files: a.img, b.img, boot.json")
+    how.add_argument("--installer", default="", metavar="KIND", help="update with rauc, or with swupdate:FILE (JSON)")
+    enroll.add_argument(
+        "--hardware", default=[], action="append", metavar="NAME", help="this board, as releases name it; repeatable"
+    )
+    enroll.add_argument(
+        "--reboot-command", default="systemctl reboot", metavar="COMMAND", help="what begins a new boot; no shell"
+    )
+
+
 class _Version(argparse.Action):
     """Shows the version. The module that knows it is large, so no other command loads it."""
 
@@ -169,12 +183,16 @@ def _enroll(options: argparse.Namespace) -> int:
         needless = options.wait or (key is KeyPlace.TPM and not _claim_given(options.claim_file))
         claim = "" if needless else _claim(options.claim_file)
         token_command = _token_command(options.attest_token)
+        reboot_command = tuple(shlex.split(options.reboot_command))
         root, proc = Path(options.root).resolve(strict=True), Path(options.proc).resolve(strict=True)
     except HostileData as error:
         say(str(error))
         return USAGE
     except OSError as error:
         say(f"{error.filename} cannot be used: {error.strerror}.")
+        return USAGE
+    except ValueError as error:
+        say(f"{options.reboot_command[:80]!r} is no command: {error}.")
         return USAGE
     config = Config(
         server=options.server.rstrip("/"),
@@ -191,6 +209,9 @@ def _enroll(options: argparse.Namespace) -> int:
         boot_log=_absolute(options.boot_log),
         claims_file=_absolute(options.claims_file),
         attest_token=token_command,
+        installer=f"file:{_absolute(options.slots)}" if options.slots else options.installer,
+        hardware=tuple(options.hardware),
+        reboot_command=reboot_command,
     )
     from holdfast_agent.enroll import enroll  # noqa: PLC0415  (imports cryptography, which a check-in must not)
 
@@ -346,6 +367,7 @@ def _check_in(options: argparse.Namespace) -> int:
             say(OVER)
             return FINE
         agent.give_up_trial()
+        agent.finish_update()
     _tell(agent)
     _as_json(options, folder)
     return FINE if taken else FAILED

@@ -59,17 +59,20 @@ from holdfast_core.wire.device import (
     TrialBegins,
     step,
 )  # fmt: skip
-from holdfast_core.wire.frame import MEDIA_TYPE, DirectiveReport, Pin, Reply
+from holdfast_core.wire.frame import MEDIA_TYPE, DirectiveReport, Health, Pin, Reply
 from holdfast_core.wire.orders import Order
 
 if TYPE_CHECKING:
     from holdfast_agent.secrets import Setter
+    from holdfast_agent.update.driver import Driver
 
 MAX_ROUNDS = 4
 """Check-ins of one contact."""
 SLICE_S = 30
 """The longest sleep at a stretch: a suspended device notices soon after that its time has come."""
 CHECK_IN_PATH = "/v1/check-in"
+UPDATE = "update"
+"""Section, answer and directive of updates."""
 RENEW_FIRST = frozenset({"identity.expired", "identity.issuer_ended"})
 """Refusals that a renewal answers: the certificate is genuine, and its time is over."""
 REKEYED = Refusal(
@@ -77,6 +80,7 @@ REKEYED = Refusal(
 )
 """Why a message is dropped whose evidence is of the attestation key before."""
 
+NO_INSTALLER = ("update.no_installer", "Nothing on this device can install a release.")
 OVER = "This device was retired: its data and its key are erased. It will not call again."
 
 
@@ -95,6 +99,7 @@ class Agent:
         clock: its sense of time.
         connect: makes the connection of one contact.
         setter: sets local secrets; by itself, with ``chpasswd``.
+        updates: the updates of the device; by itself, those of the installer that is configured, if there is one.
 
     Raises:
         WorldError: ``agent.state_damaged``.
@@ -107,6 +112,8 @@ class Agent:
         clock: Clock,
         connect: Callable[[Folder, Config], transport.Channel] = dial,
         setter: Setter | None = None,
+        *,
+        updates: Driver | None = None,
     ) -> None:
         self._folder = folder
         self._config = config
@@ -131,6 +138,10 @@ class Agent:
         self._erasing: Erasing | None = None
         self._attester = Attester(folder, config, say)
         self._known: Findings | None = None
+        self._no_updates = NO_INSTALLER
+        self._updates = updates or self._updates_here()
+        self._told: tuple[int, bytes] | None = None
+        """What the server last said of an update, in answer to which check-in, until it is taken."""
         self.retired = False
         """Whether the device's life ended in the last contact."""
         self._load()
@@ -158,6 +169,8 @@ class Agent:
         """
         self._recheck = self._recheck or recheck
         self._auditing = audit
+        if self._updates is not None and self._updates.trying:
+            self.turn()  # what has just booted says whether it is well
         try:
             return self._rounds()
         except HoldfastError:
@@ -200,6 +213,7 @@ class Agent:
             resending = self._state.pending is not None
             parts, healthy = ((), None) if resending else self._gather()
             self._feed(CheckInDue(now, parts, healthy))
+            self._hear_of_update()
             if self._rekeyed and rounds_left:
                 self._rekeyed = False
                 continue
@@ -215,6 +229,11 @@ class Agent:
     def _sleep(self) -> None:
         """Sleep until the next check-in is due; a trial's end is watched meanwhile."""
         while wait := self._state.waits(self._clock.now()):
+            more = self.turn()
+            if self._has_word:
+                return
+            if more:
+                continue
             self._clock.sleep(min(wait, SLICE_S))
             if self._state.trial is not None:
                 self._feed(confirm.Ticked(self._clock.now()))
@@ -249,6 +268,8 @@ class Agent:
             return Refused(self._clock.now(), error.refusal, _jitter())
         except HostileData as error:
             return _refused(self._clock, "agent.bad_reply", error.sentence, error.remedy)
+        if self._updates is not None and (told := reply.answers.get(UPDATE)) is not None:
+            self._told = (reply.seq, bytes(told))
         return Replied(self._clock.now(), reply, _pin_in(reply))
 
     def _answer(self, data: bytes) -> bytes:
@@ -309,8 +330,73 @@ class Agent:
                 self._rotate_secrets(order)
             case "erase":
                 self._erase(order)
+            case "update":
+                self._update(order)
             case _:
                 self._feed(Carried(directives.unsupported(order)))
+
+    # Updates
+
+    def turn(self) -> bool:
+        """Do the next thing of an update; whether there is more to do right away."""
+        if self._updates is None:
+            return False
+        try:
+            self._report_updates(self._updates)
+            more = self._updates.turn(self._state.seq)
+            self._report_updates(self._updates)
+        except HoldfastError as error:
+            say(str(error))
+            return False
+        return more
+
+    def finish_update(self) -> None:
+        """Go on with an update until something has to come from outside: a one-shot run has no later."""
+        while not self.retired:
+            more = self.turn()
+            if self._has_word:
+                self.contact()
+            elif not more:
+                return
+
+    @property
+    def _has_word(self) -> bool:
+        """Whether the server should hear of an update at once, and could."""
+        return self._updates is not None and self._updates.speaks and self._state.trouble is None
+
+    def _updates_here(self) -> Driver | None:
+        if not self._config.installer:
+            return None
+        from holdfast_agent.update.joining import updates_of  # noqa: PLC0415  (only where there is an installer)
+
+        try:
+            return updates_of(self._folder, self._config, self._clock, well=self._well, say=say)
+        except HoldfastError as error:
+            say(str(error))
+            self._no_updates = (error.code, str(error))
+            return None
+
+    def _well(self) -> Health | None:
+        return sections.health(self._plan.health, self._config, self._clock) if self._plan is not None else None
+
+    def _update(self, order: Order) -> None:
+        if self._updates is None:
+            self._feed(Carried(directives.refused(order, *self._no_updates)))
+        else:
+            self._report_updates(self._updates)
+
+    def _report_updates(self, updates: Driver) -> None:
+        for report in updates.reports(self._state.orders.open):
+            self._feed(Carried(report))
+
+    def _hear_of_update(self) -> None:
+        """Take what the server said of an update; a release that it confirms is confirmed before anything else."""
+        told, self._told = self._told, None
+        if self._updates is not None and told is not None:
+            seq, answer = told
+            self._updates.heard(answer, seq)
+            if self._updates.confirming:
+                self.turn()
 
     def _erase(self, order: Order) -> None:
         """Erase the device; the order is durable before anything goes, and what came of it before it is told."""
@@ -415,6 +501,8 @@ class Agent:
             found = (findings, self._clock.now().since(mark.full) or 0)
         probe = self._plan.health if self._plan else None
         parts, healthy = sections.gather(probe, found, self._sent(found), self._config, self._clock)
+        updates = self._updates.part() if self._updates is not None else None
+        parts = (*parts, updates) if updates is not None else parts
         size = sum(len(part.body) for part in parts)
         return (*parts, *self._attester.parts(self._state, self._clock.now(), size)), healthy
 

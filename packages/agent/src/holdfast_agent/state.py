@@ -17,6 +17,7 @@
     walk.json      where a costly look was put down, for the next sitting; there only in between
     erasing.json   the order to erase the device and what came of it, from the order until its end
     retired.json   that this device was retired; once it is there, nothing else is
+    update/        everything of updates, where the device has an installer (`update.joining`)
     lock           held by the one agent that may use the folder
 
 1. The folder is 0700 and belongs to the agent's user, files are 0600.
@@ -105,6 +106,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A JSON file of `wire.attestation.Claims` that the maker's own code keeps."""
     attest_token: tuple[str, ...] = ()
     """The program that prints an attestation token, by its whole path, and its arguments; without a shell."""
+    installer: str = ""
+    """What writes this device's slots: ``file:FOLDER``, ``rauc`` or ``swupdate:FILE``; empty: it is not updated."""
+    hardware: tuple[str, ...] = ()
+    """The names of this board, as releases name theirs."""
+    reboot_command: tuple[str, ...] = ("systemctl", "reboot")
+    """What begins a new boot; without a shell."""
 
 
 class AuditMark(msgspec.Struct, frozen=True):

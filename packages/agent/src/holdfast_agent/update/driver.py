@@ -24,7 +24,7 @@ from holdfast_core.kernel.errors import HoldfastError, WorldError
 from holdfast_core.supply.model import PayloadKind
 from holdfast_core.update import events as ev
 from holdfast_core.update.agreement import Board, Target
-from holdfast_core.update.install import Journal, attempt_of
+from holdfast_core.update.install import Journal, Phase, attempt_of
 from holdfast_core.update.machine import step
 from holdfast_core.wire.device import Part
 from holdfast_core.wire.frame import DirectiveReport
@@ -68,6 +68,12 @@ class Driver:
         """Whether a release runs on trial."""
         install = self.journal.under_way
         return install is not None and install.phase.on_trial
+
+    @property
+    def confirming(self) -> bool:
+        """Whether the server's word has come, and the boot loader has not heard of it."""
+        install = self.journal.under_way
+        return install is not None and install.phase is Phase.CONFIRMING
 
     # Directives
 
@@ -223,14 +229,13 @@ class Driver:
 
     def part(self) -> Part | None:
         """The section; `None` where the device cannot tell its slots. What it says is told with the next check-in."""
+        self.speaks = False
         try:
             self._start()
-            body = msgspec.json.encode(self._report())
+            return Part(SECTION, msgspec.json.encode(self._report()))
         except HoldfastError as error:
             self._ports.say(str(error))
             return None
-        self.speaks = False
-        return Part(SECTION, body)
 
     def _report(self) -> UpdateReport:
         trusted, board = self._ports.trusted, self._board()
