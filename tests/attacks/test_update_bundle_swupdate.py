@@ -157,3 +157,37 @@ def test_what_swupdate_says_is_let_through_only_where_it_is_understood(said):
     with pytest.raises(HostileData) as error:
         image_in(Ended(0, f"{good}{LINE}{said}\n", ""), "/dev/b")
     assert error.value.code == "installer.unread"
+
+
+def header(name, size, *, length=None):
+    raw = name + b"\0"
+    fields = (0, 0o100644, 0, 0, 1, 0, size, 0, 0, 0, 0, len(raw) if length is None else length, 0)
+    head = b"070702" + b"".join(b"%08X" % each for each in fields) + raw
+    return head + bytes(-len(head) % 4)
+
+
+END = header(b"TRAILER!!!", 0)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        END,
+        header(b"y", 1) + b"1\0\0\0" + END,
+        header(b"x", 0xFFFFFFFF) + END,
+        header(b"x", 1, length=0) + b"1\0\0\0" + END,
+        header(b"x", 1, length=0xFFFFFFFF) + b"1\0\0\0" + END,
+        header(b"x", 1)[:-8],
+        header(b"y", 0) * 65 + header(b"x", 0) + END,
+        b"070707" + header(b"x", 1)[6:] + END,
+    ],
+)
+def test_hostile_archives_are_refused_by_their_reader(tmp_path, data):
+    path = tmp_path / "some.swu"
+    path.write_bytes(header(b"y", 0) + header(b"x", 3) + b"123\0" + END)
+    with path.open("rb") as file:
+        start, size = member(file.fileno(), "x")
+        assert path.read_bytes()[start : start + size] == b"123"  # control
+    path.write_bytes(data)
+    with path.open("rb") as file:
+        assert code_of(member, file.fileno(), "x") == "installer.archive"

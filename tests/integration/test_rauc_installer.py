@@ -110,7 +110,7 @@ def test_a_verity_bundle_is_read_by_the_service(lab):
 
 
 def test_a_kill_in_the_middle_of_the_write_leaves_the_running_slot_and_the_next_try_installs(tmp_path):
-    size = 160 * MIB
+    size = 64 * MIB
     with rauc_lab(tmp_path, slot_size=size) as lab:
         made, offered = bundle(lab.folder, "2.0", size=size), rauc("2.0", 2)
         lab.kill_while_writing(made)
@@ -128,7 +128,7 @@ def test_a_kill_in_the_middle_of_the_write_leaves_the_running_slot_and_the_next_
 
 
 def test_a_stale_bundle_that_is_another_is_unmounted_before_the_next_is_installed(tmp_path):
-    size = 160 * MIB
+    size = 64 * MIB
     with rauc_lab(tmp_path, slot_size=size) as lab:
         first, second = bundle(lab.folder, "2.0", size=size), bundle(lab.folder, "3.0")
         lab.kill_while_writing(first)
@@ -161,7 +161,7 @@ def test_a_service_that_is_not_there_is_no_fault_of_the_bundle(lab):
 
 @pytest.mark.parametrize("comes_back", [False, True])
 def test_a_service_that_is_killed_while_the_agent_waits_is_no_success(tmp_path, comes_back):
-    size = 160 * MIB
+    size = 64 * MIB
     with rauc_lab(tmp_path, slot_size=size) as lab:
         made, offered = bundle(lab.folder, "2.0", size=size), rauc("2.0", 2)
         installer = lab.installer

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from holdfast_agent.update.installers.chosen import LARGEST, chosen
 from holdfast_agent.update.installers.memory import Memory
 from holdfast_agent.update.installers.programs import Options, run, writing
+from holdfast_agent.update.installers.rauc import RaucInstaller
+from holdfast_agent.update.installers.rauc_bus import Bus
 from holdfast_core.kernel.errors import HoldfastError, WorldError
 from update_tools import code_of, mcu_key, rauc
 
@@ -98,6 +100,11 @@ def test_a_memory_that_is_damaged_counts_as_empty(tmp_path_factory, data):
     assert (memory.armed, memory.svn, memory.written("A")) == ("", 0, None)
 
 
+def test_a_memory_that_nests_without_end_counts_as_empty(tmp_path):
+    (tmp_path / "slots.json").write_text('{"x":' + "[" * 100_000)
+    assert Memory(tmp_path / "slots.json").armed == ""
+
+
 def test_a_memory_that_cannot_be_kept_is_told(tmp_path):
     memory = Memory(tmp_path / "nowhere" / "slots.json")
     assert code_of(memory.arm, "A") == "installer.memory"
@@ -139,3 +146,54 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path):
         with pytest.raises(WorldError) as error, writing(lock):
             pass
         assert error.value.code == "installer.folder"
+
+
+def bus_of(tmp_path, **answers):
+    """A bus whose ``busctl`` is a script: it prints what is given for the last member that is asked for."""
+    lines = "".join(f"*' {member}'*) cat <<'EOF'\n{text}\nEOF\n;;\n" for member, text in answers.items())
+    program = tmp_path / "busctl"
+    program.write_text(f'#!/bin/sh\ncase "$*" in\n{lines}*) exit 1 ;;\nesac\n')
+    program.chmod(0o755)
+    return Bus(program=str(program))
+
+
+SLOTS = json.dumps(
+    {
+        "data": [
+            [
+                ["rootfs.0", {"bootname": {"data": "A"}, "state": {"data": "booted"}, "type": {"data": "raw"}}],
+                ["rootfs.1", {"bootname": {"data": "B"}, "state": {"data": "inactive"}, "type": {"data": "raw"}}],
+                ["app.1", {"parent": {"data": "rootfs.1"}, "type": {"data": "ubifs"}, "size": {"data": "x"}}],
+                ["app.0", {"parent": {"data": "rootfs.0"}, "type": {"data": "raw"}, "class": {"data": 7}}],
+            ]
+        ]
+    }
+)
+GOOD = {
+    "GetSlotStatus": SLOTS,
+    "Info": '{"data":["lab-board","2.0"]}',
+    "Compatible": '{"data":"lab-board"}',
+    "BootSlot": '{"data":"A"}',
+    "Operation": '{"data":"idle"}',
+}
+
+
+def test_a_slot_whose_file_system_rauc_makes_itself_is_refused_before_it_is_written(tmp_path):
+    installer = RaucInstaller(bus_of(tmp_path, **GOOD), Memory(tmp_path / "slots.json"))
+    assert code_of(installer.verify, tmp_path / "x.raucb", rauc("2.0", 2)) == "installer.slot_kind"
+    raw = {**GOOD, "GetSlotStatus": SLOTS.replace("ubifs", "ext4")}
+    control = RaucInstaller(bus_of(tmp_path, **raw), Memory(tmp_path / "slots.json"))
+    assert code_of(control.verify, tmp_path / "x.raucb", rauc("2.0", 2)) == ""
+
+
+@pytest.mark.parametrize("answer", ["", "{}", "null", "[]", '{"data":5}', '{"data":[5]}', '{"data":' + "[" * 90_000])
+@pytest.mark.parametrize("member", ["GetSlotStatus", "BootSlot", "Compatible", "Info"])
+def test_what_is_no_answer_of_rauc_is_told(tmp_path, answer, member):
+    installer = RaucInstaller(bus_of(tmp_path, **{**GOOD, member: answer}), Memory(tmp_path / "slots.json"))
+    assert code_of(installer.verify, tmp_path / "x.raucb", rauc("2.0", 2)) == "installer.rauc"
+
+
+def test_a_device_with_three_boot_slots_is_told(tmp_path):
+    three = SLOTS.replace('"parent": {"data": "rootfs.0"}', '"bootname": {"data": "C"}')
+    installer = RaucInstaller(bus_of(tmp_path, **{**GOOD, "GetSlotStatus": three}), Memory(tmp_path / "slots.json"))
+    assert code_of(installer.verify, tmp_path / "x.raucb", rauc("2.0", 2)) == "installer.rauc"

@@ -43,7 +43,7 @@ class Memory:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._kept = _Kept()
-        with contextlib.suppress(OSError, msgspec.DecodeError, ValueError):
+        with contextlib.suppress(OSError, ValueError, RecursionError):
             self._kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
 
     @property

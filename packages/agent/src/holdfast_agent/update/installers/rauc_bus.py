@@ -145,7 +145,7 @@ def _decoded(ended: Ended, kind: type[_T]) -> _T:
     """The ``data`` of what busctl prints; a method without a return value prints nothing, or no data."""
     try:
         return msgspec.convert(msgspec.json.decode(ended.out or "{}").get("data", []), kind, strict=True)
-    except (msgspec.DecodeError, msgspec.ValidationError, AttributeError) as error:
+    except (msgspec.DecodeError, msgspec.ValidationError, AttributeError, RecursionError) as error:
         raise gone(f"busctl printed what is no answer ({printable(ended.out[:80])})") from error
 
 
