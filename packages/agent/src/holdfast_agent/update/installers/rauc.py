@@ -10,7 +10,7 @@
    itself (tar archives, UBI, NAND; rauc#459) cannot be compared so, and is refused before it is written.
 5. What a killed service left mounted is unmounted first, so that neither loop device nor bundle stays in use.
 
-Source: RAUC 1.8 and later, docs/reference.rst; rauc.github.io issues 459, 683, 1400.
+Source: RAUC 1.8 and later, docs/reference.rst; rauc/rauc#459, rauc/rauc#683, rauc/rauc#1400.
 """
 
 from __future__ import annotations
