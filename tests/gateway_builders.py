@@ -65,6 +65,11 @@ class FakeControlPlane:
         self.etag: str | None = None
         self.endless = ""
         """``chunked``, or ``close``: a body without a length that does not end."""
+        self.raw: bytes | None = None
+        """Sent in place of an answer; nothing is sent and nothing closed where it is empty."""
+        self.claims: str | None = None
+        """A Content-Range that is not the part's."""
+        self.silence = threading.Event()
         self.per_s = 0
         """Bytes each second, where it is slow."""
         self.gate = threading.Event()
@@ -109,6 +114,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         wanted, condition = self.headers.get("Range", ""), self.headers.get("If-Range", "")
         plane.asked.append((path, wanted, condition))
         plane.peers.append(dict(each[0] for each in self.request.getpeercert()["subject"])["commonName"])
+        if plane.raw is not None:
+            self.close_connection = True
+            self.wfile.write(plane.raw)
+            plane.silence.wait(0 if plane.raw else 30)
+            return
         data = plane.files.get(path)
         if plane.status is not None or data is None:
             code, headers = plane.status or (404, {})
@@ -126,7 +136,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         length = plane.declared if plane.declared is not None else len(data) - start
         headers["Content-Length"] = str(length)
         if start:
-            headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{start + length}"
+            headers["Content-Range"] = plane.claims or f"bytes {start}-{start + length - 1}/{start + length}"
         self.head(206 if start else 200, headers)
         self.body(path, data[start:])
 
@@ -205,6 +215,7 @@ def control_plane(folder: Path) -> Iterator[FakeControlPlane]:
         yield plane
     finally:
         plane.gate.set()
+        plane.silence.set()
         listener.shutdown()
         thread.join()
         listener.server_close()

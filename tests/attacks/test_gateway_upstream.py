@@ -181,3 +181,61 @@ def test_an_answer_that_is_no_artefact_is_told_as_what_it_is(
         response, body = cache.ask(target.path)
         assert response.status == 503
         assert problem_code(body) == ("gateway.upstream_answer" if status == 206 else "gateway.upstream_refused")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 500 + b"\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 50,
+    ],
+)
+def test_an_answer_that_is_no_http_or_none_at_all_brings_nothing(
+    plane: FakeControlPlane, tmp_path: Path, raw: bytes
+) -> None:
+    data = payload(1000)
+    target = plane.add(data)
+    plane.raw = raw
+    bounds = msgspec.structs.replace(QUICK, exchange_s=0.3, tries=2)
+    with caching(plane, tmp_path / "cache", bounds=bounds) as cache:
+        response, body = cache.ask(target.path)
+        assert response.status == 503
+        assert problem_code(body) in ("gateway.upstream", "gateway.upstream_answer")
+        plane.silence.set()
+        plane.raw = None
+        until(lambda: cache.ask(target.path)[1] == data)
+
+
+@pytest.mark.parametrize(
+    "claims",
+    ["bytes 0-1048575/1048576", "bytes 500000-1048575/2097152", "bytes 500000-600000/1048576", "bytes */1048576", "x"],
+)
+def test_a_part_that_is_another_than_was_asked_for_is_not_taken(
+    plane: FakeControlPlane, tmp_path: Path, claims: str
+) -> None:
+    data = payload(MIB)
+    target = plane.add(data)
+    plane.cuts, plane.claims = [500_000], claims
+    with caching(plane, tmp_path / "cache") as cache:
+        response, body = cache.ask(target.path)
+        assert (response.status, problem_code(body)) == (503, "gateway.upstream_answer")
+        assert cache.cache.status().fetched_bytes == 500_000
+        plane.claims = None
+        until(lambda: cache.ask(target.path)[1] == data)
+    assert plane.sent[target.path] <= 2 * len(data)
+
+
+def test_a_control_plane_that_is_overloaded_is_asked_again_when_it_says(
+    plane: FakeControlPlane, tmp_path: Path
+) -> None:
+    target = plane.add(payload(1000))
+    plane.status = (503, {"Retry-After": "3600"})
+    with caching(plane, tmp_path / "cache", bounds=msgspec.structs.replace(QUICK, wait_s=0.3)) as cache:
+        for _ in range(3):
+            assert problem_code(cache.ask(target.path)[1]) == "gateway.fetching"
+        assert len(plane.asked) == 1
