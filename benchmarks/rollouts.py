@@ -1,10 +1,12 @@
 """How far a bad release comes before its rollout halts, how often a good one is halted, and how long a plan takes.
 
-Method: `holdfast_sim.updating.rollouts` simulates 10,000 devices with the code that runs (core/update: `place`, `heard`,
-`unheard`, `may_begin`, `judge`) and the default thresholds; only time and luck are simulated. Devices call every 15 min
-or every hour, a tenth more or less; an install takes 8 to 25 min; 1 % of the devices are away. Waves: 1 %, then 10 % with
-100 at once, then all. Of the devices that come to harm 30 % fail within 4 min and say so, 20 % stop working while they
-soak, the rest (or some part) fall back 16 min after their boot, or fall silent for good. A seed is one rollout.
+Method: `holdfast_sim.updating.rollouts` simulates 10,000 devices with the code that runs (core/update: `place`,
+`heard`, `unheard`, `may_begin`, `judge`) and the default thresholds; only time and luck are simulated. Devices call
+every 15 min or every hour, a tenth more or less; an install takes 8 to 25 min; 1 % of the devices are away. Waves: 1 %,
+then 10 % with 100 at once, then all. Of the devices that come to harm 30 % fail within 4 min and say so, 20 % stop
+working while they soak, the rest fall back 16 min after their boot; or half of all fall silent for good. Each seed is
+one rollout. A first wave of 99 devices cannot tell every release on which 10 % fail: in 0.8 % of all cases fewer
+than 4 of them do.
 
 The peer is a naive engine in the same waves, there being none that can be run here: it goes by what devices report once
 they have installed. In one form failures of 5 % of the group stop it, as hawkBit's error threshold does; in the other
