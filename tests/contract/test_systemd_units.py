@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pytest
 
-CEILINGS = {"holdfast.service": 1.5, "holdfast-agent.service": 3.0, "holdfast-agent-oneshot.service": 3.0}
+CEILINGS = {
+    "holdfast.service": 1.5,
+    "holdfast-agent.service": 3.0,
+    "holdfast-agent-oneshot.service": 3.0,
+    "holdfast-gateway.service": 2.0,
+}
 
 
 def _exposure(unit: Path) -> float:
