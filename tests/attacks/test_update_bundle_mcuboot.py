@@ -112,10 +112,9 @@ def test_an_image_that_would_reach_into_the_trailer(lab):
 
 
 def test_the_image_that_runs_already(lab):
-    made = mcu_image(lab.folder, "1.0.0", svn=3)
-    running = Path(lab.layout.path).read_bytes()[: made.stat().st_size]
-    made.write_bytes(running)
-    assert code_of(lab.installer.verify, made, mcu()) == "installer.same_image"
+    made = lab.folder / "running.bin"
+    made.write_bytes(Path(lab.layout.path).read_bytes()[: SLOT // 2])
+    assert code_of(lab.installer.verify, made, offer("1.0.0", 2, PayloadKind.MCUBOOT, svn=3)) == "installer.same_image"
 
 
 def test_a_slot_that_was_changed_after_it_was_written(lab):
