@@ -24,7 +24,7 @@ from holdfast_agent.update.store import Store
 from holdfast_core.kernel.errors import Bug, HostileData, LimitExceeded, WorldError
 from holdfast_core.kernel.instants import DAY, to_datetime
 from holdfast_core.wire.update_metadata import FILES, LARGEST_BROUGHT, PATH, Brought, Holding, Versions
-from tuf_builders import BUILT, DEVICE_ID, MODEL, TRUE_NOW, Pair, offer, path_of
+from tuf_builders import BUILT, DEVICE_ID, MODEL, TRUE_NOW, Pair, key, offer, path_of
 from update_trust_builders import Device
 
 
@@ -140,7 +140,7 @@ def test_nothing_new_loads_no_python_tuf_and_writes_nothing(device):
         "trust.holding()\n"
         "checked = trust.take(Brought())\n"
         "assert checked.paths and not trust.frozen\n"
-        "assert not {'tuf', 'securesystemslib', 'urllib3'} & set(sys.modules)\n"
+        "assert not {'tuf', 'securesystemslib', 'urllib3', 'cryptography'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
     assert {path: path.stat().st_mtime_ns for path in device.folder.rglob("*") if path.is_file()} == before
@@ -152,6 +152,31 @@ def test_what_has_expired_is_frozen_without_python_tuf_too(device):
     with pytest.raises(HostileData) as refused:
         device.trust.take(Brought())
     assert refused.value.code == "update.metadata_expired"
+
+
+def test_a_product_s_keys_are_replaced_and_its_role_keeps_its_version(tmp_path):
+    """The server thinks the role to be held; under the new keys what is held is worth nothing."""
+    device = Device(tmp_path, Pair())
+    device.ask()
+    image = device.pair.image
+    image.targets.delegations.roles[MODEL].keyids.clear()
+    image.targets.add_key(key("product-anew").public_key, MODEL)
+    image.signers[MODEL] = [key("product-anew")]
+    image.put(MODEL, image.delegated[MODEL])
+    image.publish("targets")
+    device.ask()
+    assert refusal_of(lambda: device.trust.imaged(device.pair.path)) == "update.metadata_missing"
+    assert MODEL not in device.again().trust.holding().image.roles
+    device.ask()
+    assert device.trust.imaged(device.pair.path)
+
+
+def test_looking_up_what_is_known_writes_nothing_that_lasts(device, pair):
+    before = {path: path.stat().st_mtime_ns for path in files_of(device.folder)}
+    trust = device.again().trust
+    assert trust.imaged(pair.path) == trust.directed(pair.path)
+    trust.exemptions(pair.offer.release)
+    assert {path: path.stat().st_mtime_ns for path in files_of(device.folder)} == before
 
 
 # ---- python-tuf

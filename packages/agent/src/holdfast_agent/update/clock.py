@@ -10,15 +10,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from holdfast_agent.clock import Clock
-from holdfast_core.formats.dsse import VerifyingKey, open_envelope
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.instants import MINUTE, SECOND, Instant, parse_rfc3339
 from holdfast_core.update.time import Floor, Sense, Signed, Source, sense
 from holdfast_core.wire.update_metadata import LARGEST_TIME, TIME_TYPE, Time
+
+if TYPE_CHECKING:
+    from holdfast_core.formats.dsse import VerifyingKey
 
 BUILT = parse_rfc3339("2026-11-01T00:00:00Z")
 """No device that runs this code lives before it; raised with every release."""
@@ -110,6 +113,8 @@ def check_dated(sensed: Sense) -> None:
 
 
 def _opened(envelope: bytes, keys: Mapping[str, VerifyingKey]) -> Time:
+    from holdfast_core.formats.dsse import open_envelope  # noqa: PLC0415  (imports cryptography; only for a signed time)
+
     if len(envelope) > LARGEST_TIME:
         raise _refused("malformed", f"The signed time has {len(envelope)} bytes.")
     try:

@@ -9,15 +9,17 @@ Source: TUF specification 1.0.34, section 4.
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from holdfast_core.formats.dsse import VerifyingKey, read_key
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.instants import LATEST, Instant, parse_rfc3339
 from holdfast_core.update.agreement import DEVICE, ISSUED
 from holdfast_core.wire.frame import Whole
+
+if TYPE_CHECKING:
+    from holdfast_core.formats.dsse import VerifyingKey
 
 TIMESTAMP, SNAPSHOT, TARGETS, ROOT = "timestamp", "snapshot", "targets", "root"
 
@@ -106,6 +108,8 @@ def view(data: bytes) -> View:
 
 def _key(stated: object) -> VerifyingKey | None:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415  (large)
+
+    from holdfast_core.formats.dsse import read_key  # noqa: PLC0415  (same)
 
     try:
         key = msgspec.convert(stated, Key)

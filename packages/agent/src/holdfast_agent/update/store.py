@@ -35,8 +35,6 @@ from holdfast_core.wire.update_metadata import LARGEST_FILE
 PINS, MARKS, INDEX, FILES, WORK = "pins.json", "marks.json", "index.json", "files", "work"
 LARGEST = 2 * 1024 * 1024
 """Bytes of pins, marks or index: two roots as base64, and more."""
-KEPT = 160
-"""Files kept of both repositories together."""
 
 _T = TypeVar("_T")
 

@@ -210,8 +210,10 @@ class Trust:
 
     def _target(self, name: str, path: str) -> Target | None:
         repository = self._verified.repository(name)
-        found = repository.target(path, self.sense().now)
-        self._verified.adopt(name, repository)
+        try:
+            found = repository.target(path, self.sense().now)
+        finally:
+            self._verified.adopt(name, repository)  # also that something is missing: it is asked for again
         return None if found is None else stated(path, found.length, found.hashes, found.custom)
 
     def _paths(self) -> tuple[str, ...]:
