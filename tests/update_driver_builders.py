@@ -46,7 +46,10 @@ class Payloads:
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
+        self.etags: dict[str, str] = {}
         self.asked: list[str] = []
+        self.starts: dict[str, list[int]] = {}
+        """Where each answer began, by path."""
         self.sent = 0
         self.cut: int | None = None
         self.whole_only = False
@@ -59,8 +62,9 @@ class Payloads:
     def put(self, wanted: Target, content: bytes) -> None:
         folder, _, name = wanted.path.rpartition("/")
         digest = wanted.digest.removeprefix("sha256:")
-        self.files[f"/v1/update/targets/{folder}/{digest}.{name}"] = content
-        self.etag = f'"{wanted.digest}"'
+        path = f"/v1/update/targets/{folder}/{digest}.{name}"
+        self.files[path] = content
+        self.etags[path] = f'"{wanted.digest}"'
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -77,20 +81,22 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.end_headers()
             return
         start = self._start(len(content))
+        self.payloads.starts.setdefault(self.path, []).append(start)
         self.send_response(206 if start else 200)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         length = len(content) - start if self.payloads.says is None else self.payloads.says
         if length:
             self.send_header("Content-Length", str(length))
-        self.send_header("ETag", self.payloads.etag)
+        self.send_header("ETag", self.payloads.etags[self.path])
         self.end_headers()
         self._pour(content[start:])
         self.close_connection = True
 
     def _start(self, length: int) -> int:
         match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        fresh = self.headers.get("If-Range", self.payloads.etag) == self.payloads.etag
+        etag = self.payloads.etags[self.path]
+        fresh = self.headers.get("If-Range", etag) == etag
         return int(match[1]) if match and fresh and not self.payloads.whole_only and int(match[1]) < length else 0
 
     def _pour(self, content: bytes) -> None:
