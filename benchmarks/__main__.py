@@ -23,6 +23,9 @@ MODULES = (
     "renewal_storm",
     "brokers",
     "cut_off",
+    "director",
+    "install",
+    "rollouts",
 )
 
 

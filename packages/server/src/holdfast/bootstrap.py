@@ -39,6 +39,7 @@ from holdfast.attestation.service import AttestationService
 from holdfast.baseline.catalogue_file import catalogue_with
 from holdfast.baseline.inspections import InspectionService
 from holdfast.baseline.service import BaselineAppraiser, BaselineService, Compiler, PlanContributor
+from holdfast.checkin.pace import Pace
 from holdfast.checkin.service import CheckInService
 from holdfast.config import Config
 from holdfast.identity.answers import StatusAnswers
@@ -77,6 +78,7 @@ from holdfast.ports.clock import Clock, Randomness
 from holdfast.ports.credentials import Credentials
 from holdfast.ports.events import Emit, Event
 from holdfast.ports.issuers import IssuerBook
+from holdfast.ports.keystore import KeyStore
 from holdfast.ports.signer import LogSigner
 from holdfast.ports.store import Change, Store
 from holdfast.ports.tombstones import Tombstones
@@ -87,17 +89,24 @@ from holdfast.record.service import RecordService, leaves_of
 from holdfast.response.service import IncidentListener, NetworkProfileContributor, ResponseService
 from holdfast.trust.service import VerdictService
 from holdfast.update.appraiser import UpdateAppraiser, UpdateContributor
+from holdfast.update.ddi import DdiService
+from holdfast.update.ddi_callers import DdiCallers
 from holdfast.update.desk import Desk
+from holdfast.update.director import Director
+from holdfast.update.image_repository import ImageRepository
 from holdfast.update.ledger import Ledger
+from holdfast.update.metadata import MetadataAnswers
+from holdfast.update.old_hashes import OldHashing
+from holdfast.update.payloads import Payloads
 from holdfast.update.planner import Planner
 from holdfast.update.releases import ReleaseService
+from holdfast.update.releasing import Releasing
 from holdfast.update.rollouts import RolloutService
+from holdfast.update.update_tokens import UpdateTokens
 from holdfast.update.uploads import Uploads
 from holdfast_core.kernel.errors import WorldError
-from holdfast_core.kernel.ids import DeviceKey
-from holdfast_core.kernel.instants import Instant
 from holdfast_core.kernel.limits import Limits
-from holdfast_core.supply.model import PayloadKind, Release
+from holdfast_core.supply.model import PayloadKind
 from holdfast_probe.catalogue import shipped_catalogue
 
 DATABASE = "holdfast.db"
@@ -164,25 +173,39 @@ class Updating:
     releases: ReleaseService
     rollouts: RolloutService
     planner: Planner
+    images: ImageRepository
+    director: Director
+    releasing: Releasing
+    answers: MetadataAnswers
+    payloads: Payloads
+    credentials: Credentials
+    ddi: DdiService
+    callers: DdiCallers
+    hashing: OldHashing
+    tokens: UpdateTokens
     appraiser: Appraiser
     contributor: Contributor
 
 
-class _Undirected:
-    """Stands in for the director: no device is named in any metadata."""
+@dataclass(frozen=True)
+class Ground:
+    """What every feature stands on: the store, time, chance, who hears of events."""
 
-    def direct(self, _key: DeviceKey, _release: Release | None, _now: Instant) -> Sequence[Change]:
-        """See `holdfast.ports.directing.Directing`."""
-        return ()
+    store: Store
+    clock: Clock
+    randomness: Randomness
+    emit: Emit
+    credentials: Credentials
 
 
-def _updating(store: Store, clock: Clock, emit: Emit, folder: Path) -> Updating:
+def _updating(ground: Ground, keys: KeyStore, folder: Path, config: Config) -> Updating:
+    store, clock, emit = ground.store, ground.clock, ground.emit
     artefacts = FolderArtefacts(folder / ARTEFACTS)
     ledger = Ledger(store)
-    desk = Desk(store=store, emit=emit, ledger=ledger, directing=_Undirected())
-    releases = ReleaseService(
-        store=store, clock=clock, emit=emit, artefacts=artefacts, published=lambda _scope, _release: True
-    )
+    images = ImageRepository(store=store, clock=clock, keys=keys, emit=emit)
+    director = Director(store=store, images=images)
+    desk = Desk(store=store, emit=emit, ledger=ledger, directing=director)
+    releases = ReleaseService(store=store, clock=clock, emit=emit, artefacts=artefacts, published=images.is_published)
     rollouts = RolloutService(store=store, clock=clock, emit=emit, ledger=ledger, releases=releases)
     return Updating(
         artefacts=artefacts,
@@ -192,7 +215,19 @@ def _updating(store: Store, clock: Clock, emit: Emit, folder: Path) -> Updating:
         releases=releases,
         rollouts=rollouts,
         planner=Planner(store=store, clock=clock, ledger=ledger, releases=releases, rollouts=rollouts),
-        appraiser=UpdateAppraiser(desk, lambda _key: 0),
+        images=images,
+        director=director,
+        releasing=Releasing(images=images, store=store, clock=clock),
+        answers=MetadataAnswers(store=store, clock=clock, images=images, director=director),
+        payloads=Payloads(store),
+        credentials=ground.credentials,
+        ddi=DdiService(
+            store=store, clock=clock, ledger=ledger, desk=desk, pace=Pace(config.limits.check_ins_per_contact).admit
+        ),
+        callers=DdiCallers(store=store, clock=clock, credentials=ground.credentials, scope=config.scope),
+        hashing=OldHashing(store, artefacts),
+        tokens=UpdateTokens(store=store, clock=clock, randomness=ground.randomness, emit=emit),
+        appraiser=UpdateAppraiser(desk, director.version),
         contributor=UpdateContributor(),
     )
 
@@ -217,6 +252,7 @@ class Plane:
         signer: FileLogSigner,
         authority: FileAuthority,
         passphrase: Passphrase,
+        keys: KeyStore,
         clock: Clock,
         randomness: Randomness,
         limits: Limits,
@@ -370,7 +406,7 @@ class Plane:
             limits=limits,
         )
         self.attesting = _attesting(store, clock, self.verdicts, emit, signer)
-        self.updating = _updating(store, clock, emit, folder)
+        self.updating = _updating(Ground(store, clock, randomness, emit, credentials), keys, folder, config)
         self.baseline = BaselineService(store=store, clock=clock, emit=emit, compiler=compiler)
         self.inspections = InspectionService(store=store, clock=clock, emit=emit, catalogue=compiler.catalogue)
         self.lists = RevocationLists(
@@ -445,7 +481,8 @@ class Plane:
             keys = folder / "keys"
             passphrase = passphrase or find_passphrase(keys, os.environ)
             signer = FileLogSigner(keys, passphrase)
-            authority = FileAuthority(keys, open_key_store(config, keys, passphrase, os.environ))
+            key_store = open_key_store(config, keys, passphrase, os.environ)
+            authority = FileAuthority(keys, key_store)
             engine = open_engine(folder / DATABASE)
             check_version(engine)
             store = EmbeddedStore(engine, signer)
@@ -460,6 +497,7 @@ class Plane:
             signer=signer,
             authority=authority,
             passphrase=passphrase,
+            keys=key_store,
             clock=clock or SystemClock(),
             randomness=randomness or SystemRandomness(),
             limits=limits or config.limits,
@@ -467,6 +505,7 @@ class Plane:
 
     async def __aenter__(self) -> Self:
         """The plane itself, closed when the block ends."""
+        await self.updating.images.load()
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from starlette.routing import Route
 
 from holdfast.adapters.heap import keep_trimmed
 from holdfast.adapters.pki.files import certificate_fingerprint
@@ -28,10 +29,13 @@ from holdfast.response.dispatch import Dispatcher
 from holdfast.web.api.app import operator_app
 from holdfast.web.api.services import Services
 from holdfast.web.device.app import device_app, est_app
+from holdfast.web.device.ddi import ddi_routes
 from holdfast.web.device.endings import end_with_credentials
 from holdfast.web.device.protocol import EstProtocol, LocalProtocol, bounded
 from holdfast.web.device.sealed import sealed_routes
+from holdfast.web.device.targets import PayloadServer, target_routes
 from holdfast.web.device.tpm import tpm_routes
+from holdfast.web.device.updates import UpdateRoutes, update_routes
 from holdfast.web.health import health_app
 from holdfast.web.listeners import Listener, bind, bind_local
 from holdfast.web.tls import operator_context
@@ -75,6 +79,9 @@ def services_of(plane: Plane, device_port: int) -> Services:
         releases=plane.updating.releases,
         rollouts=plane.updating.rollouts,
         planner=plane.updating.planner,
+        images=plane.updating.images,
+        releasing=plane.updating.releasing,
+        update_tokens=plane.updating.tokens,
         baseline=plane.baseline,
         inspections=plane.inspections,
         lists=plane.lists,
@@ -86,6 +93,16 @@ def services_of(plane: Plane, device_port: int) -> Services:
         device_url=f"https://{plane.config.names[0]}:{device_port}",
         root_fingerprint=plane.authority.root_fingerprint,
     )
+
+
+def updating_routes(plane: Plane) -> list[Route]:
+    """What the device port serves of updates: metadata, payloads, and hawkBit's device API."""
+    parts, payloads = plane.updating, PayloadServer(plane.updating.artefacts)
+    return [
+        *update_routes(UpdateRoutes(parts.answers, parts.credentials, plane.clock)),
+        *target_routes(parts.callers, parts.payloads.allowed, payloads),
+        *ddi_routes(parts.callers, parts.ddi, parts.hashing, payloads),
+    ]
 
 
 class Serving:
@@ -102,7 +119,7 @@ class Serving:
             plane.enrollment,
             limits,
             plane.secret_delivery,
-            [*tpm_routes(plane.tpm, limits), *sealed_routes(plane.sealed, limits)],
+            [*tpm_routes(plane.tpm, limits), *sealed_routes(plane.sealed, limits), *updating_routes(plane)],
         )
         health, counted = health_app(services, devices)
         self.plane = plane

@@ -27,6 +27,9 @@ import msgspec
 from holdfast_core.kernel.reasons import Reason
 from holdfast_core.update.model import Rollout, RolloutState, Stage, Thresholds
 
+AWAY = "rollout.away"
+"""The code of a wave whose devices are all away."""
+
 
 class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
     """How many devices of a wave are where.
@@ -136,7 +139,7 @@ def judge(rollout: Rollout, tallies: Sequence[Tally]) -> Judgement:
 
 def _nobody(name: str, wave: Tally) -> Reason:
     return Reason(
-        "rollout.away",
+        AWAY,
         f"All {wave.all} devices of wave {name!r} are away: nobody tried the release.",
         "Resume it once one of them is back, or go on without them: holdfast rollout resume --anyway.",
     )

@@ -1,51 +1,47 @@
-"""Which payload a device may fetch: of its own model, or what it is directed to.
+"""Which payload a device may fetch.
 
-1. The path has the payload's digest, so a name that was reused never gives other bytes.
-2. What does not exist and what is not for this device read alike.
+1. A device may fetch the payloads of its own model, whichever it is directed to: what it installs is decided by two
+   verified repositories, not by who could read a file.
+2. A gateway may fetch those of every model, for it caches them for its site.
+3. Whatever else is asked for is told to be unknown, so that nobody learns what others run.
 """
 
 from __future__ import annotations
 
-import re
-
-from holdfast.ports.lookup import require_living
 from holdfast.ports.store import Store
-from holdfast_core.kernel.digests import Digest
+from holdfast_core.inventory.model import DeviceClass
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.ids import DeviceKey
-from holdfast_core.supply.model import Payload, Release, release_id
-from holdfast_core.update.model import Assignment
-
-_FILE = re.compile(r"([0-9a-f]{64})\.([A-Za-z0-9][A-Za-z0-9._+-]{0,127})", re.ASCII)
+from holdfast_core.supply.model import Payload, Release
 
 
-def target_payload(store: Store, key: DeviceKey, model: str, version: str, file: str) -> Payload:
-    """The payload at ``MODEL/VERSION/<sha256hex>.FILE``, for a device.
+class Payloads:
+    """Finds payloads for devices."""
 
-    Raises:
-        HostileData: ``target.unknown`` (404), ``device.unknown`` (404), ``device.retired`` (409).
-    """
-    device = require_living(store, key)
-    found = _FILE.fullmatch(file)
-    try:
-        name = release_id(model, version)
-    except HostileData:
-        name = ""
-    release = store.kept(Release, key.scope, name) if name and found is not None else None
-    payload = release.payload if release is not None else None
-    if payload is None or found is None or (payload.digest, payload.name) != (Digest("sha256:" + found[1]), found[2]):
-        raise _unknown()
-    assignment = store.kept(Assignment, key.scope, key.device)
-    directed = assignment is not None and assignment.release == name and assignment.stage.is_exposed
-    if device.model.partition("@")[0] != model and not directed:
-        raise _unknown()
-    return payload
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
+    def allowed(self, key: DeviceKey, model: str, version: str, file: str) -> Payload:
+        """The payload that ``MODEL/VERSION/<sha256hex>.FILE`` names.
 
-def _unknown() -> HostileData:
-    return HostileData(
-        "target.unknown",
-        "There is no such payload for this device.",
-        remedy="Take path and digest from the director's metadata for this device.",
-        http_status=404,
-    )
+        Raises:
+            HostileData: ``update.no_such_payload`` (404).
+        """
+        release = self._store.kept(Release, key.scope, f"{model}:{version}")
+        payload = release.payload if release is not None else None
+        if payload is None or file != f"{payload.digest.partition(':')[2]}.{payload.name}" or not self._is(key, model):
+            raise HostileData(
+                "update.no_such_payload",
+                "This device knows of no such payload.",
+                remedy="Take the path from the verified metadata.",
+                http_status=404,
+            )
+        return payload
+
+    def _is(self, key: DeviceKey, model: str) -> bool:
+        """Whether a device is of a model, or caches for devices that are."""
+        device = self._store.device(key)
+        stored = self._store.model(key.scope, device.model) if device is not None else None
+        if device is None or device.lifecycle.is_over or stored is None:
+            return False
+        return stored.model.name == model or stored.model.device_class is DeviceClass.GATEWAY

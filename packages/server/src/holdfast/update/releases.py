@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -278,7 +278,7 @@ class ReleaseService:
         return tuple(missing)
 
     async def _commit(
-        self, changes: Sequence[Change], kind: Kind, scope: Scope, told: dict[str, object], actor: str
+        self, changes: Sequence[Change], kind: Kind, scope: Scope, told: Mapping[str, object], actor: str
     ) -> None:
         noted = Noted(kind, actor, None, scope, told, self._clock.now())
         await self._store.commit([*changes, *self._emit(noted)])

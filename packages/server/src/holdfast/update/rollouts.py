@@ -28,10 +28,10 @@ from holdfast_core.kernel.reasons import require_why
 from holdfast_core.record.model import Kind
 from holdfast_core.supply.model import Release
 from holdfast_core.trust.rules import MISSED_CONTACTS
-from holdfast_core.update.assignment import overdue, unheard
+from holdfast_core.update.assignment import FORGIVEN, overdue, unheard
 from holdfast_core.update.model import Assignment, Rollout, RolloutState, Stage, Turn
-from holdfast_core.update.rollout import Judgement, Tally, Verb, judge
-from holdfast_core.update.waves import Candidate, check, place, selects
+from holdfast_core.update.rollout import AWAY, Judgement, Tally, Verb, judge
+from holdfast_core.update.waves import Candidate, check, check_filled, place, selects
 
 TICK_SECONDS = 1.0
 GROUP = 500
@@ -208,6 +208,7 @@ class RolloutService:
 
     async def _assign(self, rollout: Rollout, release: Release, devices: Sequence[Device], now: Instant) -> None:
         placed = place(rollout.id, rollout.waves, [_candidate(device) for device in devices])
+        check_filled(rollout, placed)
         await self._put(rollout, release, {device.key: placed[device.key.device] for device in devices}, now)
 
     async def _put(self, rollout: Rollout, release: Release, placed: dict[DeviceKey, int], now: Instant) -> None:
@@ -253,6 +254,7 @@ class RolloutService:
         async with self._moving:
             rollout = self._expect(scope, name, RolloutState.PAUSED, RolloutState.HALTED)
             now = self._clock.now()
+            await self._reopen(rollout, (Stage.WITHDRAWN,), Stage.WAITING, now, why)
             verdict = judge(rollout, self._tallies(rollout, now))
             if verdict.verb is Verb.HALT and not anyway:
                 why_not = verdict.reason.sentence if verdict.reason is not None else ""
@@ -261,11 +263,12 @@ class RolloutService:
                     f"It would halt again at once: {why_not}",
                     "Retry the devices that failed (holdfast rollout retry), or say --anyway to forgive them.",
                 )
-            if verdict.verb is Verb.HALT:
-                await self._reopen(rollout, (Stage.FAILED, Stage.FELL_BACK, Stage.SILENT), Stage.DONE, now, why)
-            await self._reopen(rollout, (Stage.WITHDRAWN,), Stage.WAITING, now, why)
             moved = msgspec.structs.replace(rollout, state=RolloutState.RUNNING)
-            await self._turn(moved, Kind.ROLLOUT_RESUMED, Turn(now, "resumed", rollout.wave, actor, "", why))
+            if verdict.reason is not None and verdict.reason.code == AWAY:
+                moved = _past(moved, now)
+            elif verdict.verb is Verb.HALT:
+                await self._reopen(rollout, (Stage.FAILED, Stage.FELL_BACK, Stage.SILENT), Stage.DONE, now, why)
+            await self._turn(moved, Kind.ROLLOUT_RESUMED, Turn(now, "resumed", moved.wave, actor, "", why))
             return self.require(scope, name)
 
     async def retry(self, scope: Scope, name: str, *, why: str, actor: str) -> Rollout:
@@ -299,7 +302,7 @@ class RolloutService:
                     if known is None or known.rollout != rollout.id or known.stage not in stages:
                         continue
                     trial = known.trial + 1 if to is Stage.WAITING else known.trial
-                    code, sentence = ("", "") if to is Stage.WAITING else ("rollout.forgiven", why[:200])
+                    code, sentence = ("", "") if to is Stage.WAITING else (FORGIVEN, why[:200])
                     again = msgspec.structs.replace(
                         known, stage=to, at=now, trial=trial, percent=0, code=code, sentence=sentence
                     )
@@ -430,6 +433,13 @@ class RolloutService:
             case Verb.FINISH:
                 done = msgspec.structs.replace(rollout, state=RolloutState.FINISHED)
                 await self._turn(done, Kind.ROLLOUT_FINISHED, Turn(now, "finished", rollout.wave, "server"))
+
+
+def _past(rollout: Rollout, now: Instant) -> Rollout:
+    """A rollout beyond its last open wave, which nobody of was there for."""
+    if rollout.wave == len(rollout.waves) - 1:
+        return msgspec.structs.replace(rollout, state=RolloutState.FINISHED)
+    return msgspec.structs.replace(rollout, wave=rollout.wave + 1, opened_at=now)
 
 
 def _candidate(device: Device) -> Candidate:

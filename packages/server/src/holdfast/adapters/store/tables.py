@@ -36,7 +36,9 @@ from holdfast_core.kernel.kept import Kept
 from holdfast_core.response.model import Incident
 from holdfast_core.supply.model import Release
 from holdfast_core.trust.posture import Posture
+from holdfast_core.update.ddi import DdiClient, OldHashes, UpdateToken
 from holdfast_core.update.model import Assignment, Clearance, Rollout, SlotHistory, UpdatePolicy
+from holdfast_core.update.repository import Direction, OnlineKey, Proposal, Repository
 
 metadata = MetaData()
 
@@ -160,6 +162,13 @@ KEPT: dict[str, type[Kept]] = {
     "rollout": Rollout,
     "assignment": Assignment,
     "slot-history": SlotHistory,
+    "repository": Repository,
+    "online-key": OnlineKey,
+    "proposal": Proposal,
+    "direction": Direction,
+    "update-token": UpdateToken,
+    "old-hashes": OldHashes,
+    "ddi-client": DdiClient,
 }
 """The types of small records by the name they are stored under; a name is for ever."""
 KEPT_NAMES = {kind: name for name, kind in KEPT.items()}

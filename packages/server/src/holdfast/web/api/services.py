@@ -31,9 +31,12 @@ from holdfast.ports.clock import Clock
 from holdfast.ports.store import Store
 from holdfast.record.service import RecordService
 from holdfast.response.service import ResponseService
+from holdfast.update.image_repository import ImageRepository
 from holdfast.update.planner import Planner
 from holdfast.update.releases import ReleaseService
+from holdfast.update.releasing import Releasing
 from holdfast.update.rollouts import RolloutService
+from holdfast.update.update_tokens import UpdateTokens
 from holdfast.update.uploads import Uploads
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.ids import Scope
@@ -69,6 +72,9 @@ class Services:
     releases: ReleaseService
     rollouts: RolloutService
     planner: Planner
+    images: ImageRepository
+    releasing: Releasing
+    update_tokens: UpdateTokens
     baseline: BaselineService
     inspections: InspectionService
     lists: RevocationLists
