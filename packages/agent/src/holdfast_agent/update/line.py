@@ -10,7 +10,7 @@ from __future__ import annotations
 import http.client
 import time
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from holdfast_agent import transport
 from holdfast_agent.relay import RelayClient
@@ -35,32 +35,38 @@ class Line(transport.Channel, Protocol):
         ...
 
 
-class DirectLine(transport.Client):
-    """A `Line` of Python's own TLS, or of any connection that obeys a deadline."""
+class _Streaming:
+    """What makes a `Client` a `Line`."""
+
+    _connection: transport.Deadlined
+    _reading: Any = None
 
     def stream(self, path: str, headers: dict[str, str]) -> http.client.HTTPResponse:
         """See `Line`."""
-        return _asked(self._connection, path, headers)
+        connection = self._connection
+        connection.close()  # what an earlier stream left unread would be taken for the answer
+        connection.connect()
+        # An answer that ends with its connection takes the socket away from it.
+        self._reading = connection.sock
+        self.wait(OPENING_S)
+        connection.request("GET", path, None, headers)
+        return connection.getresponse()
 
     def wait(self, seconds: float) -> None:
         """See `Line`."""
-        self._connection.deadline(time.monotonic() + seconds)
+        self._reading.at = time.monotonic() + seconds
 
 
-class RelayLine(RelayClient):
+class DirectLine(_Streaming, transport.Client):
+    """A `Line` of Python's own TLS, or of any connection that obeys a deadline."""
+
+
+class RelayLine(_Streaming, RelayClient):
     """A `Line` for a device whose key lies in a PKCS#11 token."""
 
     def __init__(self, server: transport.Server, token: Token, *, root: Path, identity: Path) -> None:
         super().__init__(server, token, root=root, identity=identity)
         self._limit = LARGEST_BROUGHT
-
-    def stream(self, path: str, headers: dict[str, str]) -> http.client.HTTPResponse:
-        """See `Line`."""
-        return _asked(self._connection, path, headers)
-
-    def wait(self, seconds: float) -> None:
-        """See `Line`."""
-        self._connection.deadline(time.monotonic() + seconds)
 
 
 def dial(folder: Folder, config: Config) -> Line:
@@ -81,11 +87,3 @@ def dial(folder: Folder, config: Config) -> Line:
             remedy="Ask an operator for a new claim and enroll the device again.",
         ) from error
     return DirectLine(server, context, limit=LARGEST_BROUGHT)
-
-
-def _asked(connection: transport.Deadlined, path: str, headers: dict[str, str]) -> http.client.HTTPResponse:
-    connection.close()  # what an earlier stream left unread would be taken for the answer
-    connection.connect()
-    connection.deadline(time.monotonic() + OPENING_S)
-    connection.request("GET", path, None, headers)
-    return connection.getresponse()
