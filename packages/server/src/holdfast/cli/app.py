@@ -38,7 +38,10 @@ from holdfast.cli import (
     reference_build,
     reference_explain,
     reference_keys,
+    release,
     retirement,
+    rollout,
+    rollout_watch,
     secret,
     serve,
     token,
@@ -88,6 +91,7 @@ def build() -> typer.Typer:
                 device_actions.register,
                 device_ownership.register,
                 retirement.register,
+                rollout_watch.register_device,
             ),
         ),
         ("claim", "Claims: the right of one device to enroll, once.", (claim.register,)),
@@ -113,6 +117,12 @@ def build() -> typer.Typer:
             "reference",
             "Reference values: what a release looks like when it is booted.",
             (reference_build.register, reference.register, reference_explain.register, reference_keys.register),
+        ),
+        ("release", "Releases: what devices can install, who agreed, where each runs.", (release.register,)),
+        (
+            "rollout",
+            "Rollouts: a release on its way to many devices, wave by wave.",
+            (rollout.register, rollout_watch.register),
         ),
     ):
         group = typer.Typer(help=summary, no_args_is_help=True)
