@@ -14,12 +14,12 @@ from holdfast.adapters.store.tables import KEPT, KEPT_NAMES
 from holdfast.checkin.pace import Pace
 from holdfast.inventory.model_file import example_bytes
 from holdfast.ports.credentials import Credentials
-from holdfast.update.ddi import DdiService
+from holdfast.update.ddi import CALLS_PER_CONTACT, DdiService
 from holdfast.update.ddi_callers import DdiCallers
 from holdfast.update.desk import Desk
 from holdfast.update.ledger import Ledger
 from holdfast.update.old_hashes import OldHashing
-from holdfast.update.payloads import target_payload
+from holdfast.update.payloads import Payloads
 from holdfast.update.releases import ReleaseService
 from holdfast.update.rollouts import RolloutService
 from holdfast.update.update_tokens import DEFAULT_TOKEN, UpdateTokens
@@ -34,8 +34,6 @@ from holdfast_core.supply.model import Nature, Offer, Payload, PayloadKind, Rele
 from holdfast_core.update.ddi import DdiClient, OldHashes, UpdateToken
 from holdfast_core.update.model import Assignment, Rollout, Selection, Thresholds, Wave
 
-CALLS = 256
-"""Of one device in one contact interval."""
 HOST = "plane.test:8444"
 SOAK_S = 600
 BOARD = "board-1"
@@ -78,7 +76,7 @@ class Lab:
             store=store, clock=self.clock, credentials=Credentials(store, emit, plane.issuers), scope=self.scope
         )
         self.service = DdiService(
-            store=store, clock=self.clock, ledger=self.ledger, desk=self.desk, pace=Pace(CALLS).admit
+            store=store, clock=self.clock, ledger=self.ledger, desk=self.desk, pace=Pace(CALLS_PER_CONTACT).admit
         )
         self.server = PayloadServer(self.artefacts)
         self.hashing = OldHashing(store, self.artefacts)
@@ -88,7 +86,7 @@ class Lab:
     def more_routes(self):
         return [
             *ddi_routes(self.callers, self.service, self.hashing, self.server),
-            *target_routes(self.callers, lambda *named: target_payload(self.store, *named), self.server),
+            *target_routes(self.callers, Payloads(self.store).allowed, self.server),
         ]
 
     def key(self, name):

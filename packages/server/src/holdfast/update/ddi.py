@@ -50,6 +50,8 @@ from holdfast_core.update.ddi_standing import Standing, asks, is_called_off, is_
 from holdfast_core.update.model import Assignment, Rollout
 from holdfast_core.wire.update import SECTION, Step
 
+CALLS_PER_CONTACT = 256
+"""Of one client within its model's contact interval: an installation takes some dozens, most of them lines of a log."""
 Pace = Callable[[DeviceKey, int, Instant], None]
 """Refuses a device that calls too often: the device, its contact interval in milliseconds, now."""
 
