@@ -41,6 +41,7 @@ class MemoryStore:
 
     def __init__(self):
         self.records, self.blobs, self.commits = {}, {}, []
+        self.fleet = []
         self._locks = defaultdict(asyncio.Lock)
 
     def kept(self, kind, scope, name):
@@ -52,6 +53,9 @@ class MemoryStore:
 
     def device(self, _key):
         return None
+
+    def devices(self, scope, wanted):
+        return [each for each in self.fleet if each.key.scope == scope and each.site == wanted.site]
 
     def model(self, _scope, _reference):
         return None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from holdfast.cli.terminal import Piece, heading, show, table, words
-from holdfast.update.wording import Told
+
+if TYPE_CHECKING:
+    from holdfast.update.drill import Loss
+    from holdfast.update.wording import Told
 
 
 def show_told(told: Sequence[Told]) -> None:
@@ -41,19 +44,18 @@ def show_progress(items: Sequence[dict[str, Any]]) -> None:
     table(("role", "version", "signatures"), rows, fold=("role",))
 
 
-def show_drill(losses: Sequence[dict[str, Any]]) -> None:
-    """The table of a drill."""
+def show_drill(losses: Sequence[Loss]) -> None:
+    """What a drill came to."""
     for each in losses:
-        heading(each["title"])
-        show(
-            ("held: " if each["held"] else "NOT HELD: ", "bold green" if each["held"] else "bold red"), each["verdict"]
-        )
-        for label, lines in (("The thief could", each["could"]), ("He could not", each["could_not"])):
+        heading(each.title)
+        show(("held: ", "bold green") if each.held else ("NOT HELD: ", "bold red"), each.verdict, indent=2)
+        for label, lines in (("the thief could ", each.could), ("he could not ", each.could_not)):
             for line in lines:
-                show(f"{label}: {line}", indent=2)
-        for command in each["ends"]:
-            show(f"It ends with: {command}", indent=2)
-        show(f"Afterwards: {each['afterwards']}", indent=2)
+                show((label, "dim"), line, indent=2)
+        show(("afterwards ", "dim"), each.afterwards, indent=2)
+        show(("what ends it:", "dim"), indent=2)
+        for line in each.ends:
+            show(line, indent=4)
 
 
 def show_standing(told: dict[str, Any]) -> None:

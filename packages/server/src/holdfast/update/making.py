@@ -179,6 +179,12 @@ def with_holders(made: Targets, holders: Holders, before: Holders) -> tuple[str,
     return tuple(role.name for role in held)
 
 
+def with_role_holders(made: Targets, name: str, holders: Holders) -> None:
+    """Give one role that is delegated already to new holders; what it is for stays."""
+    roles = made.delegations.roles if made.delegations and made.delegations.roles else {}
+    _delegate(made, name, holders, roles[name].paths or [])
+
+
 def finished(made: Targets) -> TargetsFile:
     """A changed copy as a file, unsigned."""
     return _read(made)
