@@ -7,9 +7,11 @@ import contextlib
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 import holdfast.web.device.ddi as ddi_web
-from builders import FakeClock, FakeRandomness
+from builders import ACTOR, FakeClock, FakeRandomness, request_for
 from ddi_builders import BOARD, Lab
 from holdfast.adapters.system import SystemClock
 from holdfast.bootstrap import Plane
@@ -17,7 +19,7 @@ from holdfast.config import Config
 from holdfast.web.device.protocol import bounded
 from holdfast.web.listeners import Listener, bind
 from holdfast.web.trust import DeviceTrust
-from holdfast_core.kernel.instants import MINUTE
+from holdfast_core.kernel.instants import HOUR, MINUTE
 from holdfast_core.kernel.limits import LIMITS
 from served_builders import _folder
 from update_tools import MIB, archive, content, need, signer
@@ -35,10 +37,10 @@ suricatta : {{
 
 
 class Line:
-    """A line to the server that is cut, once, after so many bytes came down on one connection."""
+    """A line to the server that is cut, once, after so many bytes came down on one connection; or that is slow."""
 
-    def __init__(self, target, cut_after=0):
-        self._target, self._cut_after = target, cut_after
+    def __init__(self, target, cut_after=0, *, slow=False):
+        self._target, self._cut_after, self._slow = target, cut_after, slow
         self._passing = set()
         self.cuts = 0
 
@@ -72,6 +74,8 @@ class Line:
                 if cut_after and seen > cut_after and not self.cuts:
                     self.cuts += 1
                     return
+                if self._slow and len(data) > 8_192:
+                    await asyncio.sleep(0.2)
                 writer.write(data)
                 await writer.drain()
 
@@ -234,3 +238,35 @@ async def test_swupdate_stops_when_its_rollout_is_called_off(tmp_path):
         async with swupdate(tmp_path, lab, lab.listener.port, identity=token):
             await until(lambda: lab.stage() == "withdrawn")
         assert lab.said("GET", "fw-2.0.swu") == []
+
+
+async def test_swupdate_joins_with_the_devices_own_certificate(tmp_path):
+    data = prepared(tmp_path)
+    async with served(tmp_path) as lab:
+        key, private = await lab.device(), ec.generate_private_key(ec.SECP256R1())
+        claim, _ = await lab.plane.identity.create_claim(key, lifetime=HOUR, actor=ACTOR)
+        chain = await lab.plane.identity.enroll("cam-1", claim, request_for("cam-1", private))
+        (tmp_path / "dev.pem").write_bytes(b"".join(each.public_bytes(Encoding.PEM) for each in chain))
+        secret = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        (tmp_path / "dev.key").write_bytes(secret)
+        await lab.rollout(await lab.release(data=data))
+        identity = f'sslcert = "{tmp_path}/dev.pem"; sslkey = "{tmp_path}/dev.key";'
+        async with swupdate(tmp_path, lab, lab.listener.port, identity=identity):
+            await until(lambda: "All Chunks Installed" in told(tmp_path))
+        assert lab.stage() == "installing"
+        (credential,) = lab.store.credentials_of(key)
+        assert credential.confirmed_at is not None
+
+
+async def test_swupdate_stops_in_the_middle_of_a_download_that_is_called_off(tmp_path):
+    data = prepared(tmp_path)
+    async with served(tmp_path) as lab:
+        token = f'targettoken = "{await lab.token(await lab.device(labels=()))}";'
+        await lab.rollout(await lab.release(data=data))
+        line = Line(lab.listener.port, slow=True)
+        async with line, swupdate(tmp_path, lab, line.port, identity=token):
+            await until(lambda: lab.said("GET", "fw-2.0.swu"))
+            await lab.halt()
+            await until(lambda: lab.stage() == "withdrawn")
+        assert lab.assignment().code == "ddi.canceled"
+        assert "Installed Chunk" not in told(tmp_path)
