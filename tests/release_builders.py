@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -11,6 +12,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from builders import ACTOR, DeviceInTest, example_bytes, request_for
 from holdfast.bootstrap import Plane
 from holdfast.ports.artefacts import Inspected
+from holdfast.update.ceremony import CeremonyFile
+from holdfast.update.founding import founding_files
+from holdfast.update.making import RootPlan
 from holdfast.update.releases import Declared
 from holdfast_core.attestation.reference import Reference
 from holdfast_core.inventory.rows import Row
@@ -18,6 +22,7 @@ from holdfast_core.kernel.digests import digest_of
 from holdfast_core.kernel.ids import DeviceId
 from holdfast_core.kernel.instants import HOUR
 from holdfast_core.supply.model import Nature, PayloadKind, Release
+from holdfast_core.update.model import Rollout, Selection, Wave
 from holdfast_core.wire.frame import DirectiveReport, DirectiveState, Reply, Section
 from holdfast_core.wire.update import (
     DIRECTIVE,
@@ -30,9 +35,12 @@ from holdfast_core.wire.update import (
     UpdateArgs,
     UpdateReport,
 )
+from repository_builders import People
 
 MODEL, HARDWARE = "door-camera", "camera-rev2"
 OLD, NEW = f"{MODEL}:1.0", f"{MODEL}:2.0"
+ADDER, APPROVER, WHY = "token:adder", "token:approver", "because the test says so"
+NAME = "cameras-2"
 COUNTERS = {"": 0, OLD: 1, NEW: 2, f"{MODEL}:3.0": 3}
 PAYLOAD = b"a root file system, version 2.0\n" * 64
 
@@ -78,8 +86,38 @@ async def release(client: httpx.AsyncClient, version: str = "2.0", **more: Any) 
     return told
 
 
-async def offered(plane: Plane, version: str, *, model: str = MODEL, actor: str = ACTOR) -> Release:
-    """A release whose payload is in the artefact store, added without the API."""
+PEOPLE = People()
+"""Who signs what the image repository says; the same for all planes of a test."""
+
+
+async def founded(plane: Plane) -> None:
+    """Found the repositories of the plane's scope, where they are not."""
+    scope, images = plane.config.scope, plane.updating.images
+    await images.load()
+    if images.shelf(scope).state.targets is None:
+        plan = RootPlan(PEOPLE.holders, PEOPLE.holders, await images.online(scope))
+        await _signed(plane, founding_files(scope, plan, now=plane.clock.now()))
+
+
+async def published(plane: Plane, name: str) -> None:
+    """Have the threshold of signers sign a release."""
+    scope = plane.config.scope
+    await founded(plane)
+    release = plane.updating.releases.require(scope, name)
+    if not plane.updating.images.proposals(scope):
+        await plane.updating.releasing.propose_release(scope, release, actor=ADDER)
+    await _signed(plane, plane.updating.images.ceremony(scope).files)
+
+
+async def _signed(plane: Plane, files: Sequence[CeremonyFile]) -> None:
+    signed = [msgspec.structs.replace(each, metadata=PEOPLE.sign(each.metadata)) for each in files]
+    await plane.updating.images.submit(plane.config.scope, signed, actor=ACTOR)
+
+
+async def offered(
+    plane: Plane, version: str, *, model: str = MODEL, actor: str = ACTOR, publish: bool = True
+) -> Release:
+    """A release whose payload is in the artefact store, added and signed for without the API."""
     upload = plane.updating.artefacts.begin()
     upload.write(PAYLOAD + version.encode())
     stored = upload.finish()
@@ -98,7 +136,34 @@ async def offered(plane: Plane, version: str, *, model: str = MODEL, actor: str 
         svn=reference.statement.svn if reference is not None else 0,
     )
     inspected = Inspected(PayloadKind.FILE)
-    return await plane.updating.releases.add(scope, said, inspected, sbom=b"", actor=actor)
+    added = await plane.updating.releases.add(scope, said, inspected, sbom=b"", actor=actor)
+    if publish:
+        await published(plane, added.id)
+    return added
+
+
+def drafted(plane: Plane, *waves: Wave, model: str = MODEL, release: str = NEW, **more: Any) -> Rollout:
+    """A rollout to be kept: a canary, then the rest, where no waves are given."""
+    chosen = waves or (Wave("canary", 1.0, soak_s=3_600), Wave("rest", soak_s=3_600))
+    return Rollout(
+        plane.config.scope,
+        NAME,
+        release=release,
+        selection=Selection(model),
+        waves=chosen,
+        **more,
+    )
+
+
+async def begun(plane: Plane, *waves: Wave, **more: Any) -> Rollout:
+    """A rollout of an approved release that was started."""
+    scope = plane.config.scope
+    draft = drafted(plane, *waves, **more)
+    model, _, version = draft.release.partition(":")
+    await offered(plane, version, model=model, actor=ADDER)
+    await plane.updating.releases.approve(scope, draft.release, actor=APPROVER)
+    await plane.updating.rollouts.create(draft, actor=ADDER)
+    return await plane.updating.rollouts.start(scope, NAME, actor=APPROVER)
 
 
 class Updater(DeviceInTest):

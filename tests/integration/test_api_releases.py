@@ -16,11 +16,25 @@ from holdfast_core.identity.model import Permission
 from holdfast_core.kernel.digests import digest_of
 from holdfast_core.kernel.ids import Scope
 from holdfast_core.supply.model import LARGEST_PAYLOAD, PayloadKind
-from release_builders import HARDWARE, MODEL, NEW, OLD, PAYLOAD, an_updater, declared, put, release, send
+from release_builders import (
+    HARDWARE,
+    MODEL,
+    NEW,
+    OLD,
+    PAYLOAD,
+    an_updater,
+    declared,
+    founded,
+    published,
+    put,
+    release,
+    send,
+)
 
 pytestmark = pytest.mark.anyio
 HERE = f"/artefacts/{digest_of(PAYLOAD)}"
 RESULTS = digest_of(b"all tests passed")
+SIGNATURES = "the image repository's threshold of signatures"
 
 
 async def test_a_file_comes_in_pieces_and_is_whole_with_the_last(tmp_path):
@@ -139,7 +153,7 @@ async def test_a_release_is_added_shown_and_listed(tmp_path):
         assert (told["release"], told["counter"], told["svn"], told["needs"]) == (NEW, 2, 4, 1)
         assert (told["file"], told["kind"], told["nature"]) == ("rootfs-2.0.img", "file", "security")
         assert (told["hardware"], told["sbom"], told["by"]) == ([HARDWARE], digest_of(sbom), "token:robot")
-        assert told["lacks"] == ["1 more approval(s) (holdfast release approve)"]
+        assert [lack.partition(" (")[0] for lack in told["lacks"]] == [SIGNATURES, "1 more approval(s)"]
         assert (await operator.get(f"/update/releases/{NEW}")).json() == told
         listed = (await operator.get("/update/releases")).json()["items"]
         assert [each["release"] for each in listed] == [NEW, OLD]
@@ -200,9 +214,35 @@ async def test_a_payload_that_is_not_what_it_is_said_to_be_is_refused(tmp_path):
         assert (await operator.post("/update/releases", json=declared())).is_success, "the control"
 
 
+async def test_the_signers_are_asked_for_a_release_once_there_are_any(tmp_path):
+    async with new_plane(tmp_path) as plane, holder(plane, Permission.OPERATE) as operator:
+        path, scope = f"/update/releases/{NEW}", plane.config.scope
+        body = declared(payload=PAYLOAD + b"2.0")
+        await send(operator, PAYLOAD + b"2.0")
+        assert not (await operator.post("/update/releases", json=body)).json()["proposed"]
+        assert problem_of(await operator.post(f"{path}/propose")) == (409, "repository.not_founded")
+        await founded(plane)
+        assert (await operator.post(f"{path}/propose")).json() == {"proposed": True}
+        (waiting,) = [each for each in plane.updating.images.proposals(scope) if each.proposal.id == MODEL]
+        assert (await operator.post(f"{path}/propose")).json() == {"proposed": False}
+        assert not (await operator.post("/update/releases", json=body)).json()["proposed"]
+        same = [each for each in plane.updating.images.proposals(scope) if each.proposal.id == MODEL]
+        assert same == [waiting], "who signed already need not sign again"
+        assert any(SIGNATURES in lack for lack in (await operator.get(path)).json()["lacks"])
+        await published(plane, NEW)
+        assert not any(SIGNATURES in lack for lack in (await operator.get(path)).json()["lacks"])
+        assert (await operator.post(f"{path}/propose")).json() == {"proposed": False}
+        payload = PAYLOAD + b"3.0"
+        await send(operator, payload)
+        added = await operator.post("/update/releases", json=declared("3.0", payload))
+        assert added.json()["proposed"]
+        assert problem_of(await operator.post("/update/releases/a:9/propose")) == (404, "release.unknown")
+
+
 async def test_two_people_are_needed_and_the_policy_says_how_many(tmp_path):
     async with new_plane(tmp_path) as plane, holder(plane) as admin:
         await release(admin)
+        await published(plane, NEW)
         own = await admin.post(f"/update/releases/{NEW}/approve")
         assert problem_of(own) == (403, "release.own")
         assert (await admin.get("/update/policy")).json() == {"approvals": 1, "lab_sites": []}
@@ -224,6 +264,7 @@ async def test_two_people_are_needed_and_the_policy_says_how_many(tmp_path):
 async def test_a_validation_names_lab_devices_that_run_the_release(tmp_path):
     async with new_plane(tmp_path) as plane, holder(plane) as admin:
         await release(admin)
+        await published(plane, NEW)
         bench, far = await an_updater(plane, "bench", site="lab"), await an_updater(plane, "far", site="berlin")
         await admin.post("/update/policy", json={"approvals": 0, "lab_sites": ["lab"]})
         path = f"/update/releases/{NEW}/validate"
@@ -255,6 +296,7 @@ async def test_who_may_do_what(tmp_path):
         operators = (
             ("/update/releases", declared()),
             (f"/update/releases/{NEW}/approve", {}),
+            (f"/update/releases/{NEW}/propose", {}),
             (f"/update/releases/{NEW}/validate", {"devices": ["a"], "results": RESULTS, "ticket": "CHG-1"}),
         )
         admins = (("/update/policy", {"approvals": 1, "lab_sites": []}),)

@@ -23,34 +23,22 @@ from holdfast_core.update.model import (
 )
 from holdfast_core.wire.frame import DirectiveReport, DirectiveState, Section
 from holdfast_core.wire.update import Attempt, Running, Step, UpdateReport
-from release_builders import HARDWARE, MODEL, NEW, Updater, an_updater, offered
+from release_builders import (
+    ADDER,
+    APPROVER,
+    HARDWARE,
+    MODEL,
+    NAME,
+    NEW,
+    WHY,
+    Updater,
+    an_updater,
+    begun,
+    drafted,
+    offered,
+)
 
 pytestmark = pytest.mark.anyio
-ADDER, APPROVER, WHY = "token:adder", "token:approver", "because the test says so"
-NAME = "cameras-2"
-
-
-def drafted(plane: Plane, *waves: Wave, model: str = MODEL, release: str = NEW, **more: object) -> Rollout:
-    chosen = waves or (Wave("canary", 1.0, soak_s=3_600), Wave("rest", soak_s=3_600))
-    return Rollout(
-        plane.config.scope,
-        NAME,
-        release=release,
-        selection=Selection(model),
-        waves=chosen,
-        **more,  # type: ignore[arg-type]  # the test knows the rollout
-    )
-
-
-async def begun(plane: Plane, *waves: Wave, **more: object) -> Rollout:
-    """A rollout of an approved release that was started."""
-    scope = plane.config.scope
-    draft = drafted(plane, *waves, **more)
-    model, _, version = draft.release.partition(":")
-    await offered(plane, version, model=model, actor=ADDER)
-    await plane.updating.releases.approve(scope, draft.release, actor=APPROVER)
-    await plane.updating.rollouts.create(draft, actor=ADDER)
-    return await plane.updating.rollouts.start(scope, NAME, actor=APPROVER)
 
 
 async def cameras(plane: Plane, count: int, **more: object) -> list[Updater]:
@@ -296,6 +284,7 @@ async def test_a_restart_of_the_server_forgets_nothing(tmp_path):
         await devices[0].install()
         before = plane.updating.rollouts.view(now(plane))
     async with plane_on(tmp_path, clock=clock) as plane:
+        await plane.updating.images.load()
         assert plane.updating.rollouts.view(now(plane)) == before
         for each in devices:
             each.plane = plane

@@ -63,6 +63,7 @@ def register(app: typer.Typer) -> None:
     command(app, "add")(add)
     command(app, "list")(list_releases)
     command(app, "show", epilog="Exit: 0 it may roll out, 3 something is missing.")(show)
+    command(app, "propose")(propose)
     command(app, "approve")(approve)
     command(app, "validate")(validate)
     command(app, "policy")(policy)
@@ -144,6 +145,22 @@ def show(session: Session, *, release: ReleaseArgument) -> None:
     else:
         show_release(told, rollouts, SystemClock().now())
     finish(Exit.FINDINGS if told["lacks"] else Exit.FINE)
+
+
+def propose(session: Session, *, release: ReleaseArgument) -> None:
+    """Ask the signers for a release that was added before the repository was founded."""
+    from holdfast.cli.connection import connected  # noqa: PLC0415  (rule 3 of the package)
+    from holdfast.cli.release_text import show_proposed  # noqa: PLC0415
+    from holdfast.cli.terminal import emit, words  # noqa: PLC0415
+
+    with connected(session.folder) as api:
+        told = api.post(path_of(release, "/propose"))
+    if session.json:
+        emit(told)
+    elif told["proposed"]:
+        show_proposed()
+    else:
+        words("Its signers were asked before, or signed it already.")
 
 
 def approve(session: Session, *, release: ReleaseArgument) -> None:

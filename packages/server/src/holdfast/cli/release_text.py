@@ -130,7 +130,15 @@ def show_added(told: Mapping[str, Any]) -> None:
     words(("✓ ", "green"), f"{release['release']} is here: {release['file']}, {size(release['size'])}.")
     for fact in told["payload_says"]:
         words(f"  {fact['name']}: {fact['value']}")
+    if told["proposed"]:
+        show_proposed()
     show_lacks(release)
+
+
+def show_proposed() -> None:
+    """Say that signers have to sign now, and how."""
+    words("It waits for its signers: holdfast keys fetch -o todo.json, then each: holdfast keys sign todo.json --key …")
+    words("Then: holdfast keys publish todo.json")
 
 
 def show_policy(told: Mapping[str, Any]) -> None:

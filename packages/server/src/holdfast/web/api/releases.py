@@ -2,7 +2,8 @@
 
 1. Adding, approving and validating are an operator's; whoever added a release cannot approve it. Who has to agree is an
    admin's to say.
-2. Reference values of releases have their own operations (``/releases``): these are about payloads.
+2. Whoever adds a release asks the signers of the image repository for it; only their threshold makes devices take it.
+3. Reference values of releases have their own operations (``/releases``): these are about payloads.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from holdfast.update.exposure import Survey, survey
+from holdfast.update.image_repository import target_of
+from holdfast.update.proposals import require_targets
 from holdfast.update.releases import LARGEST_SBOM, Declared
 from holdfast.web.api.callers import Admin, Operator, Principal, Reader, Served
 from holdfast.web.api.services import Services
@@ -21,6 +24,7 @@ from holdfast.web.api.update_shapes import (
     NewUpdate,
     NewValidation,
     PolicyShape,
+    Proposed,
     UpdateAdded,
     UpdateList,
     UpdateShape,
@@ -70,13 +74,22 @@ async def add_update(new: NewUpdate, caller: Operator, services: Served) -> Upda
     inspected = await uploads.inspected(new.artefact, new.kind, new.file)
     added = await services.releases.add(caller.scope, declared, inspected, sbom=sbom, actor=caller.actor)
     facts = [FactShape(name=name, value=value) for name, value in inspected.details]
-    return UpdateAdded(release=await _now(added, caller, services), payload_says=facts)
+    proposed = await _proposed(added, caller, services)
+    return UpdateAdded(release=await _now(added, caller, services), payload_says=facts, proposed=proposed)
 
 
 @router.get("/releases/{release}")
 async def show_update(release: UpdateName, caller: Reader, services: Served) -> UpdateShape:
     """Show a release: what is offered, who agreed, what is missing before it may roll out, and where it runs."""
     return await _now(services.releases.require(caller.scope, release), caller, services)
+
+
+@router.post("/releases/{release}/propose")
+async def propose_update(release: UpdateName, caller: Operator, services: Served) -> Proposed:
+    """Ask the signers of the image repository for a release that was added before there were any."""
+    found = services.releases.require(caller.scope, release)
+    require_targets(services.images.shelf(caller.scope).state)
+    return Proposed(proposed=await _proposed(found, caller, services))
 
 
 @router.post("/releases/{release}/approve")
@@ -113,6 +126,16 @@ async def set_update_policy(policy: PolicyShape, caller: Admin, services: Served
         caller.scope, approvals=policy.approvals, lab_sites=policy.lab_sites, actor=caller.actor
     )
     return policy_shape(made)
+
+
+async def _proposed(release: Release, caller: Principal, services: Services) -> bool:
+    """Ask the signers for a release, where there are any and they were not asked for it yet; whether they were now."""
+    scope, path = caller.scope, target_of(release).path
+    state = services.images.shelf(scope).state
+    waits = any(path in each.file.targets.targets for each in services.images.proposals(scope))
+    if state.targets is None or waits:
+        return False
+    return bool(await services.releasing.propose_release(scope, release, actor=caller.actor))
 
 
 async def _now(release: Release, caller: Principal, services: Services) -> UpdateShape:

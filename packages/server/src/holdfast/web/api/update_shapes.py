@@ -120,10 +120,20 @@ class FactShape(Shape):
 
 
 class UpdateAdded(Shape):
-    """A release that was added, and what its payload says of itself."""
+    """A release that was added, what its payload says of itself, and whether its signers were asked for it now.
+
+    They are not where they were before, where they signed it already, or where the repository was not founded yet.
+    """
 
     release: UpdateShape
     payload_says: list[FactShape]
+    proposed: bool
+
+
+class Proposed(Shape):
+    """Whether the signers were asked now: they are not where they were before, or signed it already."""
+
+    proposed: bool
 
 
 class NewValidation(Shape):
