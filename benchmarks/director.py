@@ -196,9 +196,8 @@ async def _polls() -> list[str]:
         if facts is None or record.timestamp is None or record.snapshot is None or record.targets is None:
             raise SystemExit("the benchmark's own repository is not whole")
         ours = Versions(FIRST_ROOT[Name.DIRECTOR], facts.timestamp, facts.version, facts.version)
-        theirs = Versions(
-            1, record.timestamp.version, record.snapshot.version, record.targets.version, {release.model: 1}
-        )
+        roles = {release.model: 1, "exemptions": 1}
+        theirs = Versions(1, record.timestamp.version, record.snapshot.version, record.targets.version, roles)
         return Holding(ours, theirs)
 
     nothing = await _asked(lambda number: answers.answer(keys[number], msgspec.json.encode(holding(number))))

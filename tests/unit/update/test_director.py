@@ -165,7 +165,7 @@ async def test_one_request_brings_both_repositories_and_the_next_brings_nothing(
     assert brought.time
     kept, record = plant.store.kept(Direction, SCOPE, "cam-1"), plant.images.shelf(SCOPE).record
     director = Versions(FIRST, kept.timestamp, kept.version, kept.version)
-    image = Versions(1, record.timestamp.version, record.snapshot.version, 2, {MODEL: 1})
+    image = Versions(1, record.timestamp.version, record.snapshot.version, 2, {MODEL: 1, "exemptions": 1})
     again = await plant.answers.answer(DEVICE, msgspec.json.encode(Holding(director, image)))
     assert again == b"{}"
 

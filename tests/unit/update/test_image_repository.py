@@ -84,10 +84,14 @@ async def test_a_device_that_holds_all_gets_nothing_and_one_that_lacks_something
     await plant.publish(a_release())
     path = f"{MODEL}/1.0.0/rootfs.img"
     record = plant.images.shelf(SCOPE).record
-    held = Versions(1, record.timestamp.version, record.snapshot.version, 2, {MODEL: 1})
+    held = Versions(1, record.timestamp.version, record.snapshot.version, 2, {MODEL: 1, "exemptions": 1})
     assert plant.images.files_newer(held, path, SCOPE) == {}
     old = Versions(1, record.timestamp.version - 1, record.snapshot.version, 2, {})
-    assert set(plant.images.files_newer(old, path, SCOPE)) == {"timestamp.json", f"1.{MODEL}.json"}
+    assert set(plant.images.files_newer(old, path, SCOPE)) == {
+        "timestamp.json",
+        f"1.{MODEL}.json",
+        "1.exemptions.json",
+    }
     assert set(plant.images.files_newer(old, "", SCOPE)) == {"timestamp.json"}
 
 

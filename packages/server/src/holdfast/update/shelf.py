@@ -3,7 +3,7 @@
 1. A device is sent what differs from what it says it holds, not only what is newer: whoever stole a key may have given
    it versions far ahead, and after the next root it has to start again from ours. What it refuses costs a few KB.
 2. Roots go first. A device that has more roots to follow than fit gets the rest with its next request.
-3. Of the roles it is sent the one of the model that it is directed to, and the exemptions for that release.
+3. A device that is directed somewhere is sent the role of that model and the exemptions, with those for its release.
 4. The snapshot before the newest stays, for clients that are between two requests.
 """
 
@@ -92,7 +92,7 @@ def image_newer(shelf: Shelf, versions: Versions, path: str) -> dict[str, bytes]
         files[f"{state.targets.targets.version}.targets.json"] = state.targets.data
     model, _, rest = path.partition("/")
     small = _exemptions(state, f"{model}:{rest.partition('/')[0]}")
-    for role in (model, *((EXEMPTIONS,) if small else ())):
+    for role in (model, EXEMPTIONS) if path else ():
         part = state.parts.get(role)
         if part is not None and role in state.roles and versions.roles.get(role) != part.version:
             files[role_file(part)] = state.roles[role]
