@@ -6,7 +6,8 @@ n-th thing that touches the disk (an fsync, a write, a rename, a truncation), or
 boot goes to stdout.
 
 A plan is JSON: ``cuts`` (for each boot the n-th thing; a negative number: after so many microseconds; 0: none),
-``release``, ``counter``, ``image`` (a file), ``boots`` (whether the release can be booted).
+``release``, ``counter``, ``image`` (a file), ``boots`` (whether the release can be booted), ``careless`` (whether
+the installer is a bad one).
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from holdfast_agent.update.installers.boot_state import image, runs
+from holdfast_agent.update.installers.file_ab import FileAB
 from holdfast_agent.update.journal import Journaled
 from holdfast_core.kernel.digests import digest_of
 from holdfast_core.update.install import Phase
@@ -54,16 +57,28 @@ def deadly(left: int) -> None:
         setattr(os, name, guarded(getattr(os, name)))
 
 
+class Careless(FileAB):
+    """An installer that writes to the slot that runs: what the rig has to notice."""
+
+    def write(self, payload: Path, *rest: Any) -> str:
+        handle = os.open(image(self._folder, runs(self._folder)), os.O_WRONLY)
+        os.write(handle, payload.read_bytes()[:1_000])
+        os.close(handle)
+        return super().write(payload, *rest)
+
+
 def boot(folder: Path, payloads: Payloads, plan: dict[str, Any], number: int) -> None:
     """One boot: the boot loader, then the agent, until it rests or the power goes."""
-    slots, image = folder / "slots", Path(plan["image"]).read_bytes()
+    slots, content = folder / "slots", Path(plan["image"]).read_bytes()
     bootloader.boot(slots)
-    while bootloader.content(slots) == image and not plan["boots"]:
+    while bootloader.content(slots) == content and not plan["boots"]:
         bootloader.boot(slots)  # it hangs, and the watchdog begins another boot
     device = Device(folder, payloads)
     device.clock.boot, device.slice_s = number, 0.0
+    if plan.get("careless"):
+        device.installer = Careless(slots)
     device.restart()
-    wanted = target(plan["release"], plan["counter"], payload=image)
+    wanted = target(plan["release"], plan["counter"], payload=content)
     device.trusted.directs[wanted.path] = device.trusted.images[wanted.path] = wanted
     order = device.order(7, plan["release"])
     device.take(order)
@@ -79,12 +94,12 @@ def state_of(folder: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as aside:
         shutil.copytree(folder / "slots", aside, dirs_exist_ok=True)
         bootloader.boot(Path(aside))
-        runs = digest_of(bootloader.content(Path(aside)))
+        found = digest_of(bootloader.content(Path(aside)))
     journal = Journaled(folder / "state").journal
     payload = folder / "state/payload.part"
     install = journal.install
     return {
-        "runs": runs,
+        "runs": found,
         "phase": install.phase.value if install else "",
         "code": install.code if install else "",
         "floor": journal.floor,

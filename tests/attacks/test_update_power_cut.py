@@ -33,7 +33,7 @@ class Lab:
         self.folder, self.payloads = folder, payloads
         (folder / "new.img").write_bytes(NEW_IMAGE)
 
-    def play(self, *cuts: list[int], boots: bool = True) -> list[list[dict[str, Any]]]:
+    def play(self, *cuts: list[int], boots: bool = True, careless: bool = False) -> list[list[dict[str, Any]]]:
         """What became of each device, boot by boot."""
         plans = []
         for number, each in enumerate(cuts):
@@ -41,6 +41,7 @@ class Lab:
             self.payloads.put(target(release, 2, payload=NEW_IMAGE), NEW_IMAGE)
             image = str(self.folder / "new.img")
             plans.append({"cuts": each, "release": release, "counter": 2, "image": image, "boots": boots})
+            plans[-1]["careless"] = careless
         ended = subprocess.run(
             [sys.executable, str(RIG), str(self.folder), str(self.payloads.port)],
             input=json.dumps(plans),
@@ -96,6 +97,11 @@ def test_a_release_that_does_not_boot_falls_back_after_its_tries(lab: Lab) -> No
     [boots] = lab.play([], boots=False)
     assert [(found["phase"], found["code"]) for found in boots][-1] == ("fell-back", "update.fell_back_boot")
     assert boots[-1]["runs"] == OLD
+
+
+def test_control_an_installer_that_writes_to_the_running_slot_is_noticed(lab: Lab) -> None:
+    with pytest.raises(AssertionError, match=r"boot\.nothing"):
+        lab.play(*([cut] for cut in range(30, 80)), careless=True)
 
 
 def test_one_cut_at_every_touch_of_the_disk_before_the_reboot(lab: Lab) -> None:
