@@ -171,6 +171,16 @@ def test_a_product_s_keys_are_replaced_and_its_role_keeps_its_version(tmp_path):
     assert device.trust.imaged(device.pair.path)
 
 
+def test_a_file_out_of_step_with_the_one_above_it_does_not_count_as_held(tmp_path):
+    device = Device(tmp_path, Pair())
+    device.ask()
+    device.pair.image.publish()
+    only = Brought(image={"timestamp.json": device.pair.image.files["timestamp.json"]})
+    assert refusal_of(lambda: device.trust.take(only)) == "update.metadata_missing"
+    assert device.again().trust.holding().image == Versions(1, 3)
+    assert device.ask().image == 3
+
+
 def test_looking_up_what_is_known_writes_nothing_that_lasts(device, pair):
     before = {path: path.stat().st_mtime_ns for path in files_of(device.folder)}
     trust = device.again().trust

@@ -92,6 +92,16 @@ def test_a_second_init_begins_anew(client):
     assert client.version("root") == 1
 
 
+def test_a_second_init_with_a_later_root_leaves_nothing_of_the_first(client):
+    other = TufRepository("other", now=NOW)
+    other.rotate("root", "other-anew")
+    other.publish()
+    client.server.repository = other
+    assert client.init(other.files["2.root.json"]) == 0
+    assert client.refresh() == 0
+    assert client.version("root") == 2
+
+
 def test_a_timestamp_that_changed_without_a_new_version_is_not_taken(client, repository):
     assert client.refresh() == 0
     repository.timestamp.snapshot_meta.version = 100
