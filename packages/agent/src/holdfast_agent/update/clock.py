@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from holdfast_agent.clock import Clock
 from holdfast_core.kernel.errors import HostileData
-from holdfast_core.kernel.instants import MINUTE, SECOND, Instant, parse_rfc3339
-from holdfast_core.update.time import Floor, Sense, Signed, Source, sense
+from holdfast_core.kernel.instants import MINUTE, Instant, parse_rfc3339
+from holdfast_core.update.time import Floor, Sense, Signed, sense
 from holdfast_core.wire.update_metadata import LARGEST_TIME, TIME_TYPE, Time
 
 if TYPE_CHECKING:
@@ -91,25 +90,6 @@ class Timepiece:
         """What time it is, and whose word that is."""
         highest = max(self.floors.values(), key=lambda floor: floor.issued, default=Floor())
         return sense(self._wall(), self._up(), built=self._built, floor=highest, signed=self._signed)
-
-
-def of_kernel(clock: Clock) -> tuple[Wall, Uptime]:
-    """The two clocks of this device."""
-    return lambda: Instant(int(clock.wall_s() * SECOND)), lambda: clock.now().up_s * SECOND
-
-
-def check_dated(sensed: Sense) -> None:
-    """Refuse to go on where only the floor says what time it is: old metadata would pass for new.
-
-    Raises:
-        HostileData: ``update.time_unknown``.
-    """
-    if sensed.source is Source.FLOOR:
-        raise HostileData(
-            "update.time_unknown",
-            "The device's clock is wrong and the server has not said what time it is.",
-            remedy="Let the device ask again; if that does not help, set its clock.",
-        )
 
 
 def _opened(envelope: bytes, keys: Mapping[str, VerifyingKey]) -> Time:
