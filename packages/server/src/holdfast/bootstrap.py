@@ -89,6 +89,8 @@ from holdfast.record.service import RecordService, leaves_of
 from holdfast.response.service import IncidentListener, NetworkProfileContributor, ResponseService
 from holdfast.trust.service import VerdictService
 from holdfast.update.appraiser import UpdateAppraiser, UpdateContributor
+from holdfast.update.bundle import Bundles
+from holdfast.update.bundling import Bundling
 from holdfast.update.ddi import DdiService
 from holdfast.update.ddi_callers import DdiCallers
 from holdfast.update.desk import Desk
@@ -182,6 +184,7 @@ class Updating:
     ddi: DdiService
     callers: DdiCallers
     hashing: OldHashing
+    bundling: Bundling
     tokens: UpdateTokens
     appraiser: Appraiser
     contributor: Contributor
@@ -226,6 +229,12 @@ def _updating(ground: Ground, keys: KeyStore, folder: Path, config: Config) -> U
         ),
         callers=DdiCallers(store=store, clock=clock, credentials=ground.credentials, scope=config.scope),
         hashing=OldHashing(store, artefacts),
+        bundling=Bundling(
+            store=store,
+            clock=clock,
+            emit=emit,
+            bundles=Bundles(store=store, images=images, director=director),
+        ),
         tokens=UpdateTokens(store=store, clock=clock, randomness=ground.randomness, emit=emit),
         appraiser=UpdateAppraiser(desk, director.version),
         contributor=UpdateContributor(),

@@ -82,6 +82,7 @@ def services_of(plane: Plane, device_port: int) -> Services:
         images=plane.updating.images,
         releasing=plane.updating.releasing,
         update_tokens=plane.updating.tokens,
+        bundling=plane.updating.bundling,
         baseline=plane.baseline,
         inspections=plane.inspections,
         lists=plane.lists,

@@ -30,6 +30,11 @@ from holdfast.cli import (
     harden,
     incident,
     init,
+    keys,
+    keys_bundle,
+    keys_drill,
+    keys_found,
+    keys_propose,
     log,
     log_key,
     manufacturer,
@@ -46,6 +51,7 @@ from holdfast.cli import (
     serve,
     token,
     tpm,
+    update_token,
     vault,
 )
 
@@ -92,6 +98,7 @@ def build() -> typer.Typer:
                 device_ownership.register,
                 retirement.register,
                 rollout_watch.register_device,
+                update_token.register,
             ),
         ),
         ("claim", "Claims: the right of one device to enroll, once.", (claim.register,)),
@@ -118,7 +125,16 @@ def build() -> typer.Typer:
             "Reference values: what a release looks like when it is booted.",
             (reference_build.register, reference.register, reference_explain.register, reference_keys.register),
         ),
-        ("release", "Releases: what devices can install, who agreed, where each runs.", (release.register,)),
+        (
+            "keys",
+            "Keys of the update repositories: whose signatures devices take releases by.",
+            (keys.register, keys_found.register, keys_drill.register, keys_bundle.register),
+        ),
+        (
+            "release",
+            "Releases: what devices can install, who agreed, where each runs.",
+            (release.register, keys_propose.register),
+        ),
         (
             "rollout",
             "Rollouts: a release on its way to many devices, wave by wave.",

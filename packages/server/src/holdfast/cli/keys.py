@@ -142,7 +142,7 @@ def fetch(session: Session, *, output: FileOption, everything: AllOption = False
     from holdfast.update.ceremony import encode_ceremony  # noqa: PLC0415
 
     with connected(session.folder) as api:
-        told = ceremony_from(api.get("/update/ceremony", whole="true" if everything else ""))
+        told = ceremony_from(api.get("/update/ceremony", whole="true" if everything else "false"))
     write_whole(output, encode_ceremony(told))
     if session.json:
         emit({"file": str(output), "waiting": [each.role for each in told.files]})

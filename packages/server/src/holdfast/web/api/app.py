@@ -37,6 +37,7 @@ from holdfast.web.api import (
     ownership,
     references,
     releases,
+    repositories,
     retirement,
     rollouts,
     sealed_secrets,
@@ -44,11 +45,13 @@ from holdfast.web.api import (
     status,
     tokens,
     tpm,
+    update_tokens,
     vault,
 )
 from holdfast.web.api.callers import by_local_user, by_token
 from holdfast.web.api.document import completed
 from holdfast.web.api.edge import CHALLENGE, Edge
+from holdfast.web.api.repositories import LARGEST_SENT
 from holdfast.web.api.services import Services
 from holdfast.web.problems import rendered
 from holdfast_core.formats.dsse import LARGEST_ENVELOPE
@@ -84,6 +87,7 @@ def operator_app(services: Services, *, local: bool) -> FastAPI:
             f"{BASE}/releases": LARGEST_ENVELOPE,
             f"{BASE}/rollouts": LARGEST_ROLLOUT,
             f"{BASE}/artefacts/": PIECE,
+            f"{BASE}/update/ceremony": LARGEST_SENT,
         },
     )
     return app
@@ -114,6 +118,8 @@ def routed() -> FastAPI:
         releases,
         rollouts,
         device_updates,
+        repositories,
+        update_tokens,
         claims,
         enrollments,
         fleet_claims,

@@ -31,6 +31,7 @@ from holdfast.ports.clock import Clock
 from holdfast.ports.store import Store
 from holdfast.record.service import RecordService
 from holdfast.response.service import ResponseService
+from holdfast.update.bundling import Bundling
 from holdfast.update.image_repository import ImageRepository
 from holdfast.update.planner import Planner
 from holdfast.update.releases import ReleaseService
@@ -75,6 +76,7 @@ class Services:
     images: ImageRepository
     releasing: Releasing
     update_tokens: UpdateTokens
+    bundling: Bundling
     baseline: BaselineService
     inspections: InspectionService
     lists: RevocationLists

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, cast
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Path
 from pydantic import Field
 
-from holdfast.update.update_tokens import DEFAULT_TOKEN, LONGEST_TOKEN, UpdateTokens, public_id
-from holdfast.web.api.callers import Admin
+from holdfast.update.update_tokens import DEFAULT_TOKEN, LONGEST_TOKEN, public_id
+from holdfast.web.api.callers import Admin, Served
 from holdfast.web.api.shapes import DeviceName, Json, Shape, Time, maybe
 from holdfast_core.kernel.instants import SECOND, rfc3339
 from holdfast_core.update.ddi import UpdateToken
@@ -46,25 +46,22 @@ class UpdateTokenList(Shape):
     items: list[UpdateTokenShape]
 
 
-async def _service(request: Request) -> UpdateTokens:
-    return cast("UpdateTokens", request.app.state.services.update_tokens)
-
-
-Tokens = Annotated[UpdateTokens, Depends(_service)]
-
-
 @router.get("")
-async def list_update_tokens(device: DeviceName, caller: Admin, tokens: Tokens) -> UpdateTokenList:
+async def list_update_tokens(device: DeviceName, caller: Admin, services: Served) -> UpdateTokenList:
     """List a device's update tokens, and when each was used last."""
-    return UpdateTokenList(items=[UpdateTokenShape(**_shown(each)) for each in tokens.listed(caller.key(device))])
+    return UpdateTokenList(
+        items=[UpdateTokenShape(**_shown(each)) for each in services.update_tokens.listed(caller.key(device))]
+    )
 
 
 @router.post("", status_code=201)
 async def create_update_token(
-    new: NewUpdateToken, device: DeviceName, caller: Admin, tokens: Tokens
+    new: NewUpdateToken, device: DeviceName, caller: Admin, services: Served
 ) -> UpdateTokenMade:
     """Make an update token for a device."""
-    text, made = await tokens.create(caller.key(device), lifetime=new.lifetime_s * SECOND, actor=caller.actor)
+    text, made = await services.update_tokens.create(
+        caller.key(device), lifetime=new.lifetime_s * SECOND, actor=caller.actor
+    )
     return UpdateTokenMade(**_shown(made), token=text)
 
 
@@ -73,10 +70,12 @@ async def revoke_update_token(
     device: DeviceName,
     token: Annotated[str, Path(description="Its public id.")],
     caller: Admin,
-    tokens: Tokens,
+    services: Served,
 ) -> UpdateTokenShape:
     """End an update token; its next request is refused."""
-    return UpdateTokenShape(**_shown(await tokens.revoke(caller.key(device), token, actor=caller.actor)))
+    return UpdateTokenShape(
+        **_shown(await services.update_tokens.revoke(caller.key(device), token, actor=caller.actor))
+    )
 
 
 def _shown(token: UpdateToken) -> Json:
