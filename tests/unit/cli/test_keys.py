@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import zipfile
 from contextlib import contextmanager
 
 import msgspec
 import pytest
 import typer
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from typer.testing import CliRunner
 
 from builders import START
-from holdfast.adapters.pki.passphrase import Passphrase
-from holdfast.cli import keys, keys_bundle, keys_drill, keys_found
+from holdfast.adapters.pki.passphrase import Passphrase, read_passphrase
+from holdfast.cli import keys, keys_bundle, keys_drill, keys_found, keys_propose
 from holdfast.cli.keys_files import make_key, parse_public, public_pem
+from holdfast.update.bundle import Bundles
 from holdfast.update.ceremony import decode_ceremony
 from holdfast.update.drill import drill
 from holdfast.update.making import Holders
 from holdfast.update.standing import standing
+from holdfast_core.inventory.lifecycle import Device, Lifecycle
+from holdfast_core.kernel.instants import DAY, Instant, parse_rfc3339, rfc3339
+from holdfast_core.update.agreement import Exemption
 from holdfast_core.update.repository import Name, Online
-from repository_builders import ACTOR, MODEL, SCOPE, Plant, a_release
+from repository_builders import ACTOR, DEVICE, MODEL, SCOPE, Plant, a_release
 
 SECRET = "a passphrase that is long enough"  # noqa: S105  (of a test)
 runner = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "100"})
@@ -31,6 +38,7 @@ class FakeApi:
 
     def __init__(self, plant):
         self.plant = plant
+        self.bundles = Bundles(store=plant.store, images=plant.images, director=plant.director)
 
     def get(self, path, **query):
         images = self.plant.images
@@ -49,6 +57,20 @@ class FakeApi:
         if path == "/update/ceremony":
             files = decode_ceremony(content).files
             return {"items": msgspec.to_builtins(run(self.plant.images.submit(SCOPE, files, actor=ACTOR)))}
+        if path == "/update/bundles":
+            made = self.bundles.make(SCOPE, body["site"], now=self.plant.now, life=body["days"] * DAY)
+            artefacts = [each._asdict() for each in made.artefacts]
+            files = {name: base64.b64encode(data).decode() for name, data in made.files.items()}
+            return {"site": made.site, "expires": rfc3339(made.expires), "files": files, "artefacts": artefacts}
+        releasing = self.plant.releasing
+        if path == f"/update/releases/{MODEL}:1.0.0/withdraw":
+            asked = releasing.propose_withdrawal(SCOPE, f"{MODEL}:1.0.0", why=body["why"], actor=ACTOR)
+            return {"items": [msgspec.to_builtins(run(asked))]}
+        if path == "/update/exemptions":
+            until = parse_rfc3339(body["until"])
+            leave = Exemption(body["release"], tuple(body["devices"]), until, body["why"])
+            made = run(releasing.propose_exemption(SCOPE, body["name"], leave, actor=ACTOR))
+            return {"items": [msgspec.to_builtins(made)]}
         holders = Holders(tuple(parse_public(pem.encode(), "x") for pem in body["keys"]), body["threshold"])
         made = run(self.plant.releasing.propose_delegation(SCOPE, body["model"], holders, actor=ACTOR))
         return {"items": [msgspec.to_builtins(made)]}
@@ -71,7 +93,7 @@ def plant(monkeypatch):
 def call():
     app = typer.Typer()
     app.callback()(lambda: None)
-    for module in (keys, keys_found, keys_drill, keys_bundle):
+    for module in (keys, keys_found, keys_drill, keys_bundle, keys_propose):
         module.register(app)
 
     def invoke(*arguments, ok=0):
@@ -200,3 +222,39 @@ def test_the_drill_is_a_table_and_a_document(plant, call, tmp_path):
     }
     assert all(each["held"] for each in told["losses"])
     assert "director" in call("drill").stdout
+
+
+def test_a_release_is_withdrawn_and_devices_are_exempted_by_command(plant, call, tmp_path):
+    call("found", "--folder", tmp_path / "team")
+    founded(plant, tmp_path)
+    until = rfc3339(Instant(START + DAY))
+    about = ("--device", "cam-1", "--name", "back", "--until", until, "--why", "2.0.0 loses the camera")
+    assert "exemptions" in call("exempt", f"{MODEL}:1.0.0", *about).stderr
+    assert MODEL in call("withdraw", f"{MODEL}:1.0.0", "--why", "it bricks").stderr
+    assert {each.proposal.id for each in plant.images.proposals(SCOPE)} == {"exemptions", MODEL}
+
+
+def test_a_bundle_is_a_zip_of_metadata_and_the_payloads_that_were_given(plant, call, tmp_path):
+    call("found", "--folder", tmp_path / "team")
+    founded(plant, tmp_path)
+    plant.store.fleet.append(Device(DEVICE, Lifecycle.ENROLLED, START, f"{MODEL}@1", site="mine-4"))
+    asyncio.run(plant.direct(a_release()))
+    payload, other = tmp_path / "rootfs.img", tmp_path / "other.img"
+    payload.write_bytes(b"image1.0.0")
+    other.write_bytes(b"image2.0.0")
+    out = tmp_path / "mine-4.zip"
+    assert "bundle.payload" in call("bundle", "mine-4", "-o", out, "--payload", other, ok=1).stderr
+    assert not out.exists()
+    call("bundle", "mine-4", "-o", out, "--payload", payload, "--days", "30")
+    with zipfile.ZipFile(out) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".rootfs.img")]
+        assert archive.read(name) == b"image1.0.0"
+        assert "bundle.json" in archive.namelist()
+
+
+def founded(plant, folder):
+    """A first release, signed by two of the team."""
+    team = folder / "team"
+    secret = read_passphrase(team / "passphrase")
+    plant.people.keys = [load_pem_private_key((team / f"person-{n}.pem").read_bytes(), secret.reveal()) for n in (1, 2)]
+    asyncio.run(plant.publish(a_release()))

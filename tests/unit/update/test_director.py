@@ -13,7 +13,7 @@ from holdfast.update.director import CACHED, signed_set
 from holdfast.update.making import tuf_key
 from holdfast.update.online_files import OnlineSigner, key_id
 from holdfast_core.formats.dsse import open_envelope
-from holdfast_core.kernel.errors import Bug
+from holdfast_core.kernel.errors import Bug, WorldError
 from holdfast_core.kernel.ids import DeviceId, DeviceKey
 from holdfast_core.kernel.instants import DAY, Instant
 from holdfast_core.supply.model import Hardware, Nature, Offer, PayloadKind, Release
@@ -168,6 +168,22 @@ async def test_one_request_brings_both_repositories_and_the_next_brings_nothing(
     image = Versions(1, record.timestamp.version, record.snapshot.version, 2, {MODEL: 1, "exemptions": 1})
     again = await plant.answers.answer(DEVICE, msgspec.json.encode(Holding(director, image)))
     assert again == b"{}"
+
+
+async def test_a_repository_that_is_not_served_keeps_no_device_from_being_directed():
+    plant = await Plant().found()
+    digest = plant.images.shelf(SCOPE).record.roots[0].digest
+    kept = plant.store.blobs.pop((SCOPE, digest))
+    await plant.restart()
+    await plant.direct(a_release())
+    assert plant.director.version(DEVICE) == 0
+    with pytest.raises(WorldError):
+        plant.director.files_newer(DEVICE, Versions(root=0), plant.now)
+    plant.store.blobs[SCOPE, digest] = kept
+    await plant.store.commit([a_release()])
+    await plant.restart()
+    assert len(await fetched(plant)) == 4
+    assert plant.director.path(DEVICE)
 
 
 async def test_many_devices_share_a_bounded_cache():

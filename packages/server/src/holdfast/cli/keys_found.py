@@ -76,8 +76,7 @@ def delegate(session: Session, *, model: ModelArgument, signer: SignerOption, th
     """Propose that these people sign a model's releases; those who sign 'targets' decide."""
     from holdfast.cli.connection import connected  # noqa: PLC0415  (rule 3 of the package)
     from holdfast.cli.keys_files import public_pem, read_holders  # noqa: PLC0415
-    from holdfast.cli.keys_text import show_progress  # noqa: PLC0415
-    from holdfast.cli.terminal import emit  # noqa: PLC0415
+    from holdfast.cli.terminal import emit, words  # noqa: PLC0415
 
     holders = read_holders(signer, threshold)
     body = {"model": model, "keys": [public_pem(key) for key in holders.keys], "threshold": threshold}
@@ -86,4 +85,4 @@ def delegate(session: Session, *, model: ModelArgument, signer: SignerOption, th
     if session.json:
         emit(told)
     else:
-        show_progress(told["items"])
+        words(("✓ ", "green"), "Proposed. It waits for the signers of targets: holdfast keys fetch -o FILE.")
