@@ -7,6 +7,7 @@ import base64
 import json
 import zipfile
 from contextlib import contextmanager
+from urllib.parse import unquote
 
 import msgspec
 import pytest
@@ -63,7 +64,7 @@ class FakeApi:
             files = {name: base64.b64encode(data).decode() for name, data in made.files.items()}
             return {"site": made.site, "expires": rfc3339(made.expires), "files": files, "artefacts": artefacts}
         releasing = self.plant.releasing
-        if path == f"/update/releases/{MODEL}:1.0.0/withdraw":
+        if unquote(path) == f"/update/releases/{MODEL}:1.0.0/withdraw":
             asked = releasing.propose_withdrawal(SCOPE, f"{MODEL}:1.0.0", why=body["why"], actor=ACTOR)
             return {"items": [msgspec.to_builtins(run(asked))]}
         if path == "/update/exemptions":
