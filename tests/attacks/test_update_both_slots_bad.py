@@ -53,11 +53,25 @@ def test_a_device_that_is_to_go_back_to_a_slot_that_rotted_stays_where_it_is(dev
     reboots = device.reboots
     device.answer(Verdict.REVERT)
     device.turns()
-    assert (device.phase, device.install.code) == (Phase.REVERTING, "update.fell_back_reverted")
+    assert (device.phase, device.install.code) == (Phase.FAILED, "installer.no_way_back")
     assert device.reboots == reboots, "it does not reboot into nothing"
     assert load(device.slots).trial == "b"
-    device.boot()
-    assert device.runs == NEW_IMAGE
+    for _ in range(2 * TRIES):
+        device.boot()
+        assert device.runs == NEW_IMAGE
+    assert device.report().floor == 1, "what was never confirmed raises no floor"
+
+
+def test_from_the_one_whole_slot_a_good_release_can_still_be_installed(device: Device) -> None:
+    test_a_device_that_is_to_go_back_to_a_slot_that_rotted_stays_where_it_is(device)
+    device.take(device.order())
+    device.offer(b"a good one at last", "cam:3", 3)
+    assert device.take(device.order(8, "cam:3")) == []
+    device.settle()
+    assert (device.phase, device.runs) == (Phase.BOOTED, b"a good one at last")
+    device.answer(Verdict.CONFIRM, 8)
+    device.turns()
+    assert device.report().floor == 3
 
 
 def test_control_a_whole_slot_is_gone_back_to(device: Device) -> None:

@@ -108,7 +108,7 @@ def test_one_cut_at_every_touch_of_the_disk_before_the_reboot(lab: Lab) -> None:
     played = lab.play(*([cut] for cut in range(1, 111)))
     cuts = [check(lab, number, boots) for number, boots in enumerate(played)]
     assert all(boots[-1]["phase"] == "confirmed" for boots in played), "one cut keeps no good release out"
-    assert sum(cuts) >= 80
+    assert sum(cuts) >= 50
     assert cuts[-1] == 0, "past the last touch nothing is cut"
 
 
@@ -130,8 +130,8 @@ def at_random(seed: int, devices: int, cuts: int) -> list[list[int]]:
 
 
 def test_cut_after_cut_at_random(lab: Lab) -> None:
-    played = lab.play(*at_random(20_261_122, 30, 12))
-    assert sum(check(lab, number, boots) for number, boots in enumerate(played)) >= 100
+    played = lab.play(*at_random(20_261_122, 60, 12))
+    assert sum(check(lab, number, boots) for number, boots in enumerate(played)) >= 150
 
 
 @pytest.mark.slow

@@ -44,7 +44,7 @@ def test_an_update_from_directive_to_confirmation(device: Device) -> None:
     device.settle()
     assert (device.reboots, device.phase, device.runs) == (1, Phase.BOOTED, NEW_IMAGE)
     report = device.report()
-    assert (report.running.release, report.running.slot, report.floor) == (NEW, "b", 0)
+    assert (report.running.release, report.running.slot, report.floor) == (NEW, "b", 1)
     assert report.attempt is not None
     assert (report.attempt.step, report.attempt.fetched) == (Step.BOOTED, wanted.length)
     device.answer(Verdict.CONFIRM)

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from holdfast_core.update import events as ev
 from holdfast_core.update.install import REMEMBERED, Holds, Install, Journal, Phase, Tried, attempt_of
+from holdfast_core.update.install_trial import MOST_ARMS
 from holdfast_core.update.machine import (
     FIRST_PAUSE_S,
     GIVE_UP,
     LONGEST_PAUSE_S,
-    MOST_ARMS,
     MOST_WRITES,
     REBOOT_AGAIN_S,
     step,
@@ -430,3 +430,18 @@ def test_every_phase_is_told_as_a_step() -> None:
     reverting = attempt_of(journal(Phase.REVERTING, passed=True))
     assert reverting is not None
     assert reverting.step is Step.BOOTED
+
+
+def test_what_the_device_came_with_counts_as_confirmed_once_another_is_asked_for() -> None:
+    state, _ = step(Journal(), ev.Asked(7, ARGS, runs=OLD, counter=5))
+    assert state.floor == 5
+    state, _ = step(Journal(floor=9), ev.Asked(7, ARGS, runs=OLD, counter=5))
+    assert state.floor == 9
+
+
+def test_where_there_is_no_way_back_the_attempt_fails_where_it_runs() -> None:
+    failed = ev.Failed("installer.no_way_back", "Slot a holds nothing.", NEXT_BOOT, passing=True)
+    install, effects = fed(journal(Phase.REVERTING, code="update.fell_back_reverted", sentence="Back."), failed)
+    assert (install.phase, install.code) == (Phase.FAILED, "installer.no_way_back")
+    assert install.sentence == "Back. Slot a holds nothing."
+    assert effects[0] == ev.Save()

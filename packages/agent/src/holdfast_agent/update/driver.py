@@ -131,8 +131,13 @@ class Driver:
         install = self.journal.under_way
         if install is not None and (install.args.release, install.args.trial) != (args.release, args.trial):
             self._feed(ev.CalledOff("update.superseded", f"{args.release} is asked for instead."))
-        running, trial = self._running(), self._ports.installer.on_trial()
-        self._feed(ev.Asked(order.id, args, runs="" if trial else running.release))
+        self._feed(self._asked(order.id, args))
+
+    def _asked(self, directive: int, args: UpdateArgs) -> ev.Asked:
+        if self._ports.installer.on_trial():
+            return ev.Asked(directive, args)
+        running = self._running()
+        return ev.Asked(directive, args, running.release, running.counter)
 
     def carry(self, args: UpdateArgs, target: Target, payload: Path) -> None:
         """Begin with a release that a person carried here, and whose metadata was verified (`agreement.accept`).
@@ -150,7 +155,7 @@ class Driver:
         except OSError as error:
             sentence = f"The payload could not be copied: {error.strerror}."
             raise WorldError("update.payload_disk", sentence, remedy="Make room, or look at the medium.") from error
-        self._feed(ev.Asked(0, args, runs=self._running().release))
+        self._feed(self._asked(0, args))
         self._feed(ev.Accepted(target))
 
     def heard(self, answer: bytes, seq: int) -> None:

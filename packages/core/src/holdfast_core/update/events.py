@@ -19,11 +19,12 @@ from holdfast_core.wire.update import Order, UpdateArgs
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A release is asked for; `runs` is the one that runs, and is not on trial."""
+    """A release is asked for; `runs` is the one that runs, and is not on trial, and `counter` its release counter."""
 
     directive: int
     args: UpdateArgs
     runs: str = ""
+    counter: int = 0
 
 
 class CalledOff(msgspec.Struct, frozen=True):

@@ -12,7 +12,8 @@
    said so. Without it the device falls back, `UpdateArgs.confirm_s` after the boot. A release that a person carried
    (`directive` 0) is confirmed by its self-test alone.
 6. The floors rise in the write that ends a confirmed attempt, so after the boot loader took it for lasting.
-7. Before it boots an attempt can be called off, after it not: then it is confirmed, or falls back.
+7. Before it boots an attempt can be called off, after it not: then it is confirmed, or falls back. Where there is
+   nothing whole to fall back to, it fails where it runs, unconfirmed, and another release may be written.
 8. What may pass is tried again after growing pauses; what lies in the release or its metadata ends the attempt.
 """
 
@@ -26,12 +27,9 @@ import msgspec
 from holdfast_core.update import events as ev
 from holdfast_core.update.events import Effect, Event
 from holdfast_core.update.install import Holds, Install, Journal, Phase
+from holdfast_core.update.install_changes import SAVED, TOLD, Next, called_off, end, give_up, on_phase, with_install
+from holdfast_core.update.install_trial import answered, confirm_s, confirmed, lapsed, self_tested, started
 from holdfast_core.wire.confirm import Moment
-from holdfast_core.wire.update import Order, UpdateArgs
-
-Next = tuple[Journal, tuple[Effect, ...]]
-_SAVED = (ev.Save(),)
-_TOLD = (ev.Save(), ev.Report())
 
 HELD_S = 60
 """Between two looks at a guard."""
@@ -43,14 +41,10 @@ GIVE_UP = 5
 """Failures in a row of something on the device itself."""
 MOST_WRITES = 3
 """Of one attempt: a slot that reads back wrong is written again."""
-MOST_ARMS = 3
-"""Boots in which an attempt may be armed without its being known to have been."""
 MOST_SPOILED = 2
 """Downloads of one attempt that turn out wrong."""
-SELF_TEST_S = 300
-"""Of uptime, within which the device has to be well; half of `confirm_s` where that is less."""
-SHORTEST_CONFIRM_S = 30
-LONGEST_CONFIRM_S = 86_400
+NO_WAY_BACK = "installer.no_way_back"
+"""How an installer says that the slot before holds nothing to go back to."""
 SAVED_PERCENT = 10
 """The journal is written that often while a payload comes: flash wears."""
 
@@ -73,21 +67,14 @@ _NEXT: dict[Phase, Effect] = {
 """What there is to do in a phase. In `BOOTED` the server's word is waited for."""
 
 _DONE: dict[tuple[Phase, type], tuple[Phase, tuple[Effect, ...]]] = {
-    (Phase.WAITING, ev.Free): (Phase.FETCHING, _SAVED),
-    (Phase.FETCHED, ev.Verified): (Phase.WRITING, _SAVED),
-    (Phase.READING, ev.ReadBackDone): (Phase.WRITTEN, _SAVED),
-    (Phase.WRITTEN, ev.Free): (Phase.ARMING, _SAVED),
-    (Phase.ARMING, ev.Armed): (Phase.ARMED, _TOLD),
-    (Phase.REVERTING, ev.Reverted): (Phase.REVERTED, _SAVED),
+    (Phase.WAITING, ev.Free): (Phase.FETCHING, SAVED),
+    (Phase.FETCHED, ev.Verified): (Phase.WRITING, SAVED),
+    (Phase.READING, ev.ReadBackDone): (Phase.WRITTEN, SAVED),
+    (Phase.WRITTEN, ev.Free): (Phase.ARMING, SAVED),
+    (Phase.ARMING, ev.Armed): (Phase.ARMED, TOLD),
+    (Phase.REVERTING, ev.Reverted): (Phase.REVERTED, SAVED),
 }
 """What leads on without more to be said of it."""
-
-_RESTARTED = {
-    Phase.WRITING: Phase.FETCHED,
-    Phase.WRITTEN: Phase.READING,
-    Phase.ARMING: Phase.READING,
-}
-"""Where a new process begins again, while the slot before runs."""
 
 
 def step(journal: Journal, event: Event) -> Next:
@@ -100,12 +87,12 @@ def step(journal: Journal, event: Event) -> Next:
     plain = _DONE.get((install.phase, type(event)))
     if plain is not None:
         phase, effects = plain
-        return _with(journal, _on(install, phase)), effects
+        return with_install(journal, on_phase(install, phase)), effects
     handler = _HANDLERS.get(type(event))
     return handler(journal, install, event) if handler is not None else (journal, ())
 
 
-# Asking, and calling off
+# Asking
 
 
 def _asked(journal: Journal, event: ev.Asked) -> Next:
@@ -113,74 +100,19 @@ def _asked(journal: Journal, event: ev.Asked) -> Next:
     if args.stop:
         return journal, ()  # `CalledOff` says it, where there is something to call off
     if under_way is None:
+        # What a device came with, and runs for good, needs no confirmation to count as confirmed.
+        journal = msgspec.structs.replace(journal, floor=max(journal.floor, event.counter))
         install = Install(event.directive, args)
         if event.runs == args.release:
-            done = _on(install, Phase.CONFIRMED, sentence="It runs already.")
-            return journal.ended(done), _TOLD
-        return _with(journal, install), _SAVED
+            done = on_phase(install, Phase.CONFIRMED, sentence="It runs already.")
+            return journal.ended(done), TOLD
+        return with_install(journal, install), SAVED
     if (under_way.args.release, under_way.args.trial) != (args.release, args.trial):
         return journal, ()
     if (under_way.directive, under_way.args) == (event.directive, args):
         return journal, ()
     adopted = msgspec.structs.replace(under_way, directive=event.directive, args=args)
-    return _with(journal, adopted), _SAVED
-
-
-def _called_off(journal: Journal, install: Install, event: ev.CalledOff) -> Next:
-    if install.phase.on_trial or install.phase is Phase.DISARMING:
-        return journal, ()
-    return _give_up(journal, install, Phase.STOPPED, event.code, event.sentence)
-
-
-def _give_up(journal: Journal, install: Install, ending: Phase, code: str, sentence: str) -> Next:
-    """End the attempt before it boots; what may have been armed is taken back first."""
-    if install.phase in (Phase.ARMING, Phase.ARMED):
-        after = _on(install, Phase.DISARMING, ending=ending, code=code, sentence=sentence)
-        return _with(journal, after), _SAVED
-    return _end(journal, install, ending, code, sentence)
-
-
-def _end(journal: Journal, install: Install, phase: Phase, code: str, sentence: str) -> Next:
-    ended = _on(install, phase, code=code, sentence=sentence)
-    return journal.ended(ended), (ev.Save(), ev.Discard(), ev.Report())
-
-
-# A new process, perhaps a new boot
-
-
-def _started(journal: Journal, install: Install, event: ev.Started) -> Next:
-    if install.slot and event.slot == install.slot:
-        return _runs_it(journal, install, event)
-    if install.phase.on_trial or (install.phase is Phase.ARMED and event.at.boot != install.boot):
-        return _fell_back(journal, install)
-    if install.phase is Phase.ARMING and event.at.boot != install.boot and install.arms >= MOST_ARMS:
-        return _fell_back(journal, install)
-    return _with(journal, _on(install, _RESTARTED.get(install.phase, install.phase))), ()
-
-
-def _runs_it(journal: Journal, install: Install, event: ev.Started) -> Next:
-    """The slot that was written runs."""
-    same_boot = install.boot == event.at.boot
-    match install.phase:
-        case Phase.ARMING | Phase.ARMED:
-            pass
-        case Phase.TRIAL | Phase.BOOTED if not same_boot:
-            pass
-        case Phase.DISARMING:
-            return _with(journal, _on(install, Phase.REVERTING)), _SAVED
-        case Phase.REVERTED if not same_boot:
-            return _with(journal, _on(install, Phase.REVERTING, boot=event.at.boot)), _SAVED
-        case _:
-            return journal, ()
-    trial = _on(install, Phase.TRIAL, boot=event.at.boot, passed=False, heard=False, code="", sentence="")
-    return _with(journal, trial), _SAVED
-
-
-def _fell_back(journal: Journal, install: Install) -> Next:
-    if install.phase in (Phase.REVERTING, Phase.REVERTED):
-        return _end(journal, install, Phase.FELL_BACK, install.code, install.sentence)
-    sentence = "The release was booted, and the boot loader went back to the one before."
-    return _end(journal, install, Phase.FELL_BACK, "update.fell_back_boot", sentence)
+    return with_install(journal, adopted), SAVED
 
 
 # Doing one thing after another
@@ -188,8 +120,8 @@ def _fell_back(journal: Journal, install: Install) -> Next:
 
 def _ticked(journal: Journal, install: Install, event: ev.Ticked) -> Next:
     at = event.at
-    if install.phase in (Phase.TRIAL, Phase.BOOTED) and at.boot == install.boot and at.up_s >= _confirm_s(install.args):
-        return _lapsed(journal, install)
+    if install.phase in (Phase.TRIAL, Phase.BOOTED) and at.boot == install.boot and at.up_s >= confirm_s(install.args):
+        return lapsed(journal, install)
     if install.again is not None and install.again.boot == at.boot and at.up_s < install.again.up_s:
         return journal, ()
     effect = _NEXT.get(install.phase)
@@ -199,34 +131,20 @@ def _ticked(journal: Journal, install: Install, event: ev.Ticked) -> Next:
         return _arm(journal, install, at)
     if isinstance(effect, ev.Reboot):
         pending = msgspec.structs.replace(install, again=Moment(at.boot, at.up_s + REBOOT_AGAIN_S))
-        return _with(journal, pending), (effect,)
+        return with_install(journal, pending), (effect,)
     return journal, (effect,)
 
 
 def _arm(journal: Journal, install: Install, at: Moment) -> Next:
     arms = install.arms + (at.boot != install.boot)
     arming = msgspec.structs.replace(install, boot=at.boot, arms=arms, again=None)
-    return _with(journal, arming), (ev.Save(), ev.Arm())
-
-
-def _lapsed(journal: Journal, install: Install) -> Next:
-    if not install.passed:
-        return _revert(journal, install, "update.fell_back_self_test", install.sentence or "It was never well.")
-    if not install.heard:
-        sentence = "The release could not reach its server in time."
-        return _revert(journal, install, "update.fell_back_no_contact", sentence)
-    sentence = "The server heard of the release, and did not confirm it in time."
-    return _revert(journal, install, "update.fell_back_unconfirmed", sentence)
-
-
-def _revert(journal: Journal, install: Install, code: str, sentence: str) -> Next:
-    return _with(journal, _on(install, Phase.REVERTING, code=code, sentence=sentence)), _SAVED
+    return with_install(journal, arming), (ev.Save(), ev.Arm())
 
 
 def _accepted(journal: Journal, install: Install, event: ev.Accepted) -> Next:
     if install.phase is not Phase.ASKED:
         return journal, ()
-    return _with(journal, _on(install, Phase.WAITING, target=event.target)), _SAVED
+    return with_install(journal, on_phase(install, Phase.WAITING, target=event.target)), SAVED
 
 
 def _held(journal: Journal, install: Install, event: ev.Held) -> Next:
@@ -236,7 +154,7 @@ def _held(journal: Journal, install: Install, event: ev.Held) -> Next:
     held = msgspec.structs.replace(
         install, code=event.code, sentence=event.sentence, again=Moment(at.boot, at.up_s + HELD_S)
     )
-    return _with(journal, held), _TOLD if held.code != install.code else ()
+    return with_install(journal, held), TOLD if held.code != install.code else ()
 
 
 def _came(journal: Journal, install: Install, event: ev.Came) -> Next:
@@ -252,13 +170,13 @@ def _came(journal: Journal, install: Install, event: ev.Came) -> Next:
         again=None,
     )
     due = event.percent // SAVED_PERCENT != install.percent // SAVED_PERCENT
-    return _with(journal, after), _SAVED if due else ()
+    return with_install(journal, after), SAVED if due else ()
 
 
 def _fetched(journal: Journal, install: Install, event: ev.Fetched) -> Next:
     if install.phase is not Phase.FETCHING:
         return journal, ()
-    return _with(journal, _on(install, Phase.FETCHED, fetched=install.fetched + event.count)), _SAVED
+    return with_install(journal, on_phase(install, Phase.FETCHED, fetched=install.fetched + event.count)), SAVED
 
 
 def _spoiled(journal: Journal, install: Install, event: ev.Spoiled) -> Next:
@@ -266,9 +184,9 @@ def _spoiled(journal: Journal, install: Install, event: ev.Spoiled) -> Next:
     if install.phase not in (Phase.FETCHING, Phase.FETCHED):
         return journal, ()
     if not event.resumed or install.spoiled + 1 >= MOST_SPOILED:
-        return _end(journal, install, Phase.FAILED, event.code, event.sentence)
-    again = _on(install, Phase.FETCHING, spoiled=install.spoiled + 1)
-    return _with(journal, again), (ev.Save(), ev.Discard())
+        return end(journal, install, Phase.FAILED, event.code, event.sentence)
+    again = on_phase(install, Phase.FETCHING, spoiled=install.spoiled + 1)
+    return with_install(journal, again), (ev.Save(), ev.Discard())
 
 
 def _written(journal: Journal, install: Install, event: ev.Written) -> Next:
@@ -276,56 +194,13 @@ def _written(journal: Journal, install: Install, event: ev.Written) -> Next:
         return journal, ()
     offer = install.target.offer
     after = journal.holding(Holds(event.slot, offer.release, offer.counter, offer.svn))
-    return _with(after, _on(install, Phase.READING, slot=event.slot, writes=install.writes + 1)), _SAVED
+    return with_install(after, on_phase(install, Phase.READING, slot=event.slot, writes=install.writes + 1)), SAVED
 
 
 def _reverted(journal: Journal, install: Install, _event: ev.Reverted) -> Next:
     if install.phase is not Phase.DISARMING:
         return journal, ()
-    return _end(journal, install, install.ending, install.code, install.sentence)
-
-
-# On trial
-
-
-def _self_tested(journal: Journal, install: Install, event: ev.SelfTested) -> Next:
-    if install.phase is not Phase.TRIAL:
-        return journal, ()
-    if event.ok:
-        phase = Phase.CONFIRMING if install.directive == 0 else Phase.BOOTED
-        return _with(journal, _on(install, phase, passed=True, after_seq=event.seq)), _TOLD
-    if event.at.up_s >= min(SELF_TEST_S, _confirm_s(install.args) // 2):
-        return _revert(journal, install, "update.fell_back_self_test", event.sentence)
-    return _with(journal, msgspec.structs.replace(install, sentence=event.sentence)), ()
-
-
-def _answered(journal: Journal, install: Install, event: ev.Answered) -> Next:
-    if event.directive != install.directive or install.directive == 0:
-        return journal, ()
-    if event.order is Order.REVERT:
-        return _ordered_back(journal, install, event)
-    if install.phase is not Phase.BOOTED or event.seq <= install.after_seq:
-        return journal, ()  # it was said of a check-in that knew nothing of this boot
-    if event.order is Order.CONFIRM:
-        return _with(journal, _on(install, Phase.CONFIRMING, heard=True)), _SAVED
-    return _with(journal, msgspec.structs.replace(install, heard=True)), ()
-
-
-def _ordered_back(journal: Journal, install: Install, event: ev.Answered) -> Next:
-    sentence = event.sentence or "The server ordered the device back."
-    if install.phase in (Phase.TRIAL, Phase.BOOTED):
-        return _revert(journal, install, event.code or "update.fell_back_reverted", sentence)
-    return _called_off(journal, install, ev.CalledOff(event.code or "update.stopped", sentence))
-
-
-def _confirmed(journal: Journal, install: Install, _event: ev.Confirmed) -> Next:
-    if install.phase is not Phase.CONFIRMING or install.target is None:
-        return journal, ()
-    offer = install.target.offer
-    raised = msgspec.structs.replace(
-        journal, floor=max(journal.floor, offer.counter), svn_floor=max(journal.svn_floor, offer.svn)
-    )
-    return _end(raised, install, Phase.CONFIRMED, "", "")
+    return end(journal, install, install.ending, install.code, install.sentence)
 
 
 # Trouble
@@ -335,41 +210,25 @@ def _failed(journal: Journal, install: Install, event: ev.Failed) -> Next:
     failures = install.failures + 1
     pause = min(FIRST_PAUSE_S << min(failures - 1, 16), LONGEST_PAUSE_S)
     again = Moment(event.at.boot, event.at.up_s + pause)
+    if install.phase is Phase.REVERTING and event.code == NO_WAY_BACK:
+        # The one whole release goes on; only without the attempt can another be written to the other slot.
+        return end(journal, install, Phase.FAILED, NO_WAY_BACK, f"{install.sentence} {event.sentence}"[:512])
     if install.phase in (Phase.DISARMING, Phase.CONFIRMING, Phase.REVERTING, Phase.REVERTED, Phase.TRIAL, Phase.BOOTED):
         # There is nothing else to do than this; why it is done stays the code.
-        return _with(journal, msgspec.structs.replace(install, failures=failures, again=again)), ()
+        return with_install(journal, msgspec.structs.replace(install, failures=failures, again=again)), ()
     if install.phase is Phase.READING and event.passing and install.writes < MOST_WRITES:
         # The slot is not what was written: write it again.
-        return _with(journal, _on(install, Phase.FETCHED, code=event.code, sentence=event.sentence)), _SAVED
+        return with_install(journal, on_phase(install, Phase.FETCHED, code=event.code, sentence=event.sentence)), SAVED
     at_home = install.phase not in (Phase.ASKED, Phase.FETCHING, Phase.ARMED)
     if not event.passing or install.phase is Phase.READING or (at_home and failures >= GIVE_UP):
-        return _give_up(journal, install, Phase.FAILED, event.code, event.sentence)
+        return give_up(journal, install, Phase.FAILED, event.code, event.sentence)
     after = msgspec.structs.replace(install, code=event.code, sentence=event.sentence, failures=failures, again=again)
-    return _with(journal, after), (ev.Report(),) if after.code != install.code else ()
-
-
-# Small parts
-
-
-def _confirm_s(args: UpdateArgs) -> int:
-    return min(max(args.confirm_s, SHORTEST_CONFIRM_S), LONGEST_CONFIRM_S)
-
-
-def _on(install: Install, phase: Phase, **changes: Any) -> Install:
-    """The attempt in another phase, where nothing has failed or waited yet."""
-    fresh: dict[str, Any] = {"phase": phase, "percent": 0, "failures": 0, "again": None}
-    if not phase.on_trial and phase is not Phase.DISARMING:
-        fresh |= {"code": "", "sentence": ""}
-    return msgspec.structs.replace(install, **{**fresh, **changes})
-
-
-def _with(journal: Journal, install: Install) -> Journal:
-    return msgspec.structs.replace(journal, install=install)
+    return with_install(journal, after), (ev.Report(),) if after.code != install.code else ()
 
 
 _HANDLERS: dict[type, Callable[[Journal, Install, Any], Next]] = {
-    ev.CalledOff: _called_off,
-    ev.Started: _started,
+    ev.CalledOff: called_off,
+    ev.Started: started,
     ev.Ticked: _ticked,
     ev.Accepted: _accepted,
     ev.Held: _held,
@@ -377,9 +236,9 @@ _HANDLERS: dict[type, Callable[[Journal, Install, Any], Next]] = {
     ev.Fetched: _fetched,
     ev.Spoiled: _spoiled,
     ev.Written: _written,
-    ev.SelfTested: _self_tested,
-    ev.Answered: _answered,
-    ev.Confirmed: _confirmed,
+    ev.SelfTested: self_tested,
+    ev.Answered: answered,
+    ev.Confirmed: confirmed,
     ev.Reverted: _reverted,
     ev.Failed: _failed,
 }

@@ -1,8 +1,8 @@
 """What writes a release into a slot: one protocol, and an implementation for each kind of payload.
 
 1. An installer never touches the slot that runs. Every call may be repeated after a power cut, from its beginning.
-2. Until `arm` returned, the next boot is the slot that runs; after it, the next boot tries the other one, once. Only
-   `confirm` makes that lasting.
+2. Until `arm` returned, the next boot is the slot that runs; after it, the next boot tries the other one, as often as
+   the boot loader allows. Only `confirm` makes that lasting.
 3. What it cannot do it says with a `WorldError` or `HostileData` whose code begins with ``installer.``.
 """
 
@@ -71,5 +71,9 @@ class Installer(Protocol):
         ...
 
     def revert(self) -> None:
-        """Let the next boot be the slot before; before the boot, take `arm` back."""
+        """Let the next boot be the slot before; before the boot, take `arm` back.
+
+        Raises:
+            WorldError: ``installer.no_way_back``: the slot before holds nothing that could be booted; ``installer.*``.
+        """
         ...

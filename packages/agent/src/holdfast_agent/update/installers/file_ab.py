@@ -4,7 +4,7 @@
    holds much of it back. Room is taken before the first byte is written.
 2. What counts is what the medium gives back: the slot is whole only after its content was read back with the signed
    digest. Only a whole slot is armed.
-3. A slot that runs on trial is not the way back yet: nothing is written while one does.
+3. While a slot runs on trial the other one is the way back, and is not written, if it is whole.
 4. There is no going back to a slot that is not whole: then the device stays where it is, and says so.
 """
 
@@ -74,7 +74,7 @@ class FileAB:
     def write(self, payload: Path, offer: Offer, stated: Payload, progress: Progress) -> str:
         """See the protocol."""
         state, running = load(self._folder), runs(self._folder)
-        if state.trial == running:
+        if state.trial == running and is_whole(self._folder, state, other(running)):
             raise WorldError(
                 "installer.on_trial",
                 f"Slot {running} runs on trial, and the other one is the way back.",
