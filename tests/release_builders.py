@@ -41,7 +41,7 @@ MODEL, HARDWARE = "door-camera", "camera-rev2"
 OLD, NEW = f"{MODEL}:1.0", f"{MODEL}:2.0"
 ADDER, APPROVER, WHY = "token:adder", "token:approver", "because the test says so"
 NAME = "cameras-2"
-COUNTERS = {"": 0, OLD: 1, NEW: 2, f"{MODEL}:3.0": 3}
+COUNTERS = {"": 0, OLD: 1, NEW: 2, f"{MODEL}:3.0": 3, f"{MODEL}:2.4.0": 12}
 PAYLOAD = b"a root file system, version 2.0\n" * 64
 
 

@@ -26,10 +26,13 @@ import pytest
 from attest_builders import booted
 from attesting_builders import Builder
 from broker_builders import free_port, has_started, wait_for
-from builders import enrolled, plane_on
+from builders import FakeClock, data_folder, enrolled, plane_on
 from holdfast.adapters.pki.files import certificate_fingerprint
+from holdfast.adapters.system import SystemClock
+from holdfast_core.kernel.instants import MINUTE
 from maker_builders import Maker
 from reference_builders import DEVICE, attested_folder, key_files
+from release_builders import an_updater, offered
 from server_process import ServerProcess, configured
 from tpm_builders import maker, running_chip
 
@@ -384,6 +387,64 @@ def test_releasing_secrets(reader: Reader, checkout: Path) -> None:
         reader.run(command)
         if "release" in command:
             assert (reader.folder / "disk.out").read_bytes() == b"the disk's key"
+
+
+def test_releasing_an_update(reader: Reader, checkout: Path) -> None:
+    """What the second person does with a token of their own is done by the test."""
+    cameras(reader.data, bench="door-camera:2.4.0")
+    for name in ("rootfs-2.4.0.img", "bom.json", "report.xml"):
+        (reader.folder / name).write_bytes(b"as it was built")
+    told = ""
+    for command in commands(checkout / "docs/how-to/release-an-update.md"):
+        if command.startswith("holdfast release validate"):
+            approved(reader.data, "door-camera:2.4.0")
+        told, _ = reader.run(command)
+        if command.startswith("holdfast release show"):
+            assert "It may roll out." in told
+    assert "ready" in told
+
+
+def test_rolling_out_an_update(reader: Reader, checkout: Path) -> None:
+    page = checkout / "docs/how-to/roll-out-an-update.md"
+    cameras(reader.data, release="2.4.0")
+    approved(reader.data, "door-camera:2.4.0")
+    (written,) = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+    (reader.folder / "rollout.yaml").write_text(written)
+    reader.run("holdfast rollout create from-file --file rollout.yaml")
+    for command in commands(checkout / "docs/how-to/roll-out-an-update.md"):
+        told, _ = reader.run(command)
+        if command.startswith("holdfast rollout plan"):
+            assert "FALLS SILENT" in told
+    assert "aborted" in told
+    assert json.loads(reader.run("holdfast rollout watch cameras-2.4 --json")[0])["state"] == "aborted"
+
+
+def cameras(folder: Path, *, bench: str = "", release: str = "") -> None:
+    """Cameras that said what they run, one of them in the lab, and a release that its signers signed."""
+
+    async def said() -> None:
+        clock = FakeClock(SystemClock().now() - 5 * MINUTE)
+        async with plane_on(data_folder(folder), clock=clock) as plane:
+            for number in range(4):
+                device = await an_updater(plane, f"cam-{number}", site="berlin", labels=(("ring", str(number)),))
+                await device.say()
+            device = await an_updater(plane, "bench-1", site="lab")
+            device.runs = bench or device.runs
+            await device.say()
+            if release:
+                await offered(plane, release)
+
+    asyncio.run(said())
+
+
+def approved(folder: Path, release: str) -> None:
+    """Somebody else than who added it approved a release."""
+
+    async def approve() -> None:
+        async with plane_on(folder, clock=FakeClock(SystemClock().now())) as plane:
+            await plane.updating.releases.approve(plane.config.scope, release, actor="token:anna")
+
+    asyncio.run(approve())
 
 
 def test_every_page_with_commands_is_read_here(checkout: Path) -> None:
