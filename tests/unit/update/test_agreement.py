@@ -25,7 +25,9 @@ def changed(value, **fields):
 
 
 def offering(**fields):
-    return changed(TARGET, offer=changed(OFFER, **fields))
+    offer = changed(OFFER, **fields)
+    file = TARGET.path.rpartition("/")[2]
+    return changed(TARGET, path=f"{offer.release.replace(':', '/')}/{file}", offer=offer)
 
 
 def decided(board=BOARD, director=TARGET, image=TARGET, *, named="cam-1", exemptions=()):
@@ -55,6 +57,10 @@ def test_control_a_release_that_both_state_and_that_fits():
         ({"image": changed(TARGET, length=101)}, "repositories_disagree"),
         ({"image": changed(TARGET, digest=digest_of(b"other"))}, "repositories_disagree"),
         ({"image": changed(TARGET, path="cam/2.0.0/other.bin")}, "repositories_disagree"),
+        (
+            {"director": changed(TARGET, path="door/2.0.0/a.bin"), "image": changed(TARGET, path="door/2.0.0/a.bin")},
+            "other_path",
+        ),
         ({"director": offering(svn=9)}, "repositories_disagree"),
         ({"director": offering(sbom="x")}, "repositories_disagree"),
     ],

@@ -21,6 +21,7 @@ from holdfast.adapters.hook import ProgramHook
 from holdfast.adapters.pki import FileAuthority, FileLogSigner, Passphrase, find_passphrase
 from holdfast.adapters.pki.canary import X509CanaryMaker, validity_extensions
 from holdfast.adapters.pki.crl import CrlMaker
+from holdfast.adapters.pki.keyfiles import FileKeyStore
 from holdfast.adapters.pki.keystores import open_key_store
 from holdfast.adapters.pki.ocsp import OcspResponder
 from holdfast.adapters.published import ListFetcher
@@ -91,7 +92,7 @@ from holdfast.trust.service import VerdictService
 from holdfast.update.appraiser import UpdateAppraiser, UpdateContributor
 from holdfast.update.bundle import Bundles
 from holdfast.update.bundling import Bundling
-from holdfast.update.ddi import DdiService
+from holdfast.update.ddi import CALLS_PER_CONTACT, DdiService
 from holdfast.update.ddi_callers import DdiCallers
 from holdfast.update.desk import Desk
 from holdfast.update.director import Director
@@ -105,6 +106,7 @@ from holdfast.update.releases import ReleaseService
 from holdfast.update.releasing import Releasing
 from holdfast.update.rollouts import RolloutService
 from holdfast.update.update_tokens import UpdateTokens
+from holdfast.update.upkeep import Upkeep
 from holdfast.update.uploads import Uploads
 from holdfast_core.kernel.errors import WorldError
 from holdfast_core.kernel.limits import Limits
@@ -185,6 +187,7 @@ class Updating:
     callers: DdiCallers
     hashing: OldHashing
     bundling: Bundling
+    upkeep: Upkeep
     tokens: UpdateTokens
     appraiser: Appraiser
     contributor: Contributor
@@ -207,6 +210,7 @@ def _updating(ground: Ground, keys: KeyStore, folder: Path, config: Config) -> U
     ledger = Ledger(store)
     images = ImageRepository(store=store, clock=clock, keys=keys, emit=emit)
     director = Director(store=store, images=images)
+    releasing = Releasing(images=images, store=store, clock=clock)
     desk = Desk(store=store, emit=emit, ledger=ledger, directing=director)
     releases = ReleaseService(store=store, clock=clock, emit=emit, artefacts=artefacts, published=images.is_published)
     rollouts = RolloutService(store=store, clock=clock, emit=emit, ledger=ledger, releases=releases)
@@ -220,13 +224,12 @@ def _updating(ground: Ground, keys: KeyStore, folder: Path, config: Config) -> U
         planner=Planner(store=store, clock=clock, ledger=ledger, releases=releases, rollouts=rollouts),
         images=images,
         director=director,
-        releasing=Releasing(images=images, store=store, clock=clock),
+        releasing=releasing,
+        upkeep=Upkeep(store=store, clock=clock, images=images, releasing=releasing),
         answers=MetadataAnswers(store=store, clock=clock, images=images, director=director),
         payloads=Payloads(store),
         credentials=ground.credentials,
-        ddi=DdiService(
-            store=store, clock=clock, ledger=ledger, desk=desk, pace=Pace(config.limits.check_ins_per_contact).admit
-        ),
+        ddi=DdiService(store=store, clock=clock, ledger=ledger, desk=desk, pace=Pace(CALLS_PER_CONTACT).admit),
         callers=DdiCallers(store=store, clock=clock, credentials=ground.credentials, scope=config.scope),
         hashing=OldHashing(store, artefacts),
         bundling=Bundling(
@@ -261,7 +264,7 @@ class Plane:
         signer: FileLogSigner,
         authority: FileAuthority,
         passphrase: Passphrase,
-        keys: KeyStore,
+        update_keys: KeyStore,
         clock: Clock,
         randomness: Randomness,
         limits: Limits,
@@ -415,7 +418,7 @@ class Plane:
             limits=limits,
         )
         self.attesting = _attesting(store, clock, self.verdicts, emit, signer)
-        self.updating = _updating(Ground(store, clock, randomness, emit, credentials), keys, folder, config)
+        self.updating = _updating(Ground(store, clock, randomness, emit, credentials), update_keys, folder, config)
         self.baseline = BaselineService(store=store, clock=clock, emit=emit, compiler=compiler)
         self.inspections = InspectionService(store=store, clock=clock, emit=emit, catalogue=compiler.catalogue)
         self.lists = RevocationLists(
@@ -490,8 +493,7 @@ class Plane:
             keys = folder / "keys"
             passphrase = passphrase or find_passphrase(keys, os.environ)
             signer = FileLogSigner(keys, passphrase)
-            key_store = open_key_store(config, keys, passphrase, os.environ)
-            authority = FileAuthority(keys, key_store)
+            authority = FileAuthority(keys, open_key_store(config, keys, passphrase, os.environ))
             engine = open_engine(folder / DATABASE)
             check_version(engine)
             store = EmbeddedStore(engine, signer)
@@ -506,7 +508,8 @@ class Plane:
             signer=signer,
             authority=authority,
             passphrase=passphrase,
-            keys=key_store,
+            # Ed25519, which many tokens do not know: what these keys may do is bounded by people's thresholds.
+            update_keys=FileKeyStore(keys, passphrase),
             clock=clock or SystemClock(),
             randomness=randomness or SystemRandomness(),
             limits=limits or config.limits,

@@ -1,6 +1,7 @@
 """What a device trusts of updates: the director's repository and the image repository, both verified under TUF.
 
 1. Both begin at a root that was pinned (`begin`) and follow its chain. Nothing counts that python-tuf did not verify.
+   A device that has none pins the first that its server has, at the first contact.
 2. The time is the device's sense of it, not its clock: a clock at 1970 accepts nothing stale, and one at 2106 keeps
    nothing out once the server has said the time (`clock`, `update.time`).
 3. Nothing new: python-tuf is not loaded and nothing written; what is kept is only held against the time.
@@ -12,6 +13,8 @@ Source: TUF specification 1.0.34, section 5; Uptane standard 2.1.0, 5.4.4.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,16 +27,17 @@ from holdfast_agent.update.holding import fetch
 from holdfast_agent.update.store import Marks, Pins, Store
 from holdfast_agent.update.targets import stated
 from holdfast_agent.update.verified import BOTH, DIRECTOR, IMAGE, Verified
-from holdfast_core.kernel.errors import HostileData
+from holdfast_core.kernel.errors import HostileData, WorldError
 from holdfast_core.kernel.instants import Instant
 from holdfast_core.update.agreement import Exemption, Target
 from holdfast_core.update.time import Sense
 from holdfast_core.wire.frame import Token
-from holdfast_core.wire.update_metadata import Brought, Holding
+from holdfast_core.wire.update_metadata import Brought, Holding, Versions
 
 AHEAD = 8
 """Targets of the director that are looked up before anybody asks."""
 _MISSING = "update.metadata_missing"
+_ROOT = re.compile(r"[0-9]{1,15}\.root\.json")
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -117,6 +121,8 @@ class Trust:
             Failed: as the channel says.
             HostileData, WorldError: as `take`; ``update.answer_*``.
         """
+        if not self.is_begun:
+            self._pin_first(channel)
         try:
             return self.take(fetch(channel, self.holding(nonce)))
         except HostileData as error:
@@ -143,6 +149,15 @@ class Trust:
             self._verified.check_fresh()
         versions = {name: self._verified.marks[name].timestamp for name in BOTH}
         return Checked(versions[DIRECTOR], versions[IMAGE], self.named, self._paths(), self.sense())
+
+    def _pin_first(self, channel: Channel) -> None:
+        """Pin the first roots that the server has, for a device that left its factory without any.
+
+        It is the server that a person pinned at enrollment who vouches for them, this once; from then on its word does
+        not count without theirs.
+        """
+        brought = fetch(channel, Holding(Versions(0), Versions(0)))
+        self.begin(_first_root(brought.director), _first_root(brought.image))
 
     def directed(self, path: str) -> Target | None:
         """What the director says of a target; `None` where it does not direct there. Raises as `take`."""
@@ -219,3 +234,15 @@ class Trust:
     def _paths(self) -> tuple[str, ...]:
         found = self._verified.targets(DIRECTOR)
         return tuple(found.targets) if found else ()
+
+
+def _first_root(files: Mapping[str, bytes]) -> bytes:
+    """The first root among the files of an answer. Raises WorldError ``update.no_repositories``."""
+    numbered = {int(name.partition(".")[0]): name for name in files if _ROOT.fullmatch(name)}
+    if not numbered:
+        raise WorldError(
+            "update.no_repositories",
+            "The server has no update repositories yet.",
+            remedy="On the server: holdfast keys found, or the ceremony of its page.",
+        )
+    return files[numbered[min(numbered)]]

@@ -85,8 +85,8 @@ def accept(
 
     Raises:
         HostileData: ``update.not_directed``, ``update.other_device``, ``update.not_in_image_repository``,
-            ``update.repositories_disagree``, ``update.other_model``, ``update.hardware``, ``update.installer``,
-            ``update.needs``, ``update.downgrade``, ``update.downgrade_svn``.
+            ``update.other_path``, ``update.repositories_disagree``, ``update.other_model``, ``update.hardware``,
+            ``update.installer``, ``update.needs``, ``update.downgrade``, ``update.downgrade_svn``.
     """
     if director is None:
         raise _refused(
@@ -104,7 +104,13 @@ def accept(
         raise _refused(
             "not_in_image_repository",
             f"The image repository knows no {director.path[:200]!r}.",
-            "Publish the release with its threshold of signatures: holdfast release sign.",
+            "Publish the release with its threshold of signatures: holdfast keys fetch, sign, publish.",
+        )
+    if not image.path.startswith(f"{image.offer.release.replace(':', '/', 1)}/"):
+        raise _refused(
+            "other_path",
+            f"{image.path[:200]!r} is no place for {image.offer.release}.",
+            "Whoever signs for one model cannot offer another's: find out who signed it.",
         )
     if director != image:
         raise _refused(

@@ -2,8 +2,8 @@
 
 1. Time never goes below a floor: when this agent was built, and when the newest verified metadata was issued.
 2. A time that the server signed over this boot's nonce counts before the device's own clock, for as long as it runs.
-3. No source lifts time above a ceiling, and none above what verified metadata could still be true at by more than
-   `SLACK`, for good: what is kept is only when verified metadata was issued. A clock or a server that says 2106 may
+3. No source lifts time above a ceiling, and none for good but verified metadata: what is kept is only when that was
+   issued. A clock or a server that says 2106 may
    have metadata refused for now; once it tells the truth, nothing of it is left.
 4. What was issued after the ceiling is refused. Where a new root changed the timestamp key, the floor that the old key
    made is dropped: whoever stole it could have set it (TUF specification 1.0.34, 5.3.11, of versions).

@@ -50,7 +50,7 @@ class Ledger:
         for change in changes:
             if isinstance(change, Posture):
                 if change.last_seen is not None:
-                    self._seen[change.key] = change.last_seen
+                    self._seen[change.key] = max(change.last_seen, self._seen.get(change.key, Instant(0)))
             elif isinstance(change, Assignment):
                 self._take(change)
             elif isinstance(change, Device):

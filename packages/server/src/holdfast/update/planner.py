@@ -58,7 +58,7 @@ class Planner:
     async def _facts(self, rollout: Rollout, now: Instant) -> list[PlanFact]:
         models = {stored.reference: stored for stored in self._store.models(rollout.scope)}
         devices = self._rollouts.candidates(rollout)
-        placed = self._placed(rollout, devices)
+        placed = await self._placed(rollout, devices)
         facts: list[PlanFact] = []
         for start in range(0, len(devices), GROUP):
             for device in devices[start : start + GROUP]:
@@ -68,14 +68,14 @@ class Planner:
             await asyncio.sleep(0)
         return facts
 
-    def _placed(self, rollout: Rollout, devices: list[Device]) -> Mapping[str, int]:
+    async def _placed(self, rollout: Rollout, devices: list[Device]) -> Mapping[str, int]:
         """The wave of every device: as it will be, or, once it has begun, as it was fixed."""
         candidates = [
             Candidate(device.key.device, device.model.partition("@")[0], device.site, device.labels)
             for device in devices
         ]
         if rollout.state is RolloutState.DRAFT:
-            return place(rollout.id, rollout.waves, candidates)
+            return await asyncio.to_thread(place, rollout.id, rollout.waves, candidates)
         return {
             each.id: each.wave for each in self._store.all_kept(Assignment, rollout.scope) if each.rollout == rollout.id
         }

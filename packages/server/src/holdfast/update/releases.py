@@ -268,7 +268,7 @@ class ReleaseService:
         """What is missing before a release may roll out to devices at `sites`; nothing where nothing is."""
         policy, clearance, missing = self.policy(scope), self.clearance(scope, release.id), []
         if not self._published(scope, release):
-            missing.append("the image repository's threshold of signatures (holdfast release sign)")
+            missing.append("the image repository's threshold of signatures (holdfast keys fetch, sign, publish)")
         votes = [vote for vote in clearance.votes if vote.actor != release.by]
         if len(votes) < policy.approvals:
             missing.append(f"{policy.approvals - len(votes)} more approval(s) (holdfast release approve)")

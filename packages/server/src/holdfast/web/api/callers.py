@@ -98,6 +98,11 @@ def _with(wanted: Permission) -> Callable[[Request], Awaitable[Principal]]:
     return principal
 
 
+def require_admin(request: Request) -> None:
+    """Refuse whoever is no admin, where that depends on more than the operation. Raises IdentityRefused."""
+    cast("Caller", request.scope["state"][CALLER])(Permission.ADMIN)
+
+
 async def _services(request: Request) -> Services:
     return cast("Services", request.app.state.services)
 

@@ -19,7 +19,7 @@ from holdfast.update.ceremony import decode_ceremony, encode_ceremony
 from holdfast.update.making import Holders
 from holdfast.update.proposals import Progress
 from holdfast.update.standing import standing
-from holdfast.web.api.callers import Admin, Operator, Reader, Served
+from holdfast.web.api.callers import Admin, Operator, Reader, Served, require_admin
 from holdfast.web.api.releases import UpdateName
 from holdfast.web.api.shapes import Json, Shape, Text, Time
 from holdfast_core.kernel.errors import HostileData
@@ -185,6 +185,8 @@ async def submit_ceremony(request: Request, caller: Operator, services: Served) 
             f"These files are of {ceremony.scope}, and this is {caller.scope}.",
             remedy="Send them to the server and environment that they were made for.",
         )
+    if not services.images.shelf(caller.scope).is_live:
+        require_admin(request)  # what is trusted from here on is decided once, and not by everybody
     return _progress(await services.images.submit(caller.scope, ceremony.files, actor=caller.actor))
 
 

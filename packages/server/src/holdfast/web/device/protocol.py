@@ -238,6 +238,8 @@ class BoundedProtocol(HttpToolsProtocol):
         left = moment - self.loop.time()
         if left > 0:
             self._alarm = self.loop.call_later(min(left, ALARM_SECONDS), self._ring)
+        elif what == _ANSWER and self.cycle.response_started and not self.flow.write_paused:
+            self._start_timer(seconds, what)  # all that was written was taken: it is we who are slow
         elif what == _ANSWER:
             self.transport.abort()  # without a word, for nobody reads
         else:
