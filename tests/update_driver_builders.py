@@ -6,6 +6,7 @@ import http.client
 import http.server
 import re
 import socketserver
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -128,10 +129,12 @@ class _Listener(http.server.ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(payloads: Payloads) -> Iterator[Payloads]:
-    """Serve `payloads` on a loopback port while the context lasts."""
+def serving(payloads: Payloads, context: ssl.SSLContext | None = None) -> Iterator[Payloads]:
+    """Serve `payloads` on a loopback port while the context lasts, with TLS where there is one."""
 
     listener = _Listener(("127.0.0.1", 0), type("Handler", (_Handler,), {"payloads": payloads}))
+    if context is not None:
+        listener.socket = context.wrap_socket(listener.socket, server_side=True)
     payloads.port = listener.server_port
     thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

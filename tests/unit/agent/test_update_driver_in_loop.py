@@ -11,12 +11,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent_builders import CLAIM, Answer, FakeServer, device_root, serving
+from agent_builders import CLAIM, Answer, Authority, FakeServer, device_root, serving
 from holdfast_agent.clock import Clock
 from holdfast_agent.enroll import enroll
 from holdfast_agent.loop import Agent
 from holdfast_agent.state import Config, Folder
+from holdfast_agent.update.download import Download, Interrupted, Rate
 from holdfast_agent.update.joining import installer_of, reboot, updates_of
+from holdfast_agent.update.line import dial
 from holdfast_core.kernel.errors import WorldError
 from holdfast_core.kernel.limits import LIMITS
 from holdfast_core.update.install import Phase
@@ -24,7 +26,7 @@ from holdfast_core.wire.codec import decode_check_in
 from holdfast_core.wire.frame import CheckIn, Directive, DirectiveState
 from holdfast_core.wire.update import Order as Verdict
 from holdfast_core.wire.update import Step, UpdateAnswer, UpdateReport
-from install_builders import NEW, OLD
+from install_builders import NEW, OLD, target
 from update_driver_builders import NEW_IMAGE, Device, Payloads
 from update_driver_builders import serving as serving_payloads
 
@@ -188,3 +190,33 @@ def test_a_reboot_that_cannot_be_had_is_told(command: tuple[str, ...]) -> None:
 
 def test_a_reboot_that_can_be_had_is_silent() -> None:
     reboot(("true",))
+
+
+def test_a_payload_comes_over_the_devices_own_line_in_slices(bench: Bench, tmp_path: Path) -> None:
+    context = bench.server.authority.context(tmp_path)
+    with serving_payloads(Payloads(), context) as payloads:
+        wanted = target(payload=NEW_IMAGE)
+        payloads.put(wanted, NEW_IMAGE)
+        config = msgspec.structs.replace(bench.config, server=f"https://127.0.0.1:{payloads.port}")
+        download = Download(tmp_path / "payload.part", wanted)
+        slices = 1
+        while not download.slice(dial(bench.folder, config), Rate(slice_s=0.0)).whole:
+            slices += 1
+        assert slices > 1
+    assert (tmp_path / "payload.part").read_bytes() == NEW_IMAGE
+
+
+def test_a_server_of_another_authority_is_asked_for_nothing(bench: Bench, tmp_path: Path) -> None:
+    context = Authority().context(tmp_path)
+    with serving_payloads(Payloads(), context) as payloads:
+        config = msgspec.structs.replace(bench.config, server=f"https://127.0.0.1:{payloads.port}")
+        with pytest.raises(Interrupted) as raised:
+            Download(tmp_path / "payload.part", target(payload=NEW_IMAGE)).slice(dial(bench.folder, config), Rate())
+        assert (raised.value.code, payloads.asked) == ("update.cut_off", [])
+
+
+def test_a_device_without_an_identity_has_no_line(bench: Bench) -> None:
+    (bench.folder.path / "identity.pem").unlink()
+    with pytest.raises(WorldError) as raised:
+        dial(bench.folder, bench.config)
+    assert raised.value.code == "agent.identity_unusable"
