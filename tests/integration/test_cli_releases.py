@@ -204,6 +204,23 @@ def test_why_a_rollout_stands_still_and_who_failed_is_told_in_full(tmp_path):
     assert "goes on" in commands.says("rollout", "resume", NAME, *WHY)
 
 
+def test_watching_ends_when_nothing_moves_any_more(commands, payload, monkeypatch):
+    commands.run(*adding(payload))
+    commands.run("rollout", "create", NAME, "--release", NEW)
+    draft = commands.told("rollout", "show", NAME)
+    pages = [{**draft, "state": state} for state in ("running", "running", "halted")]
+    get = Api.get
+
+    def moved(api: Api, path: str, **query: object) -> object:
+        return pages.pop(0) if path == f"/rollouts/{NAME}" else get(api, path, **query)
+
+    monkeypatch.setattr(Api, "get", moved)
+    lines = commands.run("rollout", "watch", NAME, "--every", "0.2", "--json").stdout.splitlines()
+    assert [json.loads(line)["state"] for line in lines] == ["running", "halted"], "a line for each change"
+    pages.append({**draft, "state": "finished"})
+    assert f"{NAME} finished {NEW}" in commands.says("rollout", "watch", NAME)
+
+
 def test_slots_tell_what_a_device_runs(commands, payload):
     commands.run(*adding(payload, "1.0", 1))
     page = commands.says("device", "slots", "cam-0")

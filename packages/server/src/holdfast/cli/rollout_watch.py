@@ -38,7 +38,7 @@ def watch(session: Session, *, rollout: RolloutArgument, every: EveryOption = 2.
 
     with connected(session.folder) as api:
         looks = _looks(api, rollout, every)
-        told = _as_lines(looks) if session.json or not sys.stdout.isatty() else _live(looks)
+        told = _as_lines(looks) if session.json else _live(looks)
     finish(ending(told))
 
 
@@ -66,7 +66,7 @@ def _as_lines(looks: Iterator[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _live(looks: Iterator[dict[str, Any]]) -> dict[str, Any]:
-    """One picture that changes in its place."""
+    """One picture that changes in its place; where there is no terminal, the last one."""
     from rich.console import Group  # noqa: PLC0415  (rule 3 of the package)
     from rich.live import Live  # noqa: PLC0415
 
