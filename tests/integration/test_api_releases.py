@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 
@@ -62,6 +63,17 @@ async def test_an_upload_that_was_interrupted_goes_on_where_it_stopped(tmp_path)
         here = (await operator.get(HERE)).json()["received"]
         assert here == 700
         assert (await put(operator, HERE, PAYLOAD[here:], start=here, total=total)).json()["whole"]
+
+
+async def test_two_that_send_the_same_piece_at_once_do_not_mix_them_up(tmp_path):
+    async with new_plane(tmp_path) as plane, holder(plane, Permission.OPERATE) as operator:
+        half, total = len(PAYLOAD) // 2, len(PAYLOAD)
+        await put(operator, HERE, PAYLOAD[:half], start=0, total=total)
+        both = [put(operator, HERE, PAYLOAD[half:], start=half, total=total) for _ in range(2)]
+        answers = await asyncio.gather(*both)
+        assert any(each.is_success and each.json()["whole"] for each in answers)
+        assert all(each.is_success or problem_of(each) == (409, "artefact.offset") for each in answers)
+        assert plane.updating.artefacts.read(digest_of(PAYLOAD), 0, total) == PAYLOAD
 
 
 async def test_an_upload_may_begin_anew(tmp_path):

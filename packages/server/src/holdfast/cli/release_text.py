@@ -85,7 +85,18 @@ def show_release(told: Mapping[str, Any], rollouts: Sequence[Mapping[str, Any]],
         ]
     )
     for each in rollouts:
-        show("rollout ", (each["rollout"], "bold"), f"  {each['state']}, wave {each['wave']}", indent=2)
+        show("rollout ", (each["rollout"], "bold"), f"  {_reach(each)}", indent=2)
+
+
+def _reach(rollout: Mapping[str, Any]) -> str:
+    """How far a rollout came, and where to learn how far it could at worst."""
+    if not rollout["started_at"]:
+        return f"draft; at worst: holdfast rollout plan {rollout['rollout']}"
+    given = f"given to {rollout['exposed']:,} of {rollout['devices']:,}"
+    bad = rollout["bad"] + rollout["silent"]
+    return f"{rollout['state']}, wave {rollout['wave']}, {given}, {rollout['done']:,} done" + (
+        f", {bad:,} bad or silent" if bad else ""
+    )
 
 
 def _readiness(told: Mapping[str, Any]) -> None:
