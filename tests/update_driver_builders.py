@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from holdfast_agent.transport import Server, Timed
+from holdfast_agent.update.download import entity_tag
 from holdfast_agent.update.driver import Driver, Identity
 from holdfast_agent.update.installers.file_ab import FileAB
 from holdfast_agent.update.line import DirectLine
@@ -65,7 +66,7 @@ class Payloads:
         digest = wanted.digest.removeprefix("sha256:")
         path = f"/v1/update/targets/{folder}/{digest}.{name}"
         self.files[path] = content
-        self.etags[path] = f'"{wanted.digest}"'
+        self.etags[path] = entity_tag(wanted)
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

@@ -117,10 +117,10 @@ def test_a_stale_repository_is_refused_before_anything_is_fetched(tmp_path: Path
     assert (told.code, payloads.asked) == ("update.metadata_expired", [])
 
 
-def test_a_device_that_pinned_no_roots_waits_and_says_why(tmp_path: Path, payloads: Payloads) -> None:
+def test_a_device_that_pinned_no_roots_pins_those_of_its_server(tmp_path: Path, payloads: Payloads) -> None:
     device = Whole(tmp_path, payloads)
     order = device.directed()
     device.trusting.trust.forget()
     device.take(order)
     device.turns()
-    assert (device.phase, device.install.code) == (Phase.ASKED, "update.not_pinned")
+    assert (device.phase, device.trusting.trust.is_begun) == (Phase.ARMED, True)

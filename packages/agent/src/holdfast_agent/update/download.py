@@ -188,7 +188,7 @@ class Download:
     def _stream(self, handle: int, line: Line, rate: Rate) -> None:
         headers = {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
         if self._held:
-            headers |= {"Range": f"bytes={self._held}-", "If-Range": f'"{self.target.digest}"'}
+            headers |= {"Range": f"bytes={self._held}-", "If-Range": entity_tag(self.target)}
         try:
             answer = line.stream(PREFIX + quote(stored_path(self.target)), headers)
             self._check_head(handle, answer)
@@ -284,6 +284,11 @@ def stored_path(target: Target) -> str:
     """Where a target's content lies, under the prefix of consistent snapshots: ``MODEL/VERSION/HEX.FILE``."""
     folder, _, name = target.path.rpartition("/")
     return f"{folder}/{target.digest.removeprefix('sha256:')}.{name}"
+
+
+def entity_tag(target: Target) -> str:
+    """The entity tag of a target's content: its SHA-256 in hexadecimal digits, quoted (RFC 9110, 8.8.3)."""
+    return f'"{target.digest.removeprefix("sha256:")}"'
 
 
 def _size(path: Path) -> int:
