@@ -49,7 +49,7 @@ def test_control_a_release_for_this_board_is_taken(device: Device) -> None:
         ({"hardware": ("board-2",)}, "update.hardware"),
         ({"kind": PayloadKind.RAUC}, "update.installer"),
         ({"needs": 9}, "update.needs"),
-        ({"release": "cam:7"}, "update.other_release"),
+        ({"release": "cam:7"}, "update.other_path"),
     ],
 )
 def test_what_is_not_for_this_board_is_refused_unfetched(device: Device, changes: dict[str, Any], code: str) -> None:
