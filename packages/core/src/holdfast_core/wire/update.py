@@ -130,8 +130,8 @@ class Window(msgspec.Struct, frozen=True):
 class UpdateArgs(msgspec.Struct, frozen=True, omit_defaults=True):
     """Arguments of the directive ``update``: which release to run, and under what guards.
 
-    `stop` calls an attempt off that has not booted; one that is on trial hears `Order.REVERT`. `trial` counts the attempts
-    that were asked for, so that a repeated one is another directive.
+    `stop` calls an attempt off that has not booted; one that is on trial hears `Order.REVERT`. `trial` counts the
+    attempts that were asked for, so that a repeated one is another directive.
     """
 
     release: Short
