@@ -46,6 +46,7 @@ from holdfast.cli import (
     release,
     retirement,
     rollout,
+    rollout_acts,
     rollout_watch,
     secret,
     serve,
@@ -138,7 +139,7 @@ def build() -> typer.Typer:
         (
             "rollout",
             "Rollouts: a release on its way to many devices, wave by wave.",
-            (rollout.register, rollout_watch.register),
+            (rollout.register, rollout_acts.register, rollout_watch.register),
         ),
     ):
         group = typer.Typer(help=summary, no_args_is_help=True)

@@ -8,7 +8,8 @@ from holdfast.ports.lookup import require_device
 from holdfast.update.exposure import proves
 from holdfast.update.memory import memory_of
 from holdfast.web.api.callers import Reader, Served
-from holdfast.web.api.rollout_shapes import AssignmentShape, assignment_shape
+from holdfast.web.api.rollout_pages import assignment_shape
+from holdfast.web.api.rollout_shapes import AssignmentShape
 from holdfast.web.api.shapes import DeviceName, Shape, Time, maybe
 from holdfast_core.kernel.instants import rfc3339
 from holdfast_core.update.model import Assignment, Passage, SlotHistory

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Path, Query
 
 from holdfast.update.rollouts import View
 from holdfast.web.api.callers import Operator, Principal, Reader, Served
+from holdfast.web.api.rollout_pages import assignment_shape, rollout_page, rollout_shape
 from holdfast.web.api.rollout_shapes import (
     BAD,
     AssignmentList,
@@ -19,10 +20,7 @@ from holdfast.web.api.rollout_shapes import (
     Resume,
     RolloutList,
     RolloutPage,
-    assignment_shape,
     rollout_of,
-    rollout_page,
-    rollout_shape,
 )
 from holdfast.web.api.services import Services
 from holdfast.web.api.shapes import PAGE, Json, Limit, Text, Why, maybe, plain
