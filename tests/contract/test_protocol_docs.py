@@ -22,6 +22,8 @@ from holdfast_core.wire.codec import decode_check_in, decode_reply
 from holdfast_core.wire.frame import Health, InstalledRelease, LogNews, Metrics
 from holdfast_core.wire.secrets import SecretTold
 from holdfast_core.wire.sequence import Standing
+from holdfast_core.wire.update import UpdateAnswer, UpdateArgs, UpdateReport
+from holdfast_core.wire.update_metadata import Brought, Holding
 
 PAGE = ROOT / "docs" / "reference" / "protocol.md"
 PACKAGES = ROOT / "packages"
@@ -35,6 +37,9 @@ SOURCES = (
     "core/src/holdfast_core/attestation/sealed.py",
     "core/src/holdfast_core/identity/secrets.py",
     "core/src/holdfast_core/baseline/rules.py",
+    "core/src/holdfast_core/update/ddi.py",
+    "core/src/holdfast_core/update/ddi_parsing.py",
+    "core/src/holdfast_core/update/ranges.py",
     "server/src/holdfast/checkin/pace.py",
     "server/src/holdfast/checkin/service.py",
     "server/src/holdfast/identity/approvals.py",
@@ -47,23 +52,48 @@ SOURCES = (
     "server/src/holdfast/identity/secret_delivery.py",
     "server/src/holdfast/identity/service.py",
     "server/src/holdfast/ports/sections.py",
+    "server/src/holdfast/adapters/artefacts/folder.py",
     "server/src/holdfast/adapters/hook.py",
+    "server/src/holdfast/ports/artefacts.py",
     "server/src/holdfast/ports/attested.py",
     "server/src/holdfast/ports/tombstones.py",
     "server/src/holdfast/adapters/store/failures.py",
+    "server/src/holdfast/update/ddi.py",
+    "server/src/holdfast/update/ddi_callers.py",
+    "server/src/holdfast/update/issuing.py",
+    "server/src/holdfast/update/metadata.py",
+    "server/src/holdfast/update/old_hashes.py",
+    "server/src/holdfast/update/payloads.py",
+    "server/src/holdfast/update/signing_keys.py",
     "server/src/holdfast/web/device/app.py",
+    "server/src/holdfast/web/device/ddi.py",
     "server/src/holdfast/web/device/est.py",
     "server/src/holdfast/web/device/guarded.py",
     "server/src/holdfast/web/device/protocol.py",
     "server/src/holdfast/web/device/secrets.py",
+    "server/src/holdfast/web/device/targets.py",
+    "server/src/holdfast/web/device/updates.py",
     "server/src/holdfast/web/problems.py",
 )
 """Every module that can refuse something on the device port."""
-_STATUS = {"HostileData": 400, "LimitExceeded": 413, "IdentityRefused": 403, "WorldError": 503, "Bug": 500}
+_STATUS = {
+    "HostileData": 400,
+    "LimitExceeded": 413,
+    "IdentityRefused": 403,
+    "Unsatisfiable": 416,
+    "WorldError": 503,
+    "Bug": 500,
+}
 _OF_OPERATORS = re.compile(
     r"token\.|claim\.(lifetime|none)$|enrollment\.(unknown|decided)$|manufacturer\.|model\.|fleet\.(unknown|invalid)$|sealed\.(empty|too_large|too_many)$|baseline\.other_catalogue$"
+    r"|artefact\.(too_large|empty|other_digest|disk_full|range|ended)$"
 )
-_HELPERS = {"_claim_refused": ("", 401), "_over": ("", 403), "_hostile": ("baseline.findings_", 400)}
+_HELPERS = {
+    "_claim_refused": ("", 401),
+    "_over": ("", 403),
+    "_hostile": ("baseline.findings_", 400),
+    "_refused": ("ddi.", 401),
+}
 _KINDS = {
     "check-in": lambda data: decode_check_in(data, LIMITS),
     "reply": lambda data: decode_reply(data, LIMITS),
@@ -81,6 +111,11 @@ _KINDS = {
     "erasure": lambda data: msgspec.json.decode(data, type=ErasureReport),
     "plan": lambda data: msgspec.json.decode(data, type=Plan),
     "secret": lambda data: msgspec.json.decode(data, type=SecretTold),
+    "update": lambda data: msgspec.json.decode(data, type=UpdateReport),
+    "update-answer": lambda data: msgspec.json.decode(data, type=UpdateAnswer),
+    "update-args": lambda data: msgspec.json.decode(data, type=UpdateArgs),
+    "holding": lambda data: msgspec.json.decode(data, type=Holding),
+    "brought": lambda data: msgspec.json.decode(data, type=Brought),
 }
 
 
