@@ -9,7 +9,7 @@ from attest_builders import booted
 from attesting_builders import Attester, Builder, added, an_attester, stated
 from builders import FakeClock, new_plane, plane_on
 from holdfast.bootstrap import Plane
-from holdfast_core.kernel.errors import HoldfastError
+from holdfast_core.kernel.errors import HoldfastError, HostileData
 from holdfast_core.kernel.instants import DAY, MINUTE
 from holdfast_core.supply.model import PayloadKind, Release
 from holdfast_core.update.model import (
@@ -36,6 +36,7 @@ from release_builders import (
     begun,
     drafted,
     offered,
+    published,
 )
 
 pytestmark = pytest.mark.anyio
@@ -194,7 +195,50 @@ async def test_a_device_that_falls_silent_is_found_and_halts_a_small_wave(tmp_pa
         halted = now(plane)
         assert (halted.state, halted.turns[-1].code) == (RolloutState.HALTED, "rollout.silence")
         await devices[0].say()
-        assert stage(plane, devices[0].key.device) is Stage.DIRECTED, "whoever speaks again stands where it stood"
+        assert stage(plane, devices[0].key.device) is Stage.WITHDRAWN, "it never set out, and the rollout has halted"
+
+
+async def test_devices_that_an_aborted_rollout_directed_get_the_next_one(tmp_path):
+    clock = FakeClock()
+    async with new_plane(tmp_path, clock=clock) as plane:
+        devices = await cameras(plane, 2)
+        await begun(plane, Wave("all"))
+        for each in devices:
+            await each.say()
+        scope, rollouts = plane.config.scope, plane.updating.rollouts
+        await rollouts.abort(scope, NAME, why=WHY, actor=APPROVER)
+        await devices[0].say()
+        assert devices[0].args.stop
+        assert stage(plane, devices[0].key.device) is Stage.WITHDRAWN
+        later = await offered(plane, "3.0", actor=ADDER)
+        await plane.updating.releases.approve(scope, later.id, actor=APPROVER)
+        await published(plane, later.id)
+        again = msgspec.structs.replace(drafted(plane, Wave("all"), release=later.id), id="next")
+        await rollouts.create(again, actor=ADDER)
+        await rollouts.start(scope, "next", actor=APPROVER)
+        for each in devices:
+            await each.say()
+            assert each.args.release == later.id, "also who never heard that the first was aborted"
+
+
+async def test_a_rollout_whose_first_wave_is_busy_elsewhere_does_not_begin(tmp_path):
+    clock = FakeClock()
+    async with new_plane(tmp_path, clock=clock) as plane:
+        devices = await cameras(plane, 2)
+        await begun(plane, Wave("all"))
+        for each in devices:
+            await each.say()
+        scope, rollouts = plane.config.scope, plane.updating.rollouts
+        later = await offered(plane, "3.0", actor=ADDER)
+        await plane.updating.releases.approve(scope, later.id, actor=APPROVER)
+        await published(plane, later.id)
+        narrow = drafted(plane, Wave("all"), release=later.id)
+        one = msgspec.structs.replace(narrow.selection, devices=(devices[0].key.device,))
+        await rollouts.create(msgspec.structs.replace(narrow, id="next", selection=one), actor=ADDER)
+        with pytest.raises(HostileData) as refused:
+            await rollouts.start(scope, "next", actor=APPROVER)
+        assert refused.value.code == "rollout.busy"
+        assert rollouts.require(scope, "next").state is RolloutState.DRAFT
 
 
 async def test_a_device_that_is_away_holds_nobody_up_and_catches_up_later(tmp_path):

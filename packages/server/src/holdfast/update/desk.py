@@ -25,6 +25,7 @@ from holdfast_core.update.model import Assignment, Passage, Rollout, RolloutStat
 from holdfast_core.update.windows import window_of
 from holdfast_core.wire.update import Order, UpdateArgs, UpdateReport
 
+_CALLS_OFF = frozenset({RolloutState.HALTED, RolloutState.ABORTED})
 _STOPS = frozenset({Stage.DIRECTED, Stage.INSTALLING})
 _TOLD = frozenset({Stage.SOAKING, Stage.DONE, Stage.FAILED, Stage.FELL_BACK, Stage.WITHDRAWN})
 _PASSAGES = frozenset({Stage.SOAKING, Stage.FAILED, Stage.FELL_BACK})
@@ -76,13 +77,15 @@ class Desk:
             return Heard(None, Order.WAIT, (), before)
         soak_s = rollout.waves[before.wave].soak_s
         after = heard(before, word.report, word.proof, directive=word.directive, soak_s=soak_s, now=now)
+        if _never_began(rollout, after, word.report):
+            after = msgspec.structs.replace(after, stage=Stage.WITHDRAWN, at=now, code="update.stopped")
         case = _Case(device, rollout, release, word.report, now)
         if after.stage is Stage.WAITING and self._may_begin(case, after):
             running = word.report.running
             after = msgspec.structs.replace(
                 after, stage=Stage.DIRECTED, at=now, directed_at=now, before=running.release, slot=running.slot
             )
-        revert = rollout.back and rollout.state in (RolloutState.HALTED, RolloutState.ABORTED)
+        revert = rollout.back and rollout.state in _CALLS_OFF
         order = order_for(after, word.report, word.proof, revert=revert)
         changes = self._changes(case, before, after) if after != before else []
         return Heard(args_for(rollout, after, release, model), order, tuple(changes), after)
@@ -124,11 +127,18 @@ class Desk:
         return self._directing.direct(device.key, None, now)
 
 
+def _never_began(rollout: Rollout, assignment: Assignment, report: UpdateReport) -> bool:
+    """Whether a device that is called off has nothing to stop: it was directed, and has not set out."""
+    attempt = report.attempt
+    busy = attempt is not None and attempt.release == assignment.release and not attempt.step.is_end
+    return rollout.state in _CALLS_OFF and assignment.stage is Stage.DIRECTED and not busy
+
+
 def args_for(rollout: Rollout, assignment: Assignment, release: Release, model: StoredModel) -> UpdateArgs | None:
     """What the directive of a device says; `None` where there is none for it."""
     if assignment.stage is Stage.WAITING or release.offer is None or release.payload is None:
         return None
-    halted = rollout.state in (RolloutState.HALTED, RolloutState.ABORTED)
+    halted = rollout.state in _CALLS_OFF
     constraints = model.model.constraints
     return UpdateArgs(
         release=release.id,

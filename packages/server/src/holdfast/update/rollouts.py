@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 
 import msgspec
 
@@ -34,11 +35,13 @@ from holdfast_core.update.rollout import AWAY, Judgement, Tally, Verb, judge
 from holdfast_core.update.waves import Candidate, check, check_filled, place, selects
 
 TICK_SECONDS = 1.0
-GROUP = 500
+GROUP = 200
 """Devices that one commit takes."""
 PAGE = 1_000
 UNKNOWN_INTERVAL_S = 86_400
 _OVER = (Stage.DONE, Stage.FAILED, Stage.FELL_BACK, Stage.WITHDRAWN, Stage.WAITING)
+_CALLED_OFF = (Stage.DIRECTED, Stage.SILENT)
+"""Where a device of an aborted rollout may stand for ever: it never began, or never came back."""
 
 
 class View(msgspec.Struct, frozen=True):
@@ -176,7 +179,7 @@ class RolloutService:
 
         Raises:
             HostileData: ``rollout.unknown`` (404), ``rollout.state`` (409), ``rollout.not_cleared`` (409),
-                ``rollout.nobody``, ``rollout.behind`` (409).
+                ``rollout.nobody``, ``rollout.behind`` (409), ``rollout.busy`` (409), ``rollout.empty_wave``.
         """
         async with self._moving:
             rollout = self._expect(scope, name, RolloutState.DRAFT)
@@ -209,32 +212,53 @@ class RolloutService:
     async def _assign(self, rollout: Rollout, release: Release, devices: Sequence[Device], now: Instant) -> None:
         placed = place(rollout.id, rollout.waves, [_candidate(device) for device in devices])
         check_filled(rollout, placed)
-        await self._put(rollout, release, {device.key: placed[device.key.device] for device in devices}, now)
-
-    async def _put(self, rollout: Rollout, release: Release, placed: dict[DeviceKey, int], now: Instant) -> None:
-        """Write the assignments of devices that nothing else is under way with; the others come when they settled."""
-        group: list[Change] = []
-        counter = release.offer.counter if release.offer is not None else 0
-        for key, wave in placed.items():
-            known = self._store.kept(Assignment, key.scope, key.device)
-            if known is not None and (known.stage not in _OVER or known.rollout == rollout.id):
-                continue
-            group.append(
-                Assignment(
-                    key.scope,
-                    key.device,
-                    rollout=rollout.id,
-                    wave=wave,
-                    release=release.id,
-                    counter=counter,
-                    at=now,
-                )
+        filled = await self._put(rollout, release, {device.key: placed[device.key.device] for device in devices}, now)
+        if filled.count(0) == 0:
+            raise _conflict(
+                "busy",
+                f"Another rollout is under way with every device of wave {rollout.waves[0].name!r}.",
+                "Wait until it has settled, or abort it; then start this one again.",
             )
-            if len(group) == GROUP:
-                await self._store.commit(group)
-                group = []
-        if group:
-            await self._store.commit(group)
+
+    async def _put(self, rollout: Rollout, release: Release, placed: dict[DeviceKey, int], now: Instant) -> list[int]:
+        """Write the assignments of devices that nothing else is under way with; the others come when they settled.
+
+        Each group is held while it is looked at and written, for its devices may just check in. The waves that got one.
+        """
+        counter = release.offer.counter if release.offer is not None else 0
+        keys, filled = list(placed), list[int]()
+        for start in range(0, len(keys), GROUP):
+            async with AsyncExitStack() as held:
+                group: list[Change] = []
+                for key in keys[start : start + GROUP]:
+                    await held.enter_async_context(self._store.exclusive(key))
+                    if self._is_free(rollout, key):
+                        filled.append(placed[key])
+                        group.append(
+                            Assignment(
+                                key.scope,
+                                key.device,
+                                rollout=rollout.id,
+                                wave=placed[key],
+                                release=release.id,
+                                counter=counter,
+                                at=now,
+                            )
+                        )
+                if group:
+                    await self._store.commit(group)
+        return filled
+
+    def _is_free(self, rollout: Rollout, key: DeviceKey) -> bool:
+        """Whether a device may be taken into a rollout: it is in none, or in another that is through with it."""
+        known = self._store.kept(Assignment, key.scope, key.device)
+        if known is None:
+            return True
+        if known.rollout == rollout.id:
+            return False
+        other = self._store.kept(Rollout, key.scope, known.rollout)
+        ended = other is None or other.state is RolloutState.ABORTED
+        return known.stage in _OVER or (ended and known.stage in _CALLED_OFF)
 
     async def pause(self, scope: Scope, name: str, *, why: str, actor: str) -> Rollout:
         """Begin with nobody more; what is under way goes on.
@@ -398,8 +422,7 @@ class RolloutService:
         last = len(rollout.waves) - 1
         missing = {}
         for device in self.candidates(rollout):
-            known = self._store.kept(Assignment, rollout.scope, device.key.device)
-            if known is None or (known.rollout != rollout.id and known.stage in _OVER):
+            if self._is_free(rollout, device.key):
                 missing[device.key] = last
         if missing:
             async with self._moving:
