@@ -41,6 +41,11 @@ RAN_FINE = {0, 3, 4}
 ELSEWHERE = ("unsquashfs", "useradd", "install", "systemctl")
 """Programs of others, which the pages use on a machine that this is not."""
 ALLOWED_S = 300
+ADDING = (
+    "holdfast release add rootfs.img --model door-camera --version 2.4.0 --counter 12"
+    " --hardware camera-rev2 --nature security --kind file --svn 7"
+)
+"""The release that the page on keys signs."""
 
 
 def commands(page: Path) -> list[str]:
@@ -417,6 +422,28 @@ def test_rolling_out_an_update(reader: Reader, checkout: Path) -> None:
             assert "FALLS SILENT" in told
     assert "aborted" in told
     assert json.loads(reader.run("holdfast rollout watch cameras-2.4 --json")[0])["state"] == "aborted"
+
+
+def test_keeping_update_keys(reader: Reader, checkout: Path) -> None:
+    """Passphrases and the word yes are typed by the test, which also adds the release that is signed."""
+    (reader.folder / "passphrase").write_text("as long as it has to be\n")
+    typed = " --passphrase-file passphrase"
+    for who in ("anna", "ben", "cleo", "dora"):
+        reader.own |= {f"--key {who}.pem": f"--key {who}.pem{typed} --yes", f"-o {who}.pem": f"-o {who}.pem{typed}"}
+    cameras(reader.data)
+    (reader.folder / "rootfs.img").write_bytes(b"as it was built")
+    said, told = "", ""
+    for command in commands(checkout / "docs/how-to/keep-update-keys.md"):
+        if command == "holdfast keys fetch -o todo.json":
+            reader.run(ADDING)
+        told, _ = reader.run(command)
+        if command.startswith("holdfast keys sign todo"):
+            assert "door-camera:2.4.0 (security)" in told
+            assert "WARNING" not in told
+        said += told
+    assert said.count("director root") == 3
+    assert "held: no device goes back behind what it saw" in told
+    assert "NOT HELD" not in told
 
 
 def cameras(folder: Path, *, bench: str = "", release: str = "") -> None:
