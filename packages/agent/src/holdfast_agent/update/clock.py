@@ -86,6 +86,12 @@ class Timepiece:
             raise _refused("late", "The signed time came long after it was asked for.")
         self._signed = Signed(said.now, asked.up)
 
+    def aside(self, repository: str, floor: Floor) -> Timepiece:
+        """A sense of time that knows all that this one does and one floor more, which this one is not to hear of."""
+        other = Timepiece(self._built, self._wall, self._up, {**self.floors, repository: floor})
+        other._signed = self._signed
+        return other
+
     def sense(self) -> Sense:
         """What time it is, and whose word that is."""
         highest = max(self.floors.values(), key=lambda floor: floor.issued, default=Floor())

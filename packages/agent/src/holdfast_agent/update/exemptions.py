@@ -8,14 +8,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from holdfast_core.kernel.digests import digest_of
+from holdfast_core.kernel.errors import HostileData
 from holdfast_core.update.agreement import EXEMPTIONS, Exemption
 from holdfast_core.wire.update_metadata import LARGEST_FILE
 
+if TYPE_CHECKING:
+    from tuf.api.metadata import TargetFile  # type: ignore[attr-defined]  # (exported without being listed)
+
+    from holdfast_agent.update.verified import Verified
+
 CONSIDERED = 64
+MISSING = "update.metadata_missing"
 ROLE = EXEMPTIONS
 PROBE = f"{EXEMPTIONS}/-"
 """A path that leads to the role and names no exemption."""
@@ -25,6 +33,24 @@ def content_name(path: str, sha256: str) -> str:
     """Under what name the content of a target travels: ``targets/exemptions/HEX.NAME.json``."""
     folder, _, name = path.rpartition("/")
     return f"targets/{folder}/{sha256}.{name}"
+
+
+def contents_in(verified: Verified, name: str, content: Callable[[str], bytes]) -> dict[str, bytes]:
+    """The contents of the exemptions that a repository lists, as `read_contents`; none where the role did not come.
+
+    Raises:
+        HostileData: ``update.metadata_*``.
+    """
+    try:
+        verified.look_up(name, PROBE)
+    except HostileData as error:
+        if error.code == MISSING:
+            return {}
+        raise
+    paths = sorted(verified.repository(name).paths(ROLE))[:CONSIDERED]
+    found: list[TargetFile | None] = [verified.look_up(name, path) for path in paths]
+    listed = [(target.path, target.length, target.hashes) for target in found if target is not None]
+    return read_contents(listed, content)
 
 
 def read_contents(

@@ -16,6 +16,7 @@ import msgspec
 from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.instants import LATEST, Instant, parse_rfc3339
 from holdfast_core.update.agreement import DEVICE, ISSUED
+from holdfast_core.update.repository import REPOSITORY, SCOPE
 from holdfast_core.wire.frame import Whole
 
 if TYPE_CHECKING:
@@ -49,7 +50,11 @@ class Key(msgspec.Struct, frozen=True):
     keyval: KeyValue
 
 
-class View(msgspec.Struct, frozen=True, rename={"issued": ISSUED, "device": DEVICE}):
+class View(
+    msgspec.Struct,
+    frozen=True,
+    rename={"issued": ISSUED, "device": DEVICE, "repository": REPOSITORY, "scope": SCOPE},
+):
     """The members that matter here, of whatever role it is."""
 
     version: Whole
@@ -58,6 +63,10 @@ class View(msgspec.Struct, frozen=True, rename={"issued": ISSUED, "device": DEVI
     """Of a timestamp: milliseconds since 1970; 0 where it does not say."""
     device: Annotated[str, msgspec.Meta(max_length=63)] = ""
     """Of the director's targets: whom they are for."""
+    repository: Annotated[str, msgspec.Meta(max_length=63)] = ""
+    """Of a root: which repository's it is."""
+    scope: Annotated[str, msgspec.Meta(max_length=127)] = ""
+    """Of what people sign: tenant and environment."""
     meta: dict[str, Meta] = {}
     roles: dict[str, Role] = {}
     keys: dict[str, Any] = {}
@@ -77,10 +86,10 @@ class View(msgspec.Struct, frozen=True, rename={"issued": ISSUED, "device": DEVI
         """The ids of the keys of `role` in this root, as one text that changes when they do."""
         return ",".join(sorted(self.roles[role].keyids)) if role in self.roles else ""
 
-    def timestamp_keys(self) -> dict[str, VerifyingKey]:
-        """The keys of the timestamp role in this root. A key of a kind that is not taken here is left out."""
+    def keys_of(self, role: str) -> dict[str, VerifyingKey]:
+        """The keys of a role in this root, by id. A key of a kind that is not taken here is left out."""
         found = {}
-        for name in self.roles[TIMESTAMP].keyids if TIMESTAMP in self.roles else ():
+        for name in self.roles[role].keyids if role in self.roles else ():
             key = _key(self.keys.get(name))
             if key is not None:
                 found[name] = key

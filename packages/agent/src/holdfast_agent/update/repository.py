@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from tuf.api.exceptions import ExpiredMetadataError
-from tuf.api.metadata import TargetFile, Targets  # type: ignore[attr-defined]  # (exported without being listed)
+from tuf.api.metadata import Metadata, Root, TargetFile, Targets  # type: ignore[attr-defined]  # (exported without being listed)
 from tuf.ngclient.config import UpdaterConfig
 from tuf.ngclient.updater import Updater
 
@@ -28,6 +28,7 @@ from holdfast_agent.update.refusals import Refused, refusal
 from holdfast_agent.update.store import unusable
 from holdfast_core.kernel.errors import Bug, HostileData
 from holdfast_core.kernel.instants import Instant, to_datetime
+from holdfast_core.update.repository import SCOPE
 from holdfast_core.wire.update_metadata import FILES, LARGEST_FILE
 
 DELEGATIONS = 8
@@ -91,6 +92,25 @@ class Repository:
         self._set_time(now)
         with self._refusing():
             return self._updater.get_targetinfo(path)
+
+    def vouch_for(self, root: bytes, what: str) -> None:
+        """Refuse a root that the signers of this repository's root did not sign, by their threshold.
+
+        Raises:
+            HostileData: ``update.metadata_signature``, ``update.metadata_malformed``.
+        """
+        self._fetcher.asked = what
+        with self._refusing():
+            offered = Metadata[Root].from_bytes(root)
+            self._updater._trusted_set.root.verify_delegate(  # noqa: SLF001  (the newest root that was verified)
+                Root.type, offered.signed_bytes, offered.signatures
+            )
+
+    def scopes(self) -> frozenset[str]:
+        """The scopes that what was verified of this repository names, roles that `target` led to included."""
+        trusted = self._updater._trusted_set  # noqa: SLF001  (python-tuf lists no roles)
+        named = (signed.unrecognized_fields.get(SCOPE) for signed in trusted)
+        return frozenset(str(scope) for scope in named if scope is not None)
 
     def paths(self, role: str) -> tuple[str, ...]:
         """The paths that a role lists, once `target` has led to it; nothing where none did."""

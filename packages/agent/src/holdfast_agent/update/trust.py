@@ -13,31 +13,35 @@ Source: TUF specification 1.0.34, section 5; Uptane standard 2.1.0, 5.4.4.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from holdfast_agent.transport import Channel
 from holdfast_agent.update.clock import BUILT, Question, Timepiece, Uptime, Wall
-from holdfast_agent.update.exemptions import CONSIDERED, PROBE, ROLE, exempting, read_contents
+from holdfast_agent.update.exemptions import MISSING, contents_in, exempting
 from holdfast_agent.update.holding import fetch
+from holdfast_agent.update.roots import first_roots
+from holdfast_agent.update.scopes import check_place
 from holdfast_agent.update.store import Marks, Pins, Store
 from holdfast_agent.update.targets import stated
 from holdfast_agent.update.verified import BOTH, DIRECTOR, IMAGE, Verified
-from holdfast_core.kernel.errors import HostileData, WorldError
+from holdfast_core.kernel.errors import HostileData
 from holdfast_core.kernel.instants import Instant
-from holdfast_core.update.agreement import Exemption, Target
+from holdfast_core.update.agreement import Board, Exemption, Target
 from holdfast_core.update.time import Sense
 from holdfast_core.wire.frame import Token
 from holdfast_core.wire.update_metadata import Brought, Holding, Versions
 
+if TYPE_CHECKING:
+    from holdfast_agent.update.bundle import Bundle
+
 AHEAD = 8
 """Targets of the director that are looked up before anybody asks."""
-_MISSING = "update.metadata_missing"
-_ROOT = re.compile(r"[0-9]{1,15}\.root\.json")
+BUNDLES = "bundles"
+"""The folder of what was verified of bundles."""
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -59,18 +63,29 @@ class Trust:
         wall: the device's clock.
         up: its uptime in milliseconds.
         built: when the agent was built.
+        pins_first: whether the server's first roots are pinned where none are.
 
     Raises:
         WorldError: ``update.store``.
     """
 
-    def __init__(self, folder: Path, device: str, *, wall: Wall, up: Uptime, built: Instant = BUILT) -> None:
-        self._store = Store(folder)
+    def __init__(
+        self,
+        folder: Path,
+        device: str,
+        *,
+        wall: Wall,
+        up: Uptime,
+        built: Instant = BUILT,
+        pins_first: bool = True,
+    ) -> None:
+        self._store, self._bundles = Store(folder), Store(folder / BUNDLES)
         floors = {name: marks.floor for name, marks in self._store.marks().items()}
         self._time = Timepiece(built, wall, up, floors)
         self._device = device
         self._verified = Verified(self._store, device, self._time)
         self._asked: Question | None = None
+        self._pins_first = pins_first
 
     def begin(self, director_root: bytes, image_root: bytes) -> None:
         """Pin the first roots; durable when this returns. The same ones again change nothing.
@@ -89,8 +104,12 @@ class Trust:
                 "This device trusts other roots already, and a root changes only by its own threshold of signatures.",
                 remedy="Publish the new root as the next version of the old one, or enroll the device again.",
             )
-        for name, root in ((DIRECTOR, director_root), (IMAGE, image_root)):
-            self._verified.begin(name, root, {}).load_roots()
+        scope = ""
+        for name, root in ((IMAGE, image_root), (DIRECTOR, director_root)):
+            first = self._verified.begin(name, root, {})
+            first.load_roots()
+            scope = scope or first.root.scope
+            check_place(first.root, name, scope)
         self._store.pin(pins)
 
     @property
@@ -101,6 +120,7 @@ class Trust:
     def forget(self) -> None:
         """Remove pins and everything verified under them, for a device that is enrolled anew."""
         self._store.clear()
+        self._bundles.clear()
         self._time.floors.clear()
         self._verified = Verified(self._store, self._device, self._time)
 
@@ -121,12 +141,12 @@ class Trust:
             Failed: as the channel says.
             HostileData, WorldError: as `take`; ``update.answer_*``.
         """
-        if not self.is_begun:
+        if self._pins_first and not self.is_begun:
             self._pin_first(channel)
         try:
             return self.take(fetch(channel, self.holding(nonce)))
         except HostileData as error:
-            if error.code != _MISSING:
+            if error.code != MISSING:
                 raise
         return self.take(fetch(channel, self.holding(nonce)))
 
@@ -156,8 +176,18 @@ class Trust:
         It is the server that a person pinned at enrollment who vouches for them, this once; from then on its word does
         not count without theirs.
         """
-        brought = fetch(channel, Holding(Versions(0), Versions(0)))
-        self.begin(_first_root(brought.director), _first_root(brought.image))
+        self.begin(*first_roots(fetch(channel, Holding(Versions(0), Versions(0)))))
+
+    def carried(self, bundle: Bundle, board: Board) -> Target:
+        """The target that a bundle has for this device, and that it takes.
+
+        Raises:
+            HostileData: as `take` and `agreement.accept`; ``update.bundle_*``.
+            WorldError: ``update.store``, ``update.not_pinned``, ``update.pins_damaged``.
+        """
+        from holdfast_agent.update.carried import Carrier  # noqa: PLC0415  (only where a person carries one)
+
+        return Carrier(self._verified, self._bundles, self._time).target(bundle, board)
 
     def directed(self, path: str) -> Target | None:
         """What the director says of a target; `None` where it does not direct there. Raises as `take`."""
@@ -203,17 +233,8 @@ class Trust:
 
     def _exemption_contents(self) -> dict[str, bytes]:
         repository = self._verified.repository(IMAGE)
-        now = self.sense().now
-        try:
-            repository.target(PROBE, now)
-        except HostileData as error:
-            if error.code == _MISSING:
-                return {}
-            raise
-        listed = [repository.target(path, now) for path in sorted(repository.paths(ROLE))[:CONSIDERED]]
-        stated_of = [(target.path, target.length, target.hashes) for target in listed if target is not None]
         held = self._verified.contents(IMAGE)
-        contents = read_contents(stated_of, lambda name: repository.brought(name) or held.get(name, b""))
+        contents = contents_in(self._verified, IMAGE, lambda name: repository.brought(name) or held.get(name, b""))
         self._verified.files[IMAGE] = {**repository.files(), **contents}
         return contents
 
@@ -224,25 +245,9 @@ class Trust:
             self._verified.save()
 
     def _target(self, name: str, path: str) -> Target | None:
-        repository = self._verified.repository(name)
-        try:
-            found = repository.target(path, self.sense().now)
-        finally:
-            self._verified.adopt(name, repository)  # also that something is missing: it is asked for again
+        found = self._verified.look_up(name, path)
         return None if found is None else stated(path, found.length, found.hashes, found.custom)
 
     def _paths(self) -> tuple[str, ...]:
         found = self._verified.targets(DIRECTOR)
         return tuple(found.targets) if found else ()
-
-
-def _first_root(files: Mapping[str, bytes]) -> bytes:
-    """The first root among the files of an answer. Raises WorldError ``update.no_repositories``."""
-    numbered = {int(name.partition(".")[0]): name for name in files if _ROOT.fullmatch(name)}
-    if not numbered:
-        raise WorldError(
-            "update.no_repositories",
-            "The server has no update repositories yet.",
-            remedy="On the server: holdfast keys found, or the ceremony of its page.",
-        )
-    return files[numbered[min(numbered)]]

@@ -4,6 +4,8 @@
 2. Roots that verified are kept whatever follows. Of the rest that is kept which verified, unless it claims what cannot
    be: an issue after its own end, or versions below those that were reached.
 3. What python-tuf verified of one repository is kept although the other was refused.
+4. Each root names its repository and its scope; the pinned ones say which they are. The people who sign for one
+   environment may sign for another: what they signed there counts for nothing here (`scopes`).
 
 Source: TUF specification 1.0.34, section 5.
 """
@@ -18,12 +20,15 @@ import msgspec
 from holdfast_agent.update.clock import Question, Timepiece
 from holdfast_agent.update.holding import is_whole, versions
 from holdfast_agent.update.metadata_view import SNAPSHOT, TARGETS, TIMESTAMP, View, view
+from holdfast_agent.update.scopes import check_place, check_scopes
 from holdfast_agent.update.store import Marks, Store
 from holdfast_core.kernel.errors import HostileData, WorldError
 from holdfast_core.kernel.instants import Instant, rfc3339
 from holdfast_core.wire.update_metadata import Brought, Versions
 
 if TYPE_CHECKING:
+    from tuf.api.metadata import TargetFile  # type: ignore[attr-defined]  # (exported without being listed)
+
     from holdfast_agent.update.repository import Repository
 
 DIRECTOR, IMAGE = "director", "image"
@@ -31,21 +36,22 @@ BOTH = (DIRECTOR, IMAGE)
 
 
 class Verified:
-    """The kept metadata of both repositories.
+    """The kept metadata of repositories.
 
     Args:
         store: where it is kept.
         device: this device's id.
         time: its sense of time, which verified metadata moves.
+        names: which repositories.
     """
 
-    def __init__(self, store: Store, device: str, time: Timepiece) -> None:
+    def __init__(self, store: Store, device: str, time: Timepiece, names: tuple[str, ...] = BOTH) -> None:
         self._store = store
         self._device = device
         self._time = time
         self.marks = store.marks()
         held = store.files()
-        self.files = {name: held.get(name, {}) for name in BOTH}
+        self.files = {name: held.get(name, {}) for name in names}
         self._opened: dict[str, Repository] = {}
 
     def repository(self, name: str) -> Repository:
@@ -64,11 +70,10 @@ class Verified:
             HostileData: ``update.metadata_*``, ``update.time_*``.
             WorldError: ``update.store``, ``update.not_pinned``, ``update.pins_damaged``.
         """
-        self._opened = {}
         try:
-            opened = self._followed(brought)
+            opened = self.followed(brought.director, brought.image)
             self.hear(brought.time, asked)
-            refused = [error for name in BOTH if (error := self._refreshed(name, opened[name])) is not None]
+            refused = [error for name in BOTH if (error := self.refreshed(name, opened[name])) is not None]
             if refused:
                 raise refused[0]
         except HostileData:
@@ -76,12 +81,13 @@ class Verified:
             raise
         self._opened = opened
 
-    def _followed(self, brought: Brought) -> dict[str, Repository]:
-        """Both repositories, each with the newest root that verified."""
+    def followed(self, director: Mapping[str, bytes], image: Mapping[str, bytes]) -> dict[str, Repository]:
+        """Both repositories, each with the newest root that verified. Raises as `verify`."""
+        self._opened = {}
         opened: dict[str, Repository] = {}
-        for name, files in ((DIRECTOR, brought.director), (IMAGE, brought.image)):
+        for name, files in ((DIRECTOR, director), (IMAGE, image)):
             opened[name] = self.begin(name, self.root(name), files)
-            self._load_roots(name, opened[name])
+            self.load_roots(name, opened[name], self.scope)
         return opened
 
     def begin(self, name: str, root: bytes, files: Mapping[str, bytes]) -> Repository:
@@ -90,6 +96,35 @@ class Verified:
 
         kept = {file: data for file, data in self.files[name].items() if "/" not in file and file != "root.json"}
         return Repository(name, self._store.work(name, kept), root, files)
+
+    def look_up(self, name: str, path: str) -> TargetFile | None:
+        """What a repository says of a target. Raises as `verify`; what it is missing is asked for again."""
+        repository = self.repository(name)
+        try:
+            found = repository.target(path, self._time.sense().now)
+        except HostileData:
+            self.adopt(name, repository)
+            raise
+        try:
+            check_scopes(repository, repository.root.scope)
+        except HostileData:
+            self._opened = {}  # the next look begins with what is kept, which this is not
+            raise
+        self.adopt(name, repository)
+        return found
+
+    def open(self, name: str, root: bytes, files: Mapping[str, bytes], scope: str) -> Repository:
+        """Verify one repository by itself, from a root that others vouch for. Raises as `verify`."""
+        repository = self.begin(name, root, files)
+        try:
+            self.load_roots(name, repository, scope)
+            refused = self.refreshed(name, repository)
+        finally:
+            self.save()
+        if refused is not None:
+            raise refused
+        self._opened = {name: repository}
+        return repository
 
     def adopt(self, name: str, repository: Repository) -> None:
         """Take over what the repository verified; contents of targets stay as they are."""
@@ -102,7 +137,7 @@ class Verified:
     def hear(self, envelope: bytes, asked: Question | None) -> None:
         """Take the server's word for the time, if it came. Raises HostileData ``update.time_*``."""
         if envelope:
-            self._time.hear(envelope, view(self.root(DIRECTOR)).timestamp_keys(), self._device, asked)
+            self._time.hear(envelope, view(self.root(DIRECTOR)).keys_of(TIMESTAMP), self._device, asked)
 
     @property
     def frozen(self) -> bool:
@@ -151,20 +186,28 @@ class Verified:
             )
         return self.files[name].get("root.json") or (pins.director if name == DIRECTOR else pins.image)
 
+    @property
+    def scope(self) -> str:
+        """The scope that the device's pinned image root names; empty where it names none."""
+        pins = self._store.pins()
+        return view(pins.image).scope if pins is not None else ""
+
     def save(self) -> None:
         """Make it durable. Raises WorldError ``update.store``."""
         self._store.keep(self.files)
         self._store.mark(self.marks)
 
-    def _load_roots(self, name: str, repository: Repository) -> None:
+    def load_roots(self, name: str, repository: Repository, scope: str) -> None:
+        """Follow the chain of roots as far as it came, and adopt the newest. Raises HostileData as `verify`."""
         try:
             repository.load_roots()
         finally:
-            self._follow(name, repository)
+            self._follow(name, repository, scope)
 
-    def _follow(self, name: str, repository: Repository) -> None:
+    def _follow(self, name: str, repository: Repository, scope: str) -> None:
         """Adopt the newest root; what hangs on keys that it changed starts anew."""
         root, marks = repository.root, self.marks.get(name, Marks())
+        check_place(root, name, scope)
         if root.version < marks.root:
             raise _rolled_back(f"The {name} repository's root {root.version}", "root", marks.root)
         keys = f"{root.signers(TIMESTAMP)};{root.signers(SNAPSHOT)}"
@@ -174,14 +217,15 @@ class Verified:
         self.marks[name] = msgspec.structs.replace(marks, root=root.version, floor=self._time.floors[name])
         self.adopt(name, repository)
 
-    def _refreshed(self, name: str, repository: Repository) -> HostileData | None:
-        """Verify and keep one repository; why it was refused, if it was."""
+    def refreshed(self, name: str, repository: Repository) -> HostileData | None:
+        """Verify and adopt one repository; why it was refused, if it was."""
         refused = None
         try:
             repository.refresh(self._time.sense().now)
         except HostileData as error:
             refused = error
         try:
+            check_scopes(repository, repository.root.scope)
             self._reach(name, repository)
         except HostileData as error:
             return refused or error
