@@ -95,10 +95,8 @@ def _template() -> Path:
 async def plane_on(folder: Path, *, clock: FakeClock | None = None) -> AsyncIterator[Plane]:
     """A control plane on an existing data folder."""
     plane = Plane.open(Config(), folder, clock=clock or FakeClock(), randomness=FakeRandomness())
-    try:
+    async with plane:
         yield plane
-    finally:
-        await plane.close()
 
 
 @asynccontextmanager

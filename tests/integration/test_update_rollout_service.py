@@ -328,7 +328,6 @@ async def test_a_restart_of_the_server_forgets_nothing(tmp_path):
         await devices[0].install()
         before = plane.updating.rollouts.view(now(plane))
     async with plane_on(tmp_path, clock=clock) as plane:
-        await plane.updating.images.load()
         assert plane.updating.rollouts.view(now(plane)) == before
         for each in devices:
             each.plane = plane
