@@ -187,5 +187,6 @@ def test_a_control_plane_whose_authorities_lie_in_a_token(module, label, tmp_pat
 
 
 def test_a_server_whose_keys_are_files_never_loads_what_talks_to_tokens():
-    code = "import holdfast.serving, holdfast.cli.app, sys; sys.exit('pkcs11' in sys.modules)"
+    # Ours, that is: securesystemslib, which python-tuf stands on, tries to import the binding by itself.
+    code = "import holdfast.serving, holdfast.cli.app, sys; sys.exit('holdfast.adapters.pki.pkcs11' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
