@@ -1,4 +1,4 @@
-"""The command line: ``holdfast-agent enroll | check-in | run | status | tpm | attest | secret | tuf``.
+"""The command line: ``holdfast-agent enroll | check-in | run | status | update | tpm | attest | secret | tuf``.
 
 1. Data goes to stdout, words to stderr. A secret goes to stdout alone, as it is, and only whole.
 2. Exit codes: 0 fine, 1 failed, 2 usage, 3 (``status`` only) ran fine and there is something to act on.
@@ -48,6 +48,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         "attest": _attest,
         "secret": _secret,
         "tuf": _tuf,
+        "update": _update,
     }
     try:
         sys.exit(commands[options.command](options))
@@ -116,7 +117,9 @@ def _parser() -> argparse.ArgumentParser:
     secret = commands.add_parser("secret", help="print what was sealed for this device, once it is affirmed")
     secret.add_argument("name", metavar="NAME", help="what the operator sealed it under")
     _tuf_arguments(commands.add_parser("tuf", help="fetch and verify from any TUF repository; needs no enrollment"))
-    for command in (enroll, check_in, commands.choices["run"], status, attest, secret):
+    update = commands.add_parser("update", help="install from a bundle that was carried here, without a network")
+    update.add_argument("bundle", type=Path, metavar="BUNDLE", help="the zip file, or the folder it was unpacked to")
+    for command in (enroll, check_in, commands.choices["run"], status, attest, secret, update):
         command.add_argument(
             "--state", default=DEFAULT_STATE, type=Path, metavar="DIR", help=f"state folder (default: {DEFAULT_STATE})"
         )
@@ -155,7 +158,13 @@ def _updating(enroll: argparse.ArgumentParser) -> None:
     """The options that say how the device is updated."""
     how = enroll.add_mutually_exclusive_group()
     how.add_argument("--slots", default="", metavar="FOLDER", help="update two slots in files: a.img, b.img, boot.json")
-    how.add_argument("--installer", default="", metavar="KIND", help="update with rauc, or with swupdate:FILE (JSON)")
+    how.add_argument(
+        "--installer", default="", metavar="KIND", help="update with rauc, or rauc|swupdate|mcuboot:FILE (JSON)"
+    )
+    enroll.add_argument("--update-cache", default="", metavar="URL", help="the site's gateway, http://HOST:PORT")
+    enroll.add_argument(
+        "--update-roots", default="", metavar="FOLDER", help="the factory's director.root.json and image.root.json"
+    )
     enroll.add_argument(
         "--hardware", default=[], action="append", metavar="NAME", help="this board, as releases name it; repeatable"
     )
@@ -183,6 +192,7 @@ def _enroll(options: argparse.Namespace) -> int:
         needless = options.wait or (key is KeyPlace.TPM and not _claim_given(options.claim_file))
         claim = "" if needless else _claim(options.claim_file)
         token_command = _token_command(options.attest_token)
+        _check_cache(options.update_cache)
         reboot_command = tuple(shlex.split(options.reboot_command))
         root, proc = Path(options.root).resolve(strict=True), Path(options.proc).resolve(strict=True)
     except HostileData as error:
@@ -212,6 +222,8 @@ def _enroll(options: argparse.Namespace) -> int:
         installer=f"file:{_absolute(options.slots)}" if options.slots else options.installer,
         hardware=tuple(options.hardware),
         reboot_command=reboot_command,
+        update_cache=options.update_cache,
+        update_roots=_absolute(options.update_roots),
     )
     from holdfast_agent.enroll import enroll  # noqa: PLC0415  (imports cryptography, which a check-in must not)
 
@@ -258,6 +270,14 @@ def _token_command(text: str) -> tuple[str, ...]:
             remedy="Write the program's whole path and its arguments, as in '/usr/bin/token --psa'.",
         )
     return words
+
+
+def _check_cache(url: str) -> None:
+    """Raises HostileData ``agent.cache_url``."""
+    if url:
+        from holdfast_agent.update.site_cache import parse_cache  # noqa: PLC0415  (only where there is one)
+
+        parse_cache(url)
 
 
 def _claim_given(source: str | None) -> bool:
@@ -346,6 +366,16 @@ def _tuf(options: argparse.Namespace) -> int:
         place = (options.target_base_url, options.target_dir)
         for path in tuf_command.download(options.metadata_dir, options.metadata_url, options.target_name, *place):
             sys.stdout.write(f"{path}\n")
+    return FINE
+
+
+def _update(options: argparse.Namespace) -> int:
+    folder = Folder(options.state)
+    with folder.locked():
+        config = folder.config()
+        agent = Agent(folder, config, _clock(config))
+        target = agent.carry(options.bundle)
+    say(f"{target.offer.release} is what people signed for this device. How far it is: holdfast-agent status.")
     return FINE
 
 

@@ -38,7 +38,7 @@ from holdfast_agent.state import (
 from holdfast_core.baseline.model import Findings, Plan
 from holdfast_core.inventory.erasure import SECTION
 from holdfast_core.kernel.digests import Digest, canonical, digest_of
-from holdfast_core.kernel.errors import HoldfastError, HostileData
+from holdfast_core.kernel.errors import HoldfastError, HostileData, WorldError
 from holdfast_core.kernel.limits import LIMITS
 from holdfast_core.wire import confirm
 from holdfast_core.wire.codec import decode_reply
@@ -65,6 +65,7 @@ from holdfast_core.wire.orders import Order
 if TYPE_CHECKING:
     from holdfast_agent.secrets import Setter
     from holdfast_agent.update.driver import Driver
+    from holdfast_core.update.agreement import Target
 
 MAX_ROUNDS = 4
 """Check-ins of one contact."""
@@ -358,6 +359,24 @@ class Agent:
                 self.contact()
             elif not more:
                 return
+
+    def carry(self, bundle: Path) -> Target:
+        """Begin with what a person carried here, and go on until something has to come from outside.
+
+        Raises:
+            HostileData: it is refused, as `Driver.carry_bundle` says.
+            WorldError: likewise; ``update.no_installer``.
+        """
+        if self._updates is None:
+            code, sentence = self._no_updates
+            raise WorldError(code, sentence, remedy="Enroll the device again with --slots or --installer.")
+        from holdfast_agent.update.bundle import opened  # noqa: PLC0415  (only where a person carries one)
+
+        with opened(bundle) as held:
+            target = self._updates.carry_bundle(held)
+        while self._updates.turn(self._state.seq):
+            pass
+        return target
 
     @property
     def _has_word(self) -> bool:

@@ -107,11 +107,15 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     attest_token: tuple[str, ...] = ()
     """The program that prints an attestation token, by its whole path, and its arguments; without a shell."""
     installer: str = ""
-    """What writes this device's slots: ``file:FOLDER``, ``rauc`` or ``swupdate:FILE``; empty: it is not updated."""
+    """What writes this device's slots, as `update.joining.installer_of` reads it; empty: it is not updated."""
     hardware: tuple[str, ...] = ()
     """The names of this board, as releases name theirs."""
     reboot_command: tuple[str, ...] = ("systemctl", "reboot")
-    """What begins a new boot; without a shell."""
+    """What begins a new boot; without a shell. For a board behind a gateway: what resets it."""
+    update_cache: str = ""
+    """The cache of the site's gateway, ``http://HOST:PORT``; empty: payloads come from the server."""
+    update_roots: str = ""
+    """The folder of the factory's first roots of both update repositories; empty: the server's are pinned."""
 
 
 class AuditMark(msgspec.Struct, frozen=True):

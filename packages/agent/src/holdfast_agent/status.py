@@ -1,4 +1,5 @@
-"""What the agent knows of itself, for a person and for a program. Read from the disk, without a call or a lock.
+"""What the agent knows of itself, for a person and for a program. Read from the disk and from the boot
+loader, without a call or a lock.
 
 1. Next to every reason stands its remedy.
 2. No secret is shown: no key, no nonce, no message.
@@ -6,7 +7,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,6 +20,10 @@ from holdfast_agent.state import Config, Folder, Written
 from holdfast_core.kernel.instants import SECOND, Instant, in_words, rfc3339
 from holdfast_core.wire.device import DeviceState, Refusal
 from holdfast_core.wire.frame import Conflict, Level, Pin, VerdictNotice
+
+
+if TYPE_CHECKING:
+    from holdfast_agent.update.standing import UpdateStanding
 
 
 class OpenDirective(msgspec.Struct, frozen=True):
@@ -53,6 +58,8 @@ class Status(msgspec.Struct, frozen=True):
     written: Written
     attestation: str = ""
     """What the device attests with, or why with nothing."""
+    update: UpdateStanding | None = None
+    """How far updates are; `None` where the device has no installer."""
 
     @property
     def trusted(self) -> bool:
@@ -83,7 +90,16 @@ def read_status(folder: Folder, config: Config, clock: Clock) -> Status:
         trial=state.trial.control if state.trial else "",
         written=stored.written,
         attestation=_attestation(folder, config, state),
+        update=_update(folder, config),
     )
+
+
+def _update(folder: Folder, config: Config) -> UpdateStanding | None:
+    if not config.installer:
+        return None
+    from holdfast_agent.update.standing import standing  # noqa: PLC0415  (only where there is an installer)
+
+    return standing(folder, config)
 
 
 def _attestation(folder: Folder, config: Config, state: DeviceState) -> str:
@@ -132,6 +148,10 @@ def in_text(status: Status) -> str:
     lines += [f"directive  {entry.id} {entry.kind}" for entry in status.directives]
     if status.trial:
         lines.append(f"trial      a change for {status.trial} waits for a healthy check-in")
+    if status.update is not None:
+        from holdfast_agent.update.standing import in_lines  # noqa: PLC0415  (only where there is an installer)
+
+        lines += in_lines(status.update)
     lines.append(f"written    {status.written.files} files, {status.written.bytes} bytes since enrollment")
     return "\n".join(lines) + "\n"
 

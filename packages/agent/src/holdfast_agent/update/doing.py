@@ -8,13 +8,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
 from holdfast_agent.transport import Failed as NotReached
 from holdfast_agent.update import guards
+from holdfast_agent.update.bundle import Openable
 from holdfast_agent.update.download import CHUNK, Download, Interrupted, Rate, Wrong
 from holdfast_agent.update.ports import Ports
+from holdfast_agent.update.site_cache import Sources
 from holdfast_core.kernel.errors import HoldfastError, HostileData
 from holdfast_core.supply.model import Payload
 from holdfast_core.update import events as ev
@@ -39,6 +42,8 @@ class Doing:
         self._ports = ports
         self._slice_s = slice_s
         self._download: Download | None = None
+        self._sources = Sources(ports)
+        self._sources_of: Target | None = None
 
     @property
     def payload(self) -> Path:
@@ -57,7 +62,9 @@ class Doing:
         try:
             return self._act(effect, install, board, seq)
         except Wrong as error:
-            return ev.Spoiled(error.code, error.sentence, error.resumed)
+            resumed = error.resumed or self._sources.mixed
+            self._sources.distrust()
+            return ev.Spoiled(error.code, error.sentence, resumed)
         except Interrupted as error:
             return self._interrupted(error)
         except HoldfastError as error:
@@ -122,7 +129,7 @@ class Doing:
 
     def _discard(self) -> None:
         self.payload.unlink(missing_ok=True)
-        self._download = None
+        self._download = None  # but what is known of the sources stays
 
     def _on_target(self, effect: ev.Effect, install: Install, target: Target) -> ev.Event | None:
         installer, offer = self._ports.installer, target.offer
@@ -164,7 +171,7 @@ class Doing:
         if here == target.length:
             download.verify()
             return ev.Fetched()
-        brought = download.slice(self._ports.dial(), Rate(install.args.kbit_s, self._slice_s))
+        brought = self._sources.slice(download, Rate(install.args.kbit_s, self._slice_s))
         if brought.whole:
             return ev.Fetched(brought.came)
         return ev.Came(brought.came, 100 * brought.held // target.length)
@@ -179,6 +186,8 @@ class Doing:
     def _of(self, target: Target) -> Download:
         if self._download is None or self._download.target != target:
             self._download = Download(self.payload, target)
+        if self._sources_of != target:
+            self._sources, self._sources_of = Sources(self._ports), target
         return self._download
 
 
@@ -192,16 +201,37 @@ def _unheard(_percent: int) -> None:
     """Nobody asks while it is being written."""
 
 
-def carried(payload: Path, source: Path, target: Target) -> None:
+def carried(payload: Path, source: Openable, target: Target) -> None:
     """Copy a payload that a person carried here to where it is looked for, no more of it than was signed.
 
     Raises:
+        Wrong: ``update.digest``, ``update.wrong_length``; nothing of it stays.
         OSError: it cannot be read or written.
     """
+    try:
+        wrong = _copied(payload, source, target)
+    except OSError:
+        payload.unlink(missing_ok=True)
+        raise
+    if wrong is not None:
+        payload.unlink(missing_ok=True)
+        raise wrong
+
+
+def _copied(payload: Path, source: Openable, target: Target) -> Wrong | None:
+    """Copy it; what is wrong with it."""
+    digest, left = hashlib.sha256(), target.length
     with source.open("rb") as inward, payload.open("wb") as outward:
-        left = target.length
         while left and (piece := inward.read(min(left, 16 * CHUNK))):
             outward.write(piece)
+            digest.update(piece)
             left -= len(piece)
         outward.flush()
         os.fsync(outward.fileno())
+    if left:
+        sentence = f"{target.path} has {target.length} bytes by its signatures; what was carried has {left} less."
+        return Wrong("update.wrong_length", sentence, resumed=False)
+    if f"sha256:{digest.hexdigest()}" != target.digest:
+        sentence = f"{target.path} was carried with another content than was signed."
+        return Wrong("update.digest", sentence, resumed=False)
+    return None

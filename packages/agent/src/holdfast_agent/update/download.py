@@ -37,7 +37,7 @@ STALL_S = 30.0
 WINDOW_S = 60.0
 LEAST = 8 * 1024
 """Bytes within a window: about 1 kbit/s, which the slowest radio does."""
-_OK, _PARTIAL, _UNSATISFIABLE = 200, 206, 416
+_OK, _PARTIAL, _UNSATISFIABLE, _UNAVAILABLE = 200, 206, 416, 503
 _LATER = frozenset({404, 408, 425, 429})
 """With 5xx: what may be answered otherwise later. A payload that is not there may be published in a moment."""
 _RANGE = re.compile(r"bytes (\d{1,16})-(\d{1,16})/(\d{1,16})")
@@ -104,7 +104,8 @@ class Download:
 
         Raises:
             Wrong: ``update.wrong_length``, ``update.digest``.
-            Interrupted: ``update.stalled``, ``update.too_slow``, ``update.cut_off``, ``update.not_served``.
+            Interrupted: ``update.stalled``, ``update.too_slow``, ``update.cut_off``, ``update.not_served``,
+                ``update.later``.
             WorldError: ``update.payload_disk``.
         """
         self._came = 0
@@ -209,7 +210,7 @@ class Download:
         elif answer.status == _UNSATISFIABLE:
             raise self._wrong_length(f"nothing after byte {self._held}")
         else:
-            raise self._not_served(answer.status)
+            raise self._not_served(answer)
         announced = answer.headers.get("Content-Length")
         if announced is not None and announced != str(self.target.length - self._held):
             raise self._wrong_length(f"{announced[:20]} bytes where {self.target.length - self._held} are missing")
@@ -263,7 +264,10 @@ class Download:
         sentence = f"{self.target.path} has {self.target.length} bytes by its signatures; the server sends {what}."
         return Wrong("update.wrong_length", sentence, resumed=False)
 
-    def _not_served(self, status: int) -> HostileData | Interrupted:
+    def _not_served(self, answer: http.client.HTTPResponse) -> HostileData | Interrupted:
+        status = answer.status
+        if status == _UNAVAILABLE and "Retry-After" in answer.headers:
+            return Interrupted("update.later", "The server asks to be asked again later.", self._came)
         sentence = f"The server answered {status} when {self.target.path} was asked for."
         if status in _LATER or status >= 500:  # noqa: PLR2004  (RFC 9110, 15.6)
             return Interrupted("update.not_served", sentence, self._came)

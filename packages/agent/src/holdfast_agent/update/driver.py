@@ -17,6 +17,8 @@ import msgspec
 
 from holdfast_agent.directives import done, refused
 from holdfast_agent.update import doing
+from holdfast_agent.update.boots import Boots
+from holdfast_agent.update.bundle import Bundle, Openable
 from holdfast_agent.update.doing import Doing
 from holdfast_agent.update.journal import Journaled
 from holdfast_agent.update.ports import Ports
@@ -54,7 +56,9 @@ class Driver:
         self._doing = Doing(folder, ports, slice_s=slice_s)
         self._seq = 0
         self._worth_fetching = False
-        self._started = False
+        self._boot = ""
+        """The boot in which it was found out where the device stands."""
+        self._boots = Boots(folder)
         self.speaks = False
         """Whether the server should hear at once how far it is."""
 
@@ -139,17 +143,35 @@ class Driver:
         running = self._running()
         return ev.Asked(directive, args, running.release, running.counter)
 
-    def carry(self, args: UpdateArgs, target: Target, payload: Path) -> None:
-        """Begin with a release that a person carried here, and whose metadata was verified (`agreement.accept`).
+    def carry_bundle(self, bundle: Bundle) -> Target:
+        """Begin with what a bundle has for this device, once all of it is verified; what that is.
 
         Raises:
-            WorldError: ``update.busy``, ``update.payload_disk``, ``update.journal``.
+            HostileData: as `Trust.carried`; ``update.digest``, ``update.wrong_length``.
+            WorldError: as `carry`; ``update.not_pinned``, ``update.store``.
         """
         self._start()
+        self._check_idle()
+        target = self._ports.trusted.carried(bundle, self._board())
+        args = UpdateArgs(target.offer.release, target.path, target.digest)
+        self.carry(args, target, bundle.payload(target))
+        return target
+
+    def _check_idle(self) -> None:
         if self.journal.under_way is not None:
             raise WorldError(
                 "update.busy", "Another release is being installed.", remedy="Wait for its end, or have it stopped."
             )
+
+    def carry(self, args: UpdateArgs, target: Target, payload: Openable) -> None:
+        """Begin with a release that a person carried here, and whose metadata was verified (`agreement.accept`).
+
+        Raises:
+            HostileData: ``update.digest``, ``update.wrong_length``.
+            WorldError: ``update.busy``, ``update.payload_disk``, ``update.journal``.
+        """
+        self._start()
+        self._check_idle()
         try:
             doing.carried(self._doing.payload, payload, target)
         except OSError as error:
@@ -188,13 +210,15 @@ class Driver:
         return _progress(self.journal) not in (None, before)
 
     def _start(self) -> None:
-        """Find out where the device stands, once in a process."""
-        if self._started:
+        """Find out where the device stands, once in a process and in every boot of what it updates."""
+        now = self._ports.clock.now()
+        if self._boot == now.boot:
             return
         installer = self._ports.installer
         slot, trial = installer.running().slot, installer.on_trial()
-        self._started = True
-        self._feed(ev.Started(self._ports.clock.now(), slot, trial))
+        self._boots.told(installer, now.boot)
+        self._boot = now.boot
+        self._feed(ev.Started(now, slot, trial))
 
     def _look_again(self) -> None:
         """Fetch metadata that the server says is newer, though nothing is asked for: a frozen view is noticed."""

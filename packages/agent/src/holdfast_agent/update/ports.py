@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from holdfast_agent.clock import Clock
 from holdfast_agent.transport import Channel
+from holdfast_agent.update.bundle import Bundle
 from holdfast_agent.update.installers import Installer
 from holdfast_agent.update.line import Line
-from holdfast_core.update.agreement import Exemption, Target
+from holdfast_core.update.agreement import Board, Exemption, Target
 from holdfast_core.update.time import Sense
+from holdfast_core.wire.confirm import Moment
 from holdfast_core.wire.frame import Health
 from holdfast_core.wire.update import Power
 
@@ -50,16 +51,31 @@ class Trusted(Protocol):
         """The exemptions that the image repository holds for a release."""
         ...
 
+    def carried(self, bundle: Bundle, board: Board) -> Target:
+        """The target that a bundle has for this device, and that it takes."""
+        ...
+
     def sense(self) -> Sense:
         """What time it is."""
         ...
 
 
+class Boots(Protocol):
+    """Tells boots apart: those of the device, or of the board that it updates."""
+
+    def now(self) -> Moment:
+        """Which boot, and how long it lasts."""
+        ...
+
+
 @dataclass(frozen=True)
 class Ports:
-    """Everything outside. `well` says whether the device is; `None` where it has no way to tell."""
+    """Everything outside. `well` says whether the device is; `None` where it has no way to tell.
 
-    clock: Clock
+    `cache` leads to the site's cache of payloads, where there is one.
+    """
+
+    clock: Boots
     trusted: Trusted
     installer: Installer
     dial: Callable[[], Line]
@@ -67,3 +83,4 @@ class Ports:
     well: Callable[[], Health | None]
     power: Callable[[], Power | None]
     say: Callable[[str], None]
+    cache: Callable[[], Line] | None = None

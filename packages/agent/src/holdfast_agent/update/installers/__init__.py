@@ -3,14 +3,15 @@
 1. An installer never touches the slot that runs. Every call may be repeated after a power cut, from its beginning.
 2. Until `arm` returned, the next boot is the slot that runs; after it, the next boot tries the other one, as often as
    the boot loader allows. Only `confirm` makes that lasting.
-3. What it cannot do it says with a `WorldError` or `HostileData` whose code begins with ``installer.``.
+3. Beyond that, one may be told of boots (`Counting`), or tell of its own (`OwnBoots`).
+4. What it cannot do it says with a `WorldError` or `HostileData` whose code begins with ``installer.``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from holdfast_core.supply.model import Offer, Payload
 from holdfast_core.wire.update import Running, Slot
@@ -76,4 +77,22 @@ class Installer(Protocol):
         Raises:
             WorldError: ``installer.no_way_back``: the slot before holds nothing that could be booted; ``installer.*``.
         """
+        ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """An installer whose boot loader counts attempts down until somebody marks the slot good (rauc/rauc#683)."""
+
+    def booted(self) -> None:
+        """Once in each boot: give the slot that runs its attempts back, unless it is on trial."""
+        ...
+
+
+@runtime_checkable
+class OwnBoots(Protocol):
+    """An installer for another board than the one that the agent runs on: it boots by itself."""
+
+    def boot_id(self) -> str:
+        """What changes when the board has booted anew with another outcome: what it runs, or what became of a trial."""
         ...

@@ -128,9 +128,9 @@ class McubootInstaller:
         with flash(self._layout) as open_flash:
             name, _ = self._written(open_flash, offer)
             open_flash.erase_trailer(self._layout.secondary)
-            self._memory.arm(name)
             open_flash.set_flag(self._layout.secondary, self._layout.swap_info, Swap.TEST)
             open_flash.set_magic(self._layout.secondary)
+        self._memory.arm(name)  # after it: armed and without its magic, the image was seen by MCUboot (`boot_id`)
 
     def confirm(self, offer: Offer) -> None:
         """See the protocol."""
@@ -145,6 +145,17 @@ class McubootInstaller:
             if not self._trying(open_flash):
                 open_flash.erase_trailer(self._layout.secondary)
                 self._memory.arm("")
+
+    def boot_id(self) -> str:
+        """The boot of the microcontroller, as far as its flash tells: what runs, and whether MCUboot refused a trial.
+
+        A reset that changes neither is none to anybody: the same image runs as before.
+        """
+        with flash(self._layout) as open_flash:
+            _, mark = self._primary(open_flash)
+            waits = open_flash.trailer(self._layout.secondary).magic
+            refused = bool(self._memory.armed) and not waits and not self._trying(open_flash)
+        return f"mcu-{mark[:24]}{'-refused' if refused else ''}"
 
     def _trying(self, open_flash: Flash) -> bool:
         trailer = open_flash.trailer(self._layout.primary)
