@@ -46,16 +46,15 @@ WAVES = (("canary", 12.5), ("half", 50), ("rest", 100))
 class Site:
     """The fleet, and the people around it."""
 
-    def __init__(self, folder: Path, plane: Plane, api: Api, workshop: Workshop, verifier_key: str) -> None:
-        self.folder, self.plane, self.api, self.workshop = folder, plane, api, workshop
+    def __init__(self, folder: Path, api: Api, workshop: Workshop, verifier_key: str) -> None:
+        self.folder, self.api, self.workshop = folder, api, workshop
         self.verifier_key = verifier_key
 
     @contextmanager
     def person(self, name: str) -> Iterator[Api]:
         """Somebody with a token of their own."""
         token = self.api.post("/tokens", {"name": name, "permission": "operate"})["token"]
-        root = self.plane.data / "keys" / "root.pem"
-        with closing(Api(self.plane.ports["operator"], root, token, self.folder / "server.log")) as api:
+        with closing(self.api.of(token)) as api:
             yield api
 
     def updates(self, device: str) -> Any:
@@ -123,7 +122,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         for device in CAMERAS:
             workshop.deliver(device, first, "lab" if device in LAB else "yard")
             workshop.switch_on(device, new=True)
-        yield Site(folder, plane, api, workshop, founded.verifier_key)
+        yield Site(folder, api, workshop, founded.verifier_key)
 
 
 def test_a_hole_in_twelve_cameras_is_closed_and_who_decided_stands_in_the_record(site: Site) -> None:

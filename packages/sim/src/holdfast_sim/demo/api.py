@@ -39,6 +39,7 @@ class Api:
     def __init__(self, port: int, root: Path, token: str, log: Path) -> None:
         context = ssl.create_default_context(cafile=str(root))
         self._connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=TIMEOUT_S, context=context)
+        self._root = root
         self._token = token
         self._log = log
         self._lock = threading.Lock()
@@ -64,6 +65,10 @@ class Api:
         """The incidents of a device, newest first. Raises as `get`."""
         items: list[dict[str, Any]] = self.get("/incidents", state="all", device=device)["items"]
         return items
+
+    def of(self, token: str) -> Api:
+        """The same, for somebody with another token."""
+        return Api(self._connection.port, self._root, token, self._log)
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""

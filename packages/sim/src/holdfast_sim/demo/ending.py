@@ -1,4 +1,4 @@
-"""Act 9: the fleet as it stands, and proof that the record of all this is whole."""
+"""Act 10: the fleet as it stands, and proof that the record of all this is whole."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _QUESTIONS = ("integrity", "update")
 def ending(scene: Scene) -> None:
     """Show the table, and verify the record. Raises `NotObserved`, WorldError."""
     late(scene)
-    scene.stage.act(9, "The fleet, and the record")
+    scene.stage.act(10, "The fleet, and the record")
     _expected(scene)
     pages = {member.device: scene.device(member) for member in CAST}
     _table(scene, pages)

@@ -31,8 +31,10 @@ from holdfast_sim.demo.scene import Scene
 from holdfast_sim.demo.stage import Mark, Stage
 from holdfast_sim.demo.succession import succession
 from holdfast_sim.demo.theft import theft
+from holdfast_sim.demo.updating import MODEL, updating
 from holdfast_sim.namespaces import Namespaces, NoNamespaces, open_world
 from holdfast_sim.packages import PackageStore
+from holdfast_sim.updating.workshop import Workshop
 
 FINE, FAILED, INTERRUPTED = 0, 1, 130
 """130: as shells tell Ctrl-C."""
@@ -58,6 +60,7 @@ def run(stage: Stage, folder: Path, packages: Path, *, once: bool) -> int:
             attack(scene)
             theft(scene)
             booting(scene)
+            updating(scene)
             succession(scene)
             ending(scene)
             told = True
@@ -107,7 +110,9 @@ def _set_up(
             "Different without root: what listens cannot be told apart, a critical question stays open, and so the "
             "best verdict is 'restricted'; the intruder leaves an account only.",
         )
-    scene = Scene(stage, api, fleet, folder, founded.verifier_key)
+    ca = founded.root_fingerprint
+    workshop = Workshop(folder / "cameras", plane, api, ca, processes, model=MODEL)
+    scene = Scene(stage, api, fleet, folder, verifier_key=founded.verifier_key, workshop=workshop)
     scene.missing = missing
     return scene
 
@@ -130,7 +135,7 @@ def _introduce(stage: Stage, plane: Plane, founded: Founded) -> None:
 def _live_on(scene: Scene) -> NoReturn:
     """Tell what changes until somebody ends it."""
     stage, data = scene.stage, _shown(scene.folder / "control-plane")
-    stage.act(10, "The fleet lives on", "Ctrl-C ends it. Meanwhile, in another terminal:")
+    stage.act(11, "The fleet lives on", "Ctrl-C ends it. Meanwhile, in another terminal:")
     for words in ("device list --worst", "device show door-2", "incident list", "log show"):
         stage.exact(f"{_shown(Path(program('holdfast')))} {words} --data {data}")
     stage.exact(f"{_shown(scene.fleet.root(HARDENED))} is the root of door-1: change it and watch.", label="try")

@@ -12,6 +12,7 @@ from holdfast_sim.demo.cast import Member
 from holdfast_sim.demo.fleet import Fleet
 from holdfast_sim.demo.stage import Mark, Stage
 from holdfast_sim.demo.watching import wait_for
+from holdfast_sim.updating.workshop import Workshop
 
 TRUSTED, RESTRICTED, QUARANTINED = "trusted", "restricted", "quarantined"
 _CLAIM_SECONDS = 600
@@ -20,12 +21,15 @@ _CLAIM_SECONDS = 600
 class Scene:
     """The stage, the control plane as it is seen from outside, and the fleet."""
 
-    def __init__(self, stage: Stage, api: Api, fleet: Fleet, folder: Path, verifier_key: str) -> None:
+    def __init__(
+        self, stage: Stage, api: Api, fleet: Fleet, folder: Path, *, verifier_key: str, workshop: Workshop
+    ) -> None:
         self.stage = stage
         self.api = api
         self.fleet = fleet
         self.folder = folder
         self.verifier_key = verifier_key
+        self.workshop = workshop
         self.missing: tuple[str, ...] = ()
         """Programs without which nothing here can prove what it booted."""
         self.told_late = False

@@ -1,4 +1,4 @@
-"""Act 8: the authority is followed by another while the fleet goes on: A, then A and B, then B."""
+"""Act 9: the authority is followed by another while the fleet goes on: A, then A and B, then B."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def succession(scene: Scene) -> None:
     """Roll the issuer over, watch the devices renew by themselves, end the old one. Raises `NotObserved`."""
     stage, api = scene.stage, scene.api
     stage.act(
-        8,
+        9,
         "The authority is followed by another",
         "Twenty years outlive every key. Relying parties learn the next issuer first, devices move over by themselves.",
     )

@@ -143,8 +143,8 @@ class Workshop:
         )
         self._api.close()  # the server may have ended it meanwhile, and a post is not repeated
         if done.returncode != 0:
-            said = done.stderr.decode(errors="replace").strip()
-            raise WorldError("workshop.command", f"holdfast {' '.join(words[:2])}: {said}", remedy=" ".join(whole))
+            said, _, remedy = done.stderr.decode(errors="replace").strip().partition("\n")
+            raise WorldError("workshop.command", said.removeprefix("error: "), remedy=remedy or " ".join(whole))
         return msgspec.json.decode(done.stdout)
 
     # Cameras
