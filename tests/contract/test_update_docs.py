@@ -26,6 +26,7 @@ MODULES = (
 _CODE = re.compile(r"(update|installer)\.[a-z_]*[a-z]")
 _PREFIXES = {
     "agreement.py": "update.",
+    "carried.py": "update.bundle_",
     "clock.py": "update.time_",
     "refusals.py": "update.metadata_",
     "swupdate_said.py": "installer.",
