@@ -1,8 +1,8 @@
-"""What the agent knows of itself, for a person and for a program. Read from the disk and from the boot
-loader, without a call or a lock.
+"""What the agent knows of itself, for a person and for a program.
 
-1. Next to every reason stands its remedy.
-2. No secret is shown: no key, no nonce, no message.
+1. It is read from the disk and from the boot loader, without a call to the server or a lock.
+2. Next to every reason stands its remedy.
+3. No secret is shown: no key, no nonce, no message.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from holdfast_agent.state import Config, Folder, Written
 from holdfast_core.kernel.instants import SECOND, Instant, in_words, rfc3339
 from holdfast_core.wire.device import DeviceState, Refusal
 from holdfast_core.wire.frame import Conflict, Level, Pin, VerdictNotice
-
 
 if TYPE_CHECKING:
     from holdfast_agent.update.standing import UpdateStanding

@@ -33,7 +33,7 @@ _WORDS = {
 
 
 class UpdateStanding(msgspec.Struct, frozen=True):
-    """The attempt under way or the last one, the slots and which of them runs, the counter below which none is taken."""
+    """The attempt under way or the last one, the slots and which of them runs, the lowest counter that is taken."""
 
     attempt: Attempt | None
     slots: tuple[Slot, ...]
