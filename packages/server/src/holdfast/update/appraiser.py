@@ -28,6 +28,11 @@ from holdfast_core.wire.codec import decode_body
 from holdfast_core.wire.frame import Health
 from holdfast_core.wire.update import DIRECTIVE, SECTION, UpdateAnswer, UpdateReport
 
+COUNTED = (FEATURE, "behaviour")
+"""The features whose contraindicated appraisal counts against a release that a device booted before it.
+
+`behaviour` is to come; whatever reads a device's behaviour counts by appraising it under that name.
+"""
 _REPORT = msgspec.json.Decoder(UpdateReport)
 _HEALTH = msgspec.json.Decoder(Health)
 _encode_args = msgspec.json.Encoder(order="sorted").encode
@@ -35,19 +40,18 @@ _encode_args = msgspec.json.Encoder(order="sorted").encode
 
 def proof_of(model: DeviceModel, posture: Posture, now: Instant) -> Proof:
     """What is known of a device beside its own report."""
-    appraisal, state = posture.appraisal(FEATURE), state_of(posture)
     health = posture.sections.get("health")
     healthy = _HEALTH.decode(health.body).ok if health is not None and health.body else None
-    attests = policy_of(model).method is not Method.NONE
-    if appraisal is None or not attests:
-        return Proof(attests, healthy=healthy)
-    current = appraisal.at(now)
-    if current.tier is Tier.CONTRAINDICATED:
-        code = current.reasons[0].code if current.reasons else FEATURE
-        return Proof(attests, against=code, healthy=healthy, against_at=appraisal.appraised_at)
-    if current.tier is not Tier.AFFIRMING:
-        return Proof(attests, healthy=healthy)
-    return Proof(attests, state.release, appraisal.appraised_at, healthy=healthy)
+    proof = Proof(policy_of(model).method is not Method.NONE, healthy=healthy)
+    for feature in COUNTED:
+        appraisal = posture.appraisal(feature)
+        if appraisal is not None and (current := appraisal.at(now)).tier is Tier.CONTRAINDICATED:
+            code = current.reasons[0].code if current.reasons else feature
+            return msgspec.structs.replace(proof, against=code, against_at=appraisal.appraised_at)
+    appraisal = posture.appraisal(FEATURE)
+    if not proof.attests or appraisal is None or appraisal.at(now).tier is not Tier.AFFIRMING:
+        return proof
+    return msgspec.structs.replace(proof, release=state_of(posture).release, proved_at=appraisal.appraised_at)
 
 
 def directive_of(desired: Desired, memory: UpdateMemory) -> int:
