@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from holdfast_agent.update.metadata_view import View
     from holdfast_agent.update.repository import Repository
 
+OTHER_SCOPE = "update.metadata_other_scope"
 _REMEDY = "It was signed for another place. Compare tenant and environment of the server with the device's enrollment."
 
 
@@ -50,6 +51,4 @@ def check_scopes(repository: Repository, scope: str) -> None:
 def foreign(what: str, found: str, scope: str) -> HostileData:
     """The refusal of what is for another scope."""
     named = printable(found[:127]) or "no environment"
-    return HostileData(
-        "update.metadata_other_scope", f"{what} is for {named}, and this device is of {scope}.", remedy=_REMEDY
-    )
+    return HostileData(OTHER_SCOPE, f"{what} is for {named}, and this device is of {scope}.", remedy=_REMEDY)

@@ -13,7 +13,8 @@ Source: TUF specification 1.0.34, section 5; Uptane standard 2.1.0, 5.4.4.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ from holdfast_agent.update.clock import BUILT, Question, Timepiece, Uptime, Wall
 from holdfast_agent.update.exemptions import MISSING, contents_in, exempting
 from holdfast_agent.update.holding import fetch
 from holdfast_agent.update.roots import first_roots
-from holdfast_agent.update.scopes import check_place
+from holdfast_agent.update.scopes import OTHER_SCOPE, check_place
 from holdfast_agent.update.store import Marks, Pins, Store
 from holdfast_agent.update.targets import stated
 from holdfast_agent.update.verified import BOTH, DIRECTOR, IMAGE, Verified
@@ -161,8 +162,10 @@ class Trust:
         asked, self._asked = self._asked, None
         if brought.director or brought.image or not self._verified.is_settled:
             self._verified.verify(brought, asked)
-            self._look_ahead()
-            self._verified.save()
+            try:
+                self._look_ahead()
+            finally:
+                self._verified.save()
             self._verified.check_fresh()
         else:
             self._verified.hear(brought.time, asked)
@@ -224,11 +227,14 @@ class Trust:
         return self._time.sense()
 
     def _look_ahead(self) -> None:
-        """Verify and keep what will be asked for, as long as it is at hand; a fault is told to whoever asks."""
+        """Verify and keep what will be asked for, as long as it is at hand; a fault is told to whoever asks.
+
+        But what is of another environment is told at once: it is dropped, and would only be missed later.
+        """
         for path in self._paths()[:AHEAD]:
-            with suppress(HostileData):
+            with _later():
                 self._target(IMAGE, path)
-        with suppress(HostileData):
+        with _later():
             self._exemption_contents()
 
     def _exemption_contents(self) -> dict[str, bytes]:
@@ -251,3 +257,12 @@ class Trust:
     def _paths(self) -> tuple[str, ...]:
         found = self._verified.targets(DIRECTOR)
         return tuple(found.targets) if found else ()
+
+
+@contextmanager
+def _later() -> Iterator[None]:
+    try:
+        yield
+    except HostileData as error:
+        if error.code == OTHER_SCOPE:
+            raise
