@@ -183,7 +183,7 @@ def test_why_a_rollout_stands_still_and_who_failed_is_told_in_full(tmp_path):
     page = commands.says("rollout", "show", NAME, code=3)
     for words in (
         f"{NAME} halted {NEW}",
-        "It stands still: In wave 'canary' 1",
+        "It stands still: Wave 'canary': 1 of 1",
         "[rollout.failures]",
         "do this: ",
         "< fell back 1",

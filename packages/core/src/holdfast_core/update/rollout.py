@@ -155,25 +155,26 @@ def _short(name: str, wave: Tally, limits: Thresholds) -> Reason:
 
 
 def _bad(name: str, wave: Tally, limits: Thresholds) -> Reason | None:
-    counts = f"(of {wave.begun} that began, wave of {wave.members})."
+    begun = f"of {wave.begun} begun"
+    whole = f"({wave.members} in all)"
     if _crosses(wave.bad, wave, limits.failed, limits):
         return Reason(
             "rollout.failures",
-            f"In wave {name!r} {wave.bad} devices failed or fell back, at least {limits.failed:g} % {counts}",
+            f"Wave {name!r}: {wave.bad} {begun} failed or fell back {whole}; it halts at {limits.failed:g} %.",
             "Look at what they say: holdfast rollout devices --bad. Then abort it, or retry once the cause is gone.",
         )
     if _crosses(wave.silent, wave, limits.silent, limits):
         return Reason(
             "rollout.silence",
-            f"In wave {name!r} {wave.silent} devices fell silent, at least {limits.silent:g} % {counts}",
+            f"Wave {name!r}: {wave.silent} {begun} fell silent {whole}; it halts at {limits.silent:g} %.",
             "Find out whether one of them still boots before anything else is begun: holdfast rollout devices --bad.",
         )
     most = max(limits.failed, limits.silent)
     if _crosses(wave.bad + wave.silent, wave, most, limits):
         return Reason(
             "rollout.trouble",
-            f"In wave {name!r} {wave.bad} devices failed or fell back and {wave.silent} fell silent, together "
-            f"at least {most:g} % {counts}",
+            f"Wave {name!r}: {begun}, {wave.bad} failed or fell back and {wave.silent} fell silent {whole}; together "
+            f"it halts at {most:g} %.",
             "Look at what they say, and whether the silent ones still boot: holdfast rollout devices --bad.",
         )
     return None

@@ -9,6 +9,9 @@ from holdfast.cli.release_text import size
 from holdfast.cli.terminal import Piece, ago, fields, heading, show, table, words
 from holdfast_core.kernel.instants import Instant
 
+_OUTCOMES = {"soaking": "stayed", "failed": "failed", "fell-back": "fell back"}
+"""What became of a release on a device, in words."""
+
 
 def show_slots(told: Mapping[str, Any], now: Instant) -> None:
     """Print what ``/devices/{device}/updates`` tells."""
@@ -97,7 +100,13 @@ def _history(told: Mapping[str, Any], now: Instant) -> None:
         return
     heading("What it ran")
     rows = [
-        (ago(each["at"], now), each["release"], each["slot"], each["outcome"].replace("-", " "), each["code"])
+        (
+            ago(each["at"], now),
+            each["release"],
+            each["slot"],
+            _OUTCOMES.get(each["outcome"], each["outcome"]),
+            each["code"],
+        )
         for each in told["history"]
     ]
     table(("when", "release", "slot", "outcome", "code"), rows, fold=("release", "code"))

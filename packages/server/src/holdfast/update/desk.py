@@ -119,7 +119,9 @@ class Desk:
 
     def _history(self, case: _Case, after: Assignment) -> SlotHistory:
         known = self._store.kept(SlotHistory, after.scope, after.id) or SlotHistory(after.scope, after.id)
-        slot = case.report.running.slot
+        attempt = case.report.attempt
+        tried_in = attempt.slot if attempt is not None and attempt.release == after.release else ""
+        slot = tried_in or case.report.running.slot  # one that fell back runs the other again
         return known.with_passage(Passage(case.now, after.release, slot, after.stage, after.rollout, after.code))
 
     def withdrawn(self, device: Device, now: Instant) -> Sequence[Change]:

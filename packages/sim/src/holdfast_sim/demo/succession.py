@@ -8,6 +8,7 @@ from typing import Any
 from holdfast_sim.demo.cast import CAST, SERVER
 from holdfast_sim.demo.scene import Scene
 from holdfast_sim.demo.stage import Mark
+from holdfast_sim.demo.updating import CAMERAS
 from holdfast_sim.demo.watching import wait_for
 
 _CALLING = tuple(member for member in CAST if member is not SERVER)
@@ -32,7 +33,7 @@ def succession(scene: Scene) -> None:
         f"lets it certify. {page['laggard_count']} devices have certificates of the old one, and may keep using them.",
         laggards=page["laggard_count"],
     )
-    names = {member.device for member in _CALLING}
+    names = {member.device for member in _CALLING} | set(CAMERAS)
     wait_for(
         "the devices to renew by themselves",
         lambda: True if not names & set(api.get("/authority")["laggards"]) else None,
