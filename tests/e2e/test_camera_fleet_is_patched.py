@@ -9,7 +9,7 @@ the patch, by the proof of its chip, nobody is told a password any more, and the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -46,9 +46,9 @@ WAVES = (("canary", 12.5), ("half", 50), ("rest", 100))
 class Site:
     """The fleet, and the people around it."""
 
-    def __init__(self, folder: Path, api: Api, workshop: Workshop, verifier_key: str) -> None:
+    def __init__(self, folder: Path, api: Api, workshop: Workshop, verifier_key: str, cameras: tuple[str, ...]) -> None:
         self.folder, self.api, self.workshop = folder, api, workshop
-        self.verifier_key = verifier_key
+        self.verifier_key, self.cameras = verifier_key, cameras
 
     @contextmanager
     def person(self, name: str) -> Iterator[Api]:
@@ -62,30 +62,41 @@ class Site:
 
     def proved(self) -> dict[str, str]:
         """The release that each camera proves by its chip, as the server says."""
-        return {device: self.updates(device)["proved"].partition(":")[2] for device in CAMERAS}
+        return {device: self.updates(device)["proved"].partition(":")[2] for device in self.cameras}
 
     def answers(self, question: str) -> dict[str, str | None]:
         """What each camera answers over the network."""
+        ports = [self.workshop.port(device) for device in self.cameras]
         with ThreadPoolExecutor() as pool:
-            return dict(zip(CAMERAS, pool.map(lambda d: ask(self.workshop.port(d), question), CAMERAS), strict=True))
+            return dict(zip(self.cameras, pool.map(lambda port: ask(port, question), ports), strict=True))
 
     def until(self, what: str, look: Callable[[], Any], instead: Callable[[], Any]) -> Any:
         log = self.folder / "server.log"
         return wait_for(what, lambda: look() or None, lambda: str(instead()), log=log, patience_s=180)
 
-    def until_proved(self, expected: dict[str, str]) -> None:
-        self.until(f"cameras that prove {expected}", lambda: self.proved() == expected, self.proved)
+    def until_proved(self, version: str) -> None:
+        def look() -> bool:
+            return set(self.proved().values()) == {version}
+
+        self.until(f"every camera to prove {version}", look, self.proved)
 
     def rollout(
-        self, name: str, release: str, site: str, waves: tuple[tuple[str, float], ...] = (("all", 100),)
+        self,
+        name: str,
+        release: str,
+        site: str,
+        waves: tuple[tuple[str, float], ...] = (("all", 100),),
+        *,
+        devices: Sequence[str] = (),
+        confirm_s: int = CONFIRM_S,
     ) -> Any:
         body = {
             "name": name,
             "release": release,
-            "selection": {"sites": [site]},
+            "selection": {"sites": [site], "devices": list(devices)},
             "waves": [{"name": each, "percent": percent, "soak_s": 2} for each, percent in waves],
-            "thresholds": {"patience_s": PATIENCE_S},
-            "guards": {"confirm_s": CONFIRM_S},
+            "thresholds": {"patience_s": PATIENCE_S + confirm_s * bool(devices)},
+            "guards": {"confirm_s": confirm_s},
         }
         self.api.post("/rollouts", body)
         return self.api.post(f"/rollouts/{name}/start")
@@ -107,10 +118,9 @@ class Site:
         return [parse_entry(msgspec.json.decode(line)["leaf"].encode()) for line in lines]
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    """A control plane, and twelve cameras that run release 1.0.0 and have proved it."""
-    folder = tmp_path / "site"
+@contextmanager
+def site_of(folder: Path, sites: dict[str, str]) -> Iterator[Site]:
+    """A control plane, and cameras that run release 1.0.0, by name; each at its site, and with its own chip's proof."""
     folder.mkdir()
     with running(folder) as processes, ExitStack() as stack:
         plane = Plane(folder / "plane", "127.0.0.1", processes)
@@ -119,14 +129,21 @@ def site(tmp_path: Path) -> Iterator[Site]:
         workshop = Workshop(folder / "made", plane, api, founded.root_fingerprint, processes, model=MODEL)
         workshop.add_model(interval_s=INTERVAL_S)
         first = workshop.build(Behaviour("1.0.0", leaks=True), counter=1, svn=1)
-        for device in CAMERAS:
-            workshop.deliver(device, first, "lab" if device in LAB else "yard")
+        for device, place in sites.items():
+            workshop.deliver(device, first, place)
             workshop.switch_on(device, new=True)
-        yield Site(folder, api, workshop, founded.verifier_key)
+        site = Site(folder, api, workshop, founded.verifier_key, tuple(sites))
+        site.until_proved("1.0.0")
+        yield site
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with site_of(tmp_path / "site", dict.fromkeys(LAB, "lab") | dict.fromkeys(YARD, "yard")) as made:
+        yield made
 
 
 def test_a_hole_in_twelve_cameras_is_closed_and_who_decided_stands_in_the_record(site: Site) -> None:
-    site.until_proved(dict.fromkeys(CAMERAS, "1.0.0"))
     assert all("sunflower" in str(answer) for answer in site.answers(SETTINGS).values())
 
     release = patch_is_released(site)
@@ -204,7 +221,7 @@ def whoever_was_away_catches_up(site: Site) -> None:
     now = rfc3339(Instant(time.time_ns() // 1_000_000))
     site.api.post(f"/releases/{MODEL}:1.0.0/retire", {"at": now, "why": "the hole of the advisory"})
     site.workshop.switch_on(AWAY)
-    site.until_proved(dict.fromkeys(CAMERAS, "1.0.1"))
+    site.until_proved("1.0.1")
     site.until(f"{AWAY} to be done", lambda: site.updates(AWAY)["assignment"]["stage"] == "done", site.proved)
 
 
@@ -228,3 +245,26 @@ def the_record_says_who(site: Site, release: str) -> None:
 
 def is_end(entry: Entry) -> bool:
     return entry.kind is Kind.UPDATE_SETTLED
+
+
+def test_a_release_that_does_not_boot_or_does_not_call_is_left_again(tmp_path: Path) -> None:
+    """Nobody can help either: the boot loader leaves the one after its attempts, the agent the other after its time."""
+    releases = {"yard-1": Behaviour("2.0.0", boots=False), "yard-2": Behaviour("3.0.0", calls=False)}
+    codes = {"yard-1": "update.fell_back_boot", "yard-2": "update.fell_back_no_contact"}
+    with site_of(tmp_path / "site", dict.fromkeys(releases, "yard")) as site:
+        workshop = site.workshop
+        workshop.found()
+        site.api.post("/update/policy", {"approvals": 0, "lab_sites": []})
+        made = [workshop.build(each, counter=int(each.version[0]), svn=1) for each in releases.values()]
+        for each in made:
+            workshop.add(each, "feature")
+        workshop.sign([1, 2])
+        for device, each in zip(releases, made, strict=True):
+            site.rollout(f"only-{device}", workshop.name(each), "yard", devices=[device], confirm_s=30)
+        for device in releases:
+            site.until_rollout(f"only-{device}", "halted")
+            told = site.updates(device)
+            assert told["assignment"]["code"] == codes[device]
+            assert (told["running"], told["floor"]) == (f"{MODEL}:1.0.0", 1)
+            assert str(ask(workshop.port(device))).startswith(f"{device} 1.0.0 ")
+        site.until_proved("1.0.0")

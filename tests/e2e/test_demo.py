@@ -129,6 +129,23 @@ def test_what_was_booted_is_proved_and_what_should_not_be_is_found(story: list[d
     assert any("failed after u-boot" in event["text"] for event in story if "pcr" in event)
 
 
+def test_a_hole_is_closed_in_waves_and_a_bad_release_is_halted_after_one_camera(story: list[dict[str, Any]]) -> None:
+    assert [event["refused"] for event in story if "refused" in event] == ["release.own"]
+    ended = [event for event in story if event.get("device") == "yard" and "rollout" in event]
+    assert [event["rollout"] for event in ended] == ["finished", "halted"]
+    assert ended[1]["exposed"] == 1
+    pictures = [event["waves"] for event in story if "waves" in event]
+    assert all(waves["canary"]["done"] == 1 for waves in pictures if waves["rest"]["exposed"])
+    assert {"canary": (1, 0), "rest": (4, 0)} in [
+        {name: (tally["done"], tally["bad"]) for name, tally in waves.items()} for waves in pictures
+    ]
+    assert [event["code"] for event in story if event.get("code", "").startswith("update.")] == [
+        "update.fell_back_self_test"
+    ]
+    again = [event["text"] for event in story if "streams again" in event.get("text", "")]
+    assert " 2.0.0 " in again[0]
+
+
 def test_silence_is_a_reason_and_the_record_is_verified(story: list[dict[str, Any]]) -> None:
     assert any("checkin.silent" in event.get("reasons", ()) for event in story)
     pinned = next(event["pins"] for event in story if "pins" in event)
