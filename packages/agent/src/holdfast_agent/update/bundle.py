@@ -9,6 +9,7 @@ Source: PKWARE APPNOTE 6.3.10, 4.3.14 to 4.3.16.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -18,7 +19,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import IO, Any, BinaryIO, Protocol
 
 from holdfast_agent.update.download import stored_path
 from holdfast_core.kernel.errors import HostileData
@@ -39,7 +40,16 @@ _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR = 20
 _ENCRYPTED = 1
-_BROKEN = (OSError, zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError, struct.error)
+_BROKEN = (
+    OSError,
+    zipfile.BadZipFile,
+    ValueError,
+    EOFError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    struct.error,
+)
 
 
 class Openable(Protocol):
@@ -161,10 +171,28 @@ class _Zip:
         """One member."""
         member = self._members.get(name)
         if member is None:
-            raise FileNotFoundError(2, "it is not in the bundle", name)
+            raise FileNotFoundError(errno.ENOENT, "it is not in the bundle", name)
         if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & _ENCRYPTED:
             raise ValueError("a member is compressed or encrypted")
-        return io.BufferedReader(self._archive.open(member))  # type: ignore[type-var]  # (it is a raw stream)
+        return io.BufferedReader(_Member(self._archive.open(member)))
+
+
+class _Member(io.RawIOBase):
+    """A member that is being read; whatever breaks is an OSError."""
+
+    def __init__(self, inner: IO[bytes]) -> None:
+        self._inner = inner
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data = self._inner.read(len(buffer))
+        except _BROKEN as error:
+            raise OSError(errno.EIO, str(error) or type(error).__name__) from error
+        buffer[: len(data)] = data
+        return len(data)
 
 
 class _Payload:
@@ -180,7 +208,7 @@ class _Payload:
         except _BROKEN as error:
             if isinstance(error, OSError):
                 raise
-            raise OSError(5, str(error) or type(error).__name__) from error
+            raise OSError(errno.EIO, str(error) or type(error).__name__) from error
 
 
 def _read(source: _Source, name: str, limit: int) -> bytes:
@@ -226,7 +254,7 @@ def _regular(path: Path) -> BinaryIO:
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise OSError(22, "it is no file")
+        raise OSError(errno.EINVAL, "it is no file")
     return os.fdopen(handle, "rb")
 
 
