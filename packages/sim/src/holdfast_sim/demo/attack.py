@@ -22,7 +22,7 @@ def attack(scene: Scene) -> None:
     """Plant, observe, repair, observe. Raises `NotObserved`, WorldError."""
     stage, camera = scene.stage, HARDENED
     stage.act(4, f"An intruder on {camera.device}", "The best camera of the fleet is broken into, while it streams.")
-    scene.wait_for_level(camera, scene.good)
+    scene.wait_for_level(camera, TRUSTED)
     before = _streaming(scene)
     stage.tell(Mark.SEEN, camera.device, f"its stream answers: frame {before}.", frame=before)
     proofs = _plant(scene)
@@ -99,11 +99,7 @@ def _repair(scene: Scene, incident: str) -> None:
     remove_backdoor(fleet.root(camera))
     gone = "the account and the listener are gone" if fleet.world.isolated else "the account is gone"
     stage.tell(Mark.DO, camera.device, f"repaired: {gone}.")
-    page = scene.wait_for_level(camera, scene.good)
-    alone = "; nobody had to press a button" if scene.good == TRUSTED else ""
-    scene.verdict(camera, page, f"again, by its own evidence{alone}.")
-    if scene.good != TRUSTED:
-        # Only trust closes it by itself, and what listens cannot be known here.
-        scene.api.post(f"/incidents/{incident}/close", {"why": "the backdoor was removed"})
+    page = scene.wait_for_level(camera, TRUSTED)
+    scene.verdict(camera, page, "again, by its own evidence; nobody had to press a button.")
     closed = scene.wait_for_incident(camera, "verdict", is_open=False, name=incident)
     stage.tell(Mark.SEEN, camera.device, f"incident {incident} closed: {closed['closed_why']}.")

@@ -17,7 +17,7 @@ from holdfast_sim.boot.artefacts import FIT
 from holdfast_sim.demo.bench import NEW, OLD, Bench
 from holdfast_sim.demo.cast import GATEWAY, SENSOR, Member, model_name
 from holdfast_sim.demo.relay import Relay
-from holdfast_sim.demo.scene import QUARANTINED, Scene
+from holdfast_sim.demo.scene import QUARANTINED, TRUSTED, Scene
 from holdfast_sim.demo.stage import Mark
 from holdfast_sim.reference import REGISTERS
 
@@ -159,7 +159,7 @@ def _put_right(scene: Scene, bench: Bench) -> None:
     page = _wait_for(scene, AFFIRMING, f"{GATEWAY.device} to prove what it booted")
     scene.verdict(
         GATEWAY,
-        scene.wait_for_level(GATEWAY, scene.good),
+        scene.wait_for_level(GATEWAY, TRUSTED),
         f"again: {page['release']} was written anew, booted and proved.",
         attested=page["tier"],
     )

@@ -36,8 +36,8 @@ def ending(scene: Scene) -> None:
 def _expected(scene: Scene) -> None:
     """The story ends as it should; the plant's server is this machine, which is as it is."""
     allowed = {
-        HARDENED: {scene.good},
-        GATEWAY: {scene.good},
+        HARDENED: {TRUSTED},
+        GATEWAY: {TRUSTED},
         SENSOR: {TRUSTED},
         PUMP: {TRUSTED, RESTRICTED},
         CARELESS: {QUARANTINED, RESTRICTED},

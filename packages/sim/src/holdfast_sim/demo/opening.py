@@ -148,7 +148,7 @@ def _tell(scene: Scene, member: Member) -> None:
         _expect(scene, member, failed)
         for entry in failed[:SHOWN]:
             _finding(scene, entry)
-    elif page["level"] not in {scene.good, TRUSTED}:
+    elif page["level"] != TRUSTED:
         reasons = [reason for reason in page["verdict"]["reasons"] if _NOT_YET not in reason["sentence"]]
         for reason in reasons[:SHOWN]:
             scene.stage.more(reason["sentence"], label="because", code=reason["code"])

@@ -107,8 +107,8 @@ def _set_up(
         stage.tell(
             Mark.NOTE,
             "",
-            "Different without root: what listens cannot be told apart, a critical question stays open, and so the "
-            "best verdict is 'restricted'; the intruder leaves an account only.",
+            "Different without root: what listens cannot be told apart, so it is judged by what starts on a device, "
+            "and the intruder leaves an account only.",
         )
     ca = founded.root_fingerprint
     workshop = Workshop(folder / "cameras", plane, api, ca, processes, model=MODEL)

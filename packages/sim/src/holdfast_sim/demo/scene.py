@@ -35,11 +35,6 @@ class Scene:
         self.told_late = False
         """Whether the verdict of the machine itself is still to be told."""
 
-    @property
-    def good(self) -> str:
-        """The best verdict to be had here: what listens is a critical question, and undecided without namespaces."""
-        return TRUSTED if self.fleet.world.isolated else RESTRICTED
-
     def claim(self, member: Member) -> str:
         """A single-use claim, made by the operator."""
         return str(self.api.post("/claims", {"device": member.device, "lifetime_s": _CLAIM_SECONDS})["claim"])
@@ -100,7 +95,7 @@ class Scene:
 
     def verdict(self, member: Member, page: Any, text: str, **data: Any) -> None:
         """Tell a verdict; `data` is for programs."""
-        mark = Mark.SEEN if page["level"] in {self.good, TRUSTED} else Mark.FOUND
+        mark = Mark.SEEN if page["level"] == TRUSTED else Mark.FOUND
         self.stage.tell(mark, member.device, text, level=page["level"], reasons=codes(page), **data)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from holdfast_sim.demo.cast import GATEWAY, HARDENED
-from holdfast_sim.demo.scene import QUARANTINED, RESTRICTED, Scene, codes
+from holdfast_sim.demo.scene import QUARANTINED, RESTRICTED, TRUSTED, Scene, codes
 from holdfast_sim.demo.stage import Mark
 from holdfast_sim.demo.watching import PATIENCE_S, NotObserved
 from holdfast_sim.intruder import Outcome
@@ -26,7 +26,7 @@ def theft(scene: Scene) -> None:
         f"The certificate of {camera.device} is stolen",
         "Key and certificate are copied to another machine. Cryptography cannot tell the two apart; counting can.",
     )
-    scene.wait_for_level(camera, scene.good)
+    scene.wait_for_level(camera, TRUSTED)
     # Stopped here and looked at in act 6: silence takes its time.
     scene.fleet.stop(GATEWAY)
     stopped = time.monotonic()
@@ -69,7 +69,7 @@ def _enroll_again(scene: Scene, incident: str) -> None:
     scene.api.post(f"/devices/{camera.device}/release", {"why": "new key; the stolen one is revoked"})
     closed = scene.wait_for_incident(camera, "clone", is_open=False, name=incident)
     stage.tell(Mark.SEEN, camera.device, f"released; incident {incident} closed: {closed['closed_why']}.")
-    page = scene.wait_for_level(camera, scene.good)
+    page = scene.wait_for_level(camera, TRUSTED)
     scene.verdict(camera, page, f"again, with certificate {_certificate(page)[7:19]}….")
 
 
@@ -87,7 +87,7 @@ def _silence(scene: Scene, stopped: float) -> None:
     scene.verdict(gateway, page, f"by itself: {reason['sentence']} (stopped {time.monotonic() - stopped:.0f} s ago)")
     scene.fleet.run(gateway)
     stage.tell(Mark.DO, gateway.device, "its agent is started again.")
-    page = scene.wait_for_level(gateway, scene.good, without=_SILENT)
+    page = scene.wait_for_level(gateway, TRUSTED, without=_SILENT)
     scene.verdict(gateway, page, "again.")
 
 
