@@ -26,6 +26,7 @@ MODULES = (
     "director",
     "install",
     "rollouts",
+    "update_check",
 )
 
 

@@ -10,7 +10,6 @@ from starlette.routing import Route, Router
 
 from builders import ACTOR, FakeClock, enrolled, new_plane
 from holdfast.adapters.artefacts.folder import FolderArtefacts
-from holdfast.adapters.store.tables import KEPT, KEPT_NAMES
 from holdfast.checkin.pace import Pace
 from holdfast.inventory.model_file import example_bytes
 from holdfast.ports.credentials import Credentials
@@ -31,18 +30,12 @@ from holdfast_core.kernel.digests import digest_of
 from holdfast_core.kernel.ids import DeviceId, DeviceKey
 from holdfast_core.kernel.instants import MINUTE
 from holdfast_core.supply.model import Nature, Offer, Payload, PayloadKind, Release
-from holdfast_core.update.ddi import DdiClient, OldHashes, UpdateToken
+from holdfast_core.update.ddi import DdiClient
 from holdfast_core.update.model import Assignment, Rollout, Selection, Thresholds, Wave
 
 HOST = "plane.test:8444"
 SOAK_S = 600
 BOARD = "board-1"
-for _name, _kind in (("ddi-client", DdiClient), ("update-token", UpdateToken), ("old-hashes", OldHashes)):
-    if _kind not in KEPT_NAMES:  # where nothing registered them yet
-        KEPT[_name] = _kind
-        KEPT_NAMES[_kind] = _name
-
-
 class NoDirector:
     """Directs nobody, and remembers whom it should have."""
 
@@ -62,11 +55,18 @@ class Lab:
         store, emit = plane.store, plane.emit
         self.store = store
         self.artefacts = FolderArtefacts(folder / "artefacts", reserve=0)
-        self.ledger = Ledger(store)
+        self.ledger = Ledger(store, self.clock)
         self.director = NoDirector()
-        self.desk = Desk(store=store, emit=emit, ledger=self.ledger, directing=self.director)
         self.releases = ReleaseService(
             store=store, clock=self.clock, emit=emit, artefacts=self.artefacts, published=lambda *_: True
+        )
+        self.desk = Desk(
+            store=store,
+            emit=emit,
+            ledger=self.ledger,
+            directing=self.director,
+            releases=self.releases,
+            exempts=lambda *_: False,
         )
         self.rollouts = RolloutService(
             store=store, clock=self.clock, emit=emit, ledger=self.ledger, releases=self.releases

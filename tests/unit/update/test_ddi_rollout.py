@@ -322,7 +322,7 @@ async def test_a_silent_client_counts_and_one_that_polls_does_not_also_after_a_r
             await after(lab, 15)
             await client.poll()
         assert (lab.stage("cam-1"), lab.stage("cam-2")) == ("installing", "silent")
-        fresh = Ledger(lab.store)
+        fresh = Ledger(lab.store, lab.clock)
         assert fresh.last_seen(lab.key("cam-1")) is None
         lab.service.__class__(store=lab.store, clock=lab.clock, ledger=fresh, desk=lab.desk, pace=lambda *_: None)
         assert lab.clock.now() - fresh.last_seen(lab.key("cam-1")) <= 900_000

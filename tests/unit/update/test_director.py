@@ -86,7 +86,8 @@ async def test_the_bytes_are_the_same_after_a_restart_and_out_of_the_cache():
 
 async def test_the_timestamp_alone_is_issued_again_at_half_its_life():
     plant = await Plant().found()
-    await plant.direct(None)
+    assert plant.director.direct(DEVICE, None, plant.now) == (), "nobody asked for its metadata yet"
+    await fetched(plant)
     kept = plant.store.kept(Direction, SCOPE, "cam-1")
     held = Versions(FIRST, kept.timestamp, kept.version, kept.version)
     plant.clock.forward(TIMESTAMP_LIFE // 2 - 1)

@@ -7,7 +7,7 @@ import pytest
 
 from builders import example_bytes
 from holdfast.inventory import model_file
-from holdfast.update.appraiser import proof_of
+from holdfast.update.proof import proof_of
 from holdfast_core.kernel.appraisals import Appraisal, Tier
 from holdfast_core.kernel.ids import DeviceId, DeviceKey, Scope
 from holdfast_core.kernel.instants import HOUR, Instant

@@ -207,12 +207,12 @@ class Ground:
 def _updating(ground: Ground, keys: KeyStore, folder: Path, config: Config) -> Updating:
     store, clock, emit = ground.store, ground.clock, ground.emit
     artefacts = FolderArtefacts(folder / ARTEFACTS)
-    ledger = Ledger(store)
+    ledger = Ledger(store, clock)
     images = ImageRepository(store=store, clock=clock, keys=keys, emit=emit)
     director = Director(store=store, images=images)
     releasing = Releasing(images=images, store=store, clock=clock)
-    desk = Desk(store=store, emit=emit, ledger=ledger, directing=director)
     releases = ReleaseService(store=store, clock=clock, emit=emit, artefacts=artefacts, published=images.is_published)
+    desk = Desk(store=store, emit=emit, ledger=ledger, directing=director, releases=releases, exempts=images.exempts)
     rollouts = RolloutService(store=store, clock=clock, emit=emit, ledger=ledger, releases=releases)
     return Updating(
         artefacts=artefacts,

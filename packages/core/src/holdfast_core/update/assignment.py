@@ -128,8 +128,8 @@ def _speaks_against(tried: Assignment, proof: Proof) -> bool:
 def _settling(before: Assignment, report: UpdateReport, proof: Proof, soak_s: int, now: Instant) -> Assignment:
     if _speaks_against(before, proof):
         return _at(before, Stage.FAILED, now, code=proof.against, sentence="Its attestation speaks against it.")
-    if report.running.release != before.release and report.running.counter <= before.counter:
-        return _at(before, Stage.FELL_BACK, now, code="update.left", sentence=f"It runs {_named(report)} now.")
+    if report.running.release != before.release:
+        return _gone(before, report, now)
     if before.stage is Stage.DONE:
         return before
     if proof.healthy is False:
@@ -137,6 +137,16 @@ def _settling(before: Assignment, report: UpdateReport, proof: Proof, soak_s: in
     if now - before.at >= soak_s * SECOND:
         return _at(before, Stage.DONE, now)
     return before
+
+
+def _gone(before: Assignment, report: UpdateReport, now: Instant) -> Assignment:
+    """The device runs another release: an older one, which is a fall back, or a newer one, which is nobody's fault."""
+    sentence = f"It runs {_named(report)} now."
+    if report.running.counter <= before.counter:
+        return _at(before, Stage.FELL_BACK, now, code="update.left", sentence=sentence)
+    if before.stage is Stage.DONE:
+        return before
+    return _at(before, Stage.WITHDRAWN, now, code="update.left", sentence=sentence)
 
 
 def _named(report: UpdateReport) -> str:

@@ -7,8 +7,8 @@ In this order, the first that applies:
 2. A wave is bad once the bad devices reach the threshold's share of the whole wave, or of those that have begun, where
    enough have begun for that to mean something (`Thresholds`). Failures are reported sooner than successes, so those
    that have reported are no measure: the first of them may all be bad in a wave that is good.
-3. A wave whose devices are all away halts: nobody tried the release, and going on would skip it. Of the last wave that
-   holds only while no other device is done.
+3. A wave that would be good and of which more than half is away halts: too few tried the release, and going on would
+   skip it. Of the last wave that holds only while no other device is done.
 4. The last open wave is good: the next opens, or the rollout is finished.
 5. A wave in which nothing moves any more and that is not good enough to go on halts; silent devices do not move.
 6. Otherwise it stays.
@@ -128,9 +128,9 @@ def judge(rollout: Rollout, tallies: Sequence[Tally]) -> Judgement:
         return Judgement(Verb.STAY, rollout.wave)
     last, is_last = tallies[rollout.wave], rollout.wave == len(rollout.waves) - 1
     proved = is_last and any(wave.done for wave in tallies)
-    if last.all and not last.members and not proved:
-        return Judgement(Verb.HALT, rollout.wave, _nobody(rollout.waves[rollout.wave].name, last))
     if last.done * 100 >= limits.succeeded * last.members:
+        if 2 * last.members < last.all and not proved:
+            return Judgement(Verb.HALT, rollout.wave, _nobody(rollout.waves[rollout.wave].name, last))
         return Judgement(Verb.FINISH if is_last else Verb.OPEN, rollout.wave)
     if last.is_settled:
         return Judgement(Verb.HALT, rollout.wave, _short(rollout.waves[rollout.wave].name, last, limits))
@@ -140,7 +140,7 @@ def judge(rollout: Rollout, tallies: Sequence[Tally]) -> Judgement:
 def _nobody(name: str, wave: Tally) -> Reason:
     return Reason(
         AWAY,
-        f"All {wave.all} devices of wave {name!r} are away: nobody tried the release.",
+        f"{wave.away} of {wave.all} devices of wave {name!r} are away or cannot take the release: too few tried it.",
         "Resume it once one of them is back, or go on without them: holdfast rollout resume --anyway.",
     )
 

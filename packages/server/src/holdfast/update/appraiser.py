@@ -12,46 +12,18 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from holdfast.ports.appraisal import Appraised, Context, SectionEvidence
-from holdfast.ports.attested import state_of
 from holdfast.update.desk import Desk, Word
 from holdfast.update.memory import UpdateMemory, encode, memory_of
-from holdfast_core.attestation.model import FEATURE, Method
-from holdfast_core.attestation.policy import policy_of
-from holdfast_core.inventory.model import DeviceModel
-from holdfast_core.kernel.appraisals import Tier
+from holdfast.update.proof import proof_of
 from holdfast_core.kernel.ids import DeviceKey
-from holdfast_core.kernel.instants import Instant
 from holdfast_core.trust.model import Verdict
-from holdfast_core.trust.posture import Desired, Posture, Wish, wish
-from holdfast_core.update.assignment import Proof
+from holdfast_core.trust.posture import Desired, Wish, wish
 from holdfast_core.wire.codec import decode_body
-from holdfast_core.wire.frame import Health
-from holdfast_core.wire.update import DIRECTIVE, SECTION, UpdateAnswer, UpdateReport
+from holdfast_core.wire.update import DIRECTIVE, SECTION, UpdateAnswer, UpdateArgs, UpdateReport
 
-COUNTED = (FEATURE, "behaviour")
-"""The features whose contraindicated appraisal counts against a release that a device booted before it.
-
-`behaviour` is to come; whatever reads a device's behaviour counts by appraising it under that name.
-"""
 _REPORT = msgspec.json.Decoder(UpdateReport)
-_HEALTH = msgspec.json.Decoder(Health)
+_ARGS = msgspec.json.Decoder(UpdateArgs)
 _encode_args = msgspec.json.Encoder(order="sorted").encode
-
-
-def proof_of(model: DeviceModel, posture: Posture, now: Instant) -> Proof:
-    """What is known of a device beside its own report."""
-    health = posture.sections.get("health")
-    healthy = _HEALTH.decode(health.body).ok if health is not None and health.body else None
-    proof = Proof(policy_of(model).method is not Method.NONE, healthy=healthy)
-    for feature in COUNTED:
-        appraisal = posture.appraisal(feature)
-        if appraisal is not None and (current := appraisal.at(now)).tier is Tier.CONTRAINDICATED:
-            code = current.reasons[0].code if current.reasons else feature
-            return msgspec.structs.replace(proof, against=code, against_at=appraisal.appraised_at)
-    appraisal = posture.appraisal(FEATURE)
-    if not proof.attests or appraisal is None or appraisal.at(now).tier is not Tier.AFFIRMING:
-        return proof
-    return msgspec.structs.replace(proof, release=state_of(posture).release, proved_at=appraisal.appraised_at)
 
 
 def directive_of(desired: Desired, memory: UpdateMemory) -> int:
@@ -94,11 +66,20 @@ class UpdateAppraiser:
             order=heard.order,
             director=self._director(context.device.key),
         )
+        args = heard.args or _called_off(context.posture.desired)
         return Appraised(
-            state=encode(UpdateMemory(said, heard.args, directive)),
+            state=encode(UpdateMemory(said, args, directive)),
             changes=heard.changes,
             answer=msgspec.json.encode(answer),
         )
+
+
+def _called_off(desired: Desired) -> UpdateArgs | None:
+    """What calls the open directive off, where a device is directed to nothing more: no order is left open."""
+    entry = next((entry for entry in desired.open if entry.wish.kind == DIRECTIVE), None)
+    if entry is None:
+        return None
+    return msgspec.structs.replace(_ARGS.decode(entry.wish.args), stop=True)
 
 
 class UpdateContributor:

@@ -19,9 +19,9 @@ import msgspec
 from holdfast.ports.clock import Clock
 from holdfast.ports.lookup import require_living
 from holdfast.ports.store import Change, Store, StoredModel
-from holdfast.update.appraiser import proof_of
 from holdfast.update.desk import Desk, Heard, Word
 from holdfast.update.ledger import Ledger
+from holdfast.update.proof import proof_of
 from holdfast_core.attestation.model import Method
 from holdfast_core.attestation.policy import policy_of
 from holdfast_core.inventory.lifecycle import Device

@@ -79,6 +79,8 @@ class Director:
         before = self._kept(key)
         # Repositories that are not served for a while keep no device from checking in.
         signer = self._signer(key.scope) if self._images.trouble(key.scope) is None else None
+        if before is None and release is None:
+            return ()
         if before is not None and before.release == wanted and signer is not None and before.key == signer.keyid:
             return ()
         return (_issued(key, before, wanted, signer, now),)

@@ -98,6 +98,11 @@ class ImageRepository:
         shelf = self.shelf(scope)
         return shelf.is_live and shelf.state.holds(target_of(release))
 
+    def exempts(self, scope: Scope, release: str, device: str, now: Instant) -> bool:
+        """Whether the threshold let a device go back to a release."""
+        found = (each.exemption for each in self.shelf(scope).state.exemptions)
+        return any(e.release == release and device in e.devices and now < e.until for e in found)
+
     async def online(self, scope: Scope, *, fresh: Sequence[Online] = ()) -> dict[Online, PublicKey]:
         """The public halves of the server's keys, the newest of each purpose; those in `fresh` are made anew.
 

@@ -1,19 +1,22 @@
 """Where every device of every rollout is, counted as it changes; made anew from the store at a start.
 
 1. It holds no truth of its own: it follows the store's feed of what became durable.
-2. A device that was admitted and whose record is not durable yet is counted as under way (`admit`), so that two
+2. Silence is counted from when this server began to listen, at the earliest: while it was down nobody could be heard.
+3. A device that was admitted and whose record is not durable yet is counted as under way (`admit`), so that two
    check-ins at one moment cannot both be the last that a bound allows.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
-from holdfast.ports.store import Change, Store
+from holdfast.ports.clock import Clock
+from holdfast.ports.store import Change, Removed, Store
 from holdfast_core.inventory.lifecycle import Device
-from holdfast_core.kernel.ids import DeviceKey, Scope
+from holdfast_core.kernel.ids import DeviceId, DeviceKey, Scope
 from holdfast_core.kernel.instants import HOUR, MINUTE, Instant
 from holdfast_core.trust.posture import Posture
 from holdfast_core.update.assignment import GUARDS
@@ -22,6 +25,8 @@ from holdfast_core.update.rollout import Tally, may_begin
 
 Name = tuple[Scope, str]
 """A rollout: its scope and its id."""
+AT_ONCE = 500
+"""Devices that are looked at before others have their turn."""
 ADMITTED_FOR = MINUTE
 """How long an admission counts whose commit never came."""
 
@@ -29,19 +34,23 @@ ADMITTED_FOR = MINUTE
 class Ledger:
     """The devices of all rollouts, by wave and stage."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
+        self.since = clock.now()
+        """Since when devices can be heard."""
         self._stages: defaultdict[Name, defaultdict[int, defaultdict[Stage, set[str]]]] = defaultdict(
             lambda: defaultdict(lambda: defaultdict(set))
         )
         self._places: dict[tuple[Scope, str], Assignment] = {}
-        self._begun: defaultdict[tuple[Name, int], deque[Instant]] = defaultdict(deque)
+        self._begun: defaultdict[tuple[Name, int], dict[str, Instant]] = defaultdict(dict)
+        self._held: defaultdict[tuple[Name, int], set[str]] = defaultdict(set)
+        self._away: dict[tuple[Name, int], int] = {}
         self._admitted: dict[tuple[Name, int], dict[str, Instant]] = defaultdict(dict)
         self._seen: dict[DeviceKey, Instant] = {}
         self._dirty: set[Name] = set()
         self.on_change: Callable[[], None] = lambda: None
         self.has_arrivals = True
-        """Whether a device was added or changed since somebody last looked who is new."""
+        """Whether devices came, changed or became free since somebody last looked who is new."""
         for assignment in store.all_kept(Assignment):
             self._take(assignment)
         store.watch_changes(self._watch)
@@ -53,28 +62,37 @@ class Ledger:
                     self._seen[change.key] = max(change.last_seen, self._seen.get(change.key, Instant(0)))
             elif isinstance(change, Assignment):
                 self._take(change)
+            elif isinstance(change, Removed) and change.kind is Assignment:
+                self._drop((change.scope, change.id))
             elif isinstance(change, Device):
                 self.has_arrivals = True
             elif isinstance(change, Rollout):
+                self.has_arrivals = True  # one that ended leaves its devices to others
                 self._dirty.add((change.scope, change.id))
         if self._dirty:
             self.on_change()
 
     def _take(self, assignment: Assignment) -> None:
-        place = (assignment.scope, assignment.id)
-        before = self._places.get(place)
+        self._drop((assignment.scope, assignment.id))
+        name = (assignment.scope, assignment.rollout)
+        wave, stage, device = (name, assignment.wave), assignment.stage, assignment.id
+        self._stages[name][assignment.wave][stage].add(device)
+        self._places[assignment.scope, device] = assignment
+        self._dirty.add(name)
+        self._admitted[wave].pop(device, None)
+        if stage is Stage.DIRECTED and assignment.code in GUARDS:
+            self._held[wave].add(device)
+        if stage is not Stage.WAITING and assignment.directed_at is not None:
+            self._begun[wave][device] = assignment.directed_at
+
+    def _drop(self, place: tuple[Scope, str]) -> None:
+        """Forget where a device was."""
+        before = self._places.pop(place, None)
         if before is not None:
             name = (before.scope, before.rollout)
             self._stages[name][before.wave][before.stage].discard(before.id)
+            self._held[name, before.wave].discard(before.id)
             self._dirty.add(name)
-        name = (assignment.scope, assignment.rollout)
-        self._stages[name][assignment.wave][assignment.stage].add(assignment.id)
-        self._places[place] = assignment
-        self._dirty.add(name)
-        wave = (name, assignment.wave)
-        self._admitted[wave].pop(assignment.id, None)
-        if assignment.stage is Stage.DIRECTED and assignment.directed_at is not None:
-            self._begun[wave].append(assignment.directed_at)
 
     def take_dirty(self) -> set[Name]:
         """The rollouts that changed since this was asked last."""
@@ -90,22 +108,34 @@ class Ledger:
         """How many devices a rollout has."""
         return sum(len(devices) for wave in self._stages[name].values() for devices in wave.values())
 
-    def tallies(self, rollout: Rollout, now: Instant, patience: Callable[[DeviceKey], int]) -> tuple[Tally, ...]:
-        """The tally of every wave; `patience` says after how many milliseconds of silence a device is away."""
-        name = (rollout.scope, rollout.id)
-        found = []
+    def tallies(self, rollout: Rollout) -> tuple[Tally, ...]:
+        """The tally of every wave; who is away is as it was when that was last looked at (`look_for_away`)."""
+        name, found = (rollout.scope, rollout.id), []
         for number in range(len(rollout.waves)):
-            wave = self._stages[name][number]
-            away = 0
-            if number <= rollout.wave:
-                keys = (DeviceKey(rollout.scope, device) for device in wave[Stage.WAITING])  # type: ignore[arg-type]  # ids of devices that are there
-                away = sum(now - (self.last_seen(key) or 0) > patience(key) for key in keys)
-            held = sum(
-                (known := self._places.get((rollout.scope, device))) is not None and known.code in GUARDS
-                for device in wave[Stage.DIRECTED]
-            )
-            found.append(_counted(wave, away, held))
+            stages = self._stages[name][number]
+            away = min(self._away.get((name, number), 0), len(stages[Stage.WAITING]))
+            found.append(_counted(stages, away, len(self._held[name, number])))
         return tuple(found)
+
+    async def look_for_away(self, rollout: Rollout, now: Instant, patience: Callable[[DeviceKey], int]) -> None:
+        """Count who is away in the open waves: who waits, and was not heard of for `patience` milliseconds.
+
+        Who waits because something keeps it (`Assignment.code`) is counted with them: nothing moves it by itself.
+        """
+        name = (rollout.scope, rollout.id)
+        for number in range(rollout.wave + 1):
+            away = 0
+            for index, device in enumerate(sorted(self._stages[name][number][Stage.WAITING])):
+                key = DeviceKey(rollout.scope, DeviceId(device))
+                is_kept = bool(self._places[rollout.scope, device].code)
+                away += is_kept or now - self.heard_of(key) > patience(key)
+                if index % AT_ONCE == AT_ONCE - 1:
+                    await asyncio.sleep(0)
+            self._away[name, number] = away
+
+    def heard_of(self, key: DeviceKey) -> Instant:
+        """When a device was last heard of, or could have been."""
+        return max(self.last_seen(key) or Instant(0), self.since)
 
     def last_seen(self, key: DeviceKey) -> Instant | None:
         """When a device was last heard of."""
@@ -127,11 +157,11 @@ class Ledger:
         for late in [each for each, at in admitted.items() if now - at > ADMITTED_FOR]:
             del admitted[late]
         begun = self._begun[name, wave]
-        while begun and now - begun[0] > HOUR:
-            begun.popleft()
+        for early in [each for each, at in begun.items() if now - at > HOUR]:
+            del begun[early]
         waiting = sum(1 for each in admitted if each != device)
         counted = Tally(directed=_counted(self._stages[name][wave]).under_way + waiting)
-        if not may_begin(rollout, wave, counted, len(begun) + waiting):
+        if not may_begin(rollout, wave, counted, len(begun.keys() | admitted.keys() - {device})):
             return False
         admitted[device] = now
         return True

@@ -19,8 +19,8 @@ from holdfast.ports.clock import Clock
 from holdfast.ports.events import Emit, Noted
 from holdfast.ports.lookup import require_device
 from holdfast.ports.store import Blob, Change, Store
-from holdfast.update.appraiser import proof_of
 from holdfast.update.memory import memory_of
+from holdfast.update.proof import proof_of
 from holdfast_core.attestation.model import Method
 from holdfast_core.attestation.policy import policy_of
 from holdfast_core.attestation.reference import Reference

@@ -11,19 +11,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, suppress
+from functools import partial
 
 import msgspec
 
 from holdfast.ports.clock import Clock
 from holdfast.ports.events import Emit, RolloutTurned
-from holdfast.ports.store import Change, DeviceFilter, Store
+from holdfast.ports.store import Change, DeviceFilter, Removed, Store
 from holdfast.update.ledger import Ledger, Name
 from holdfast.update.releases import ReleaseService
 from holdfast_core.inventory.lifecycle import Device
-from holdfast_core.kernel.errors import HostileData
-from holdfast_core.kernel.ids import DeviceKey, Scope, parse_name
+from holdfast_core.kernel.errors import HostileData, WorldError
+from holdfast_core.kernel.ids import DeviceId, DeviceKey, Scope, parse_name
 from holdfast_core.kernel.instants import SECOND, Instant
 from holdfast_core.kernel.reasons import require_why
 from holdfast_core.record.model import Kind
@@ -35,13 +37,20 @@ from holdfast_core.update.rollout import AWAY, Judgement, Tally, Verb, judge
 from holdfast_core.update.waves import Candidate, check, check_filled, place, selects
 
 TICK_SECONDS = 1.0
+TICK_SHARE = 20
+"""A look that takes long is made the more seldom: it gets a twentieth of the time."""
+JUDGE_SECONDS = 0.1
+"""Between two judgements: a thousand reports in it are judged once."""
+AT_ONCE = 500
+"""Devices that are looked at before others have their turn."""
 GROUP = 200
 """Devices that one commit takes."""
 PAGE = 1_000
 UNKNOWN_INTERVAL_S = 86_400
+_log = logging.getLogger("holdfast.update")
+_MOVING = (Stage.DIRECTED, Stage.INSTALLING, Stage.TRIED, Stage.SOAKING, Stage.WAITING, Stage.SILENT)
+"""Stages in which time, or the end of a life, may change something."""
 _OVER = (Stage.DONE, Stage.FAILED, Stage.FELL_BACK, Stage.WITHDRAWN, Stage.WAITING)
-_CALLED_OFF = (Stage.DIRECTED, Stage.SILENT)
-"""Where a device of an aborted rollout may stand for ever: it never began, or never came back."""
 
 
 class View(msgspec.Struct, frozen=True):
@@ -106,7 +115,7 @@ class RolloutService:
 
     def view(self, rollout: Rollout) -> View:
         """A rollout as it stands now."""
-        tallies = self._tallies(rollout, self._clock.now())
+        tallies = self._ledger.tallies(rollout)
         weak = sum(
             1
             for number in range(len(rollout.waves))
@@ -126,16 +135,18 @@ class RolloutService:
         assignments = (self._store.kept(Assignment, rollout.scope, device) for device in wanted)
         return [each for each in assignments if each is not None]
 
-    def _tallies(self, rollout: Rollout, now: Instant) -> tuple[Tally, ...]:
-        return self._ledger.tallies(rollout, now, lambda key: self._patience_s(rollout, key) * SECOND)
-
     def _patience_s(self, rollout: Rollout, key: DeviceKey) -> int:
+        """After how many seconds of silence a device is silent, or away."""
         if rollout.thresholds.patience_s:
             return rollout.thresholds.patience_s
         device = self._store.device(key)
         stored = self._store.model(key.scope, device.model) if device is not None else None
         interval = stored.model.constraints.contact_interval_s if stored is not None else UNKNOWN_INTERVAL_S
         return MISSED_CONTACTS * interval + rollout.guards.confirm_s
+
+    def _patience(self, rollout: Rollout, key: DeviceKey) -> int:
+        """The same in milliseconds."""
+        return self._patience_s(rollout, key) * SECOND
 
     def candidates(self, rollout: Rollout) -> list[Device]:
         """The devices that a rollout is for, in id order: those whose life goes on."""
@@ -212,53 +223,66 @@ class RolloutService:
     async def _assign(self, rollout: Rollout, release: Release, devices: Sequence[Device], now: Instant) -> None:
         placed = place(rollout.id, rollout.waves, [_candidate(device) for device in devices])
         check_filled(rollout, placed)
-        filled = await self._put(rollout, release, {device.key: placed[device.key.device] for device in devices}, now)
-        if filled.count(0) == 0:
+        waves = {device.key: placed[device.key.device] for device in devices}
+        first = [key for key, wave in waves.items() if wave == 0]
+        if first and not any(self._is_free(rollout, key) or self._is_ours(rollout, key) for key in first):
+            known = self._store.kept(Assignment, first[0].scope, first[0].device)
+            other = known.rollout if known is not None else ""
             raise _conflict(
                 "busy",
-                f"Another rollout is under way with every device of wave {rollout.waves[0].name!r}.",
-                "Wait until it has settled, or abort it; then start this one again.",
+                f"Every device of wave {rollout.waves[0].name!r} is in rollout {other!r}, which is not over.",
+                f"Let it finish, or abort it (holdfast rollout abort {other}); then start this one again.",
             )
+        await self._put(rollout, release, waves, now)
 
-    async def _put(self, rollout: Rollout, release: Release, placed: dict[DeviceKey, int], now: Instant) -> list[int]:
-        """Write the assignments of devices that nothing else is under way with; the others come when they settled.
+    async def _put(self, rollout: Rollout, release: Release, placed: dict[DeviceKey, int], now: Instant) -> None:
+        """Write the assignments of devices that are free; the others come when their rollout is over.
 
-        Each group is held while it is looked at and written, for its devices may just check in. The waves that got one.
+        Each group is held while it is looked at and written, for its devices may just check in.
         """
         counter = release.offer.counter if release.offer is not None else 0
-        keys, filled = list(placed), list[int]()
+
+        def made(key: DeviceKey) -> Assignment | None:
+            if not self._is_free(rollout, key):
+                return None
+            return Assignment(
+                key.scope,
+                key.device,
+                rollout=rollout.id,
+                wave=placed[key],
+                release=release.id,
+                counter=counter,
+                at=now,
+            )
+
+        await self._in_groups(list(placed), made)
+
+    async def _in_groups(self, keys: Sequence[DeviceKey], made: Callable[[DeviceKey], Change | None]) -> None:
+        """Commit what `made` makes of devices, a group at a time; each device is held while it is looked at."""
         for start in range(0, len(keys), GROUP):
             async with AsyncExitStack() as held:
-                group: list[Change] = []
                 for key in keys[start : start + GROUP]:
                     await held.enter_async_context(self._store.exclusive(key))
-                    if self._is_free(rollout, key):
-                        filled.append(placed[key])
-                        group.append(
-                            Assignment(
-                                key.scope,
-                                key.device,
-                                rollout=rollout.id,
-                                wave=placed[key],
-                                release=release.id,
-                                counter=counter,
-                                at=now,
-                            )
-                        )
+                group = [change for key in keys[start : start + GROUP] if (change := made(key)) is not None]
                 if group:
                     await self._store.commit(group)
-        return filled
+
+    def _is_ours(self, rollout: Rollout, key: DeviceKey) -> bool:
+        """Whether a device is in this rollout: a start that was cut off may have put it there."""
+        known = self._store.kept(Assignment, key.scope, key.device)
+        return known is not None and known.rollout == rollout.id
 
     def _is_free(self, rollout: Rollout, key: DeviceKey) -> bool:
-        """Whether a device may be taken into a rollout: it is in none, or in another that is through with it."""
+        """Whether a device may be taken into a rollout: it is in none, or in another that is over."""
         known = self._store.kept(Assignment, key.scope, key.device)
         if known is None:
             return True
         if known.rollout == rollout.id:
             return False
         other = self._store.kept(Rollout, key.scope, known.rollout)
-        ended = other is None or other.state is RolloutState.ABORTED
-        return known.stage in _OVER or (ended and known.stage in _CALLED_OFF)
+        if other is None or other.state in (RolloutState.ABORTED, RolloutState.DRAFT):
+            return True
+        return other.state is RolloutState.FINISHED and known.stage in _OVER
 
     async def pause(self, scope: Scope, name: str, *, why: str, actor: str) -> Rollout:
         """Begin with nobody more; what is under way goes on.
@@ -278,8 +302,7 @@ class RolloutService:
         async with self._moving:
             rollout = self._expect(scope, name, RolloutState.PAUSED, RolloutState.HALTED)
             now = self._clock.now()
-            await self._reopen(rollout, (Stage.WITHDRAWN,), Stage.WAITING, now, why)
-            verdict = judge(rollout, self._tallies(rollout, now))
+            verdict = judge(rollout, [_as_resumed(each) for each in self._ledger.tallies(rollout)])
             if verdict.verb is Verb.HALT and not anyway:
                 why_not = verdict.reason.sentence if verdict.reason is not None else ""
                 raise _conflict(
@@ -287,6 +310,7 @@ class RolloutService:
                     f"It would halt again at once: {why_not}",
                     "Retry the devices that failed (holdfast rollout retry), or say --anyway to forgive them.",
                 )
+            await self._reopen(rollout, (Stage.WITHDRAWN,), Stage.WAITING, now, why)
             moved = msgspec.structs.replace(rollout, state=RolloutState.RUNNING)
             if verdict.reason is not None and verdict.reason.code == AWAY:
                 moved = _past(moved, now)
@@ -303,7 +327,8 @@ class RolloutService:
         """
         require_why(why)
         async with self._moving:
-            rollout = self._expect(scope, name, RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.HALTED)
+            goes_on = (RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.HALTED, RolloutState.FINISHED)
+            rollout = self._expect(scope, name, *goes_on)
             now = self._clock.now()
             failed = (Stage.FAILED, Stage.FELL_BACK, Stage.WITHDRAWN)
             count = await self._reopen(rollout, failed, Stage.WAITING, now, why)
@@ -316,22 +341,24 @@ class RolloutService:
         return await self._move(scope, name, _ABORT, why=why, actor=actor)
 
     async def _reopen(self, rollout: Rollout, stages: Sequence[Stage], to: Stage, now: Instant, why: str) -> int:
-        """Move devices of some stages to another; each under its own lock, for it may just check in."""
-        count = 0
+        """Move devices of some stages to another; how many."""
+        name, count = (rollout.scope, rollout.id), 0
+
+        def again(key: DeviceKey) -> Assignment | None:
+            nonlocal count
+            known = self._store.kept(Assignment, key.scope, key.device)
+            if known is None or known.rollout != rollout.id or known.stage not in stages:
+                return None
+            count += 1
+            trial = known.trial + 1 if to is Stage.WAITING else known.trial
+            code, sentence = ("", "") if to is Stage.WAITING else (FORGIVEN, why[:200])
+            return msgspec.structs.replace(
+                known, stage=to, at=now, trial=trial, percent=0, code=code, sentence=sentence
+            )
+
         for number in range(len(rollout.waves)):
-            for device in self._ledger.devices((rollout.scope, rollout.id), number, *stages):
-                key = DeviceKey(rollout.scope, device)  # type: ignore[arg-type]  # an id that is there
-                async with self._store.exclusive(key):
-                    known = self._store.kept(Assignment, key.scope, key.device)
-                    if known is None or known.rollout != rollout.id or known.stage not in stages:
-                        continue
-                    trial = known.trial + 1 if to is Stage.WAITING else known.trial
-                    code, sentence = ("", "") if to is Stage.WAITING else (FORGIVEN, why[:200])
-                    again = msgspec.structs.replace(
-                        known, stage=to, at=now, trial=trial, percent=0, code=code, sentence=sentence
-                    )
-                    await self._store.commit([again])
-                    count += 1
+            found = self._ledger.devices(name, number, *stages)
+            await self._in_groups([DeviceKey(rollout.scope, DeviceId(each)) for each in found], again)
         return count
 
     async def _move(self, scope: Scope, name: str, act: _Act, *, why: str, actor: str) -> Rollout:
@@ -359,71 +386,83 @@ class RolloutService:
     # The watch
 
     async def watch(self) -> None:
-        """Judge rollouts whenever something of them changed, and now and then for what time changes."""
+        """Judge rollouts soon after something of them changed, and look at what time changes again and again.
+
+        A store that cannot write now is tried again: the next look finds the same.
+        """
+        due, loop = 0.0, asyncio.get_running_loop()
         while True:
             try:
-                await asyncio.wait_for(self._changed.wait(), TICK_SECONDS)
-            except TimeoutError:
-                await self.tick()
-                continue
+                if loop.time() >= due:
+                    begun = loop.time()
+                    await self.tick()
+                    due = loop.time() + max(TICK_SECONDS, TICK_SHARE * (loop.time() - begun))
+                for name in self._ledger.take_dirty():
+                    await self._judge(name)
+            except WorldError as error:
+                _log.warning("rollouts could not be judged now: %s", error)
+            await asyncio.sleep(JUDGE_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), max(JUDGE_SECONDS, due - loop.time()))
             self._changed.clear()
-            for name in self._ledger.take_dirty():
-                await self._judge(name)
 
     async def tick(self) -> None:
         """See to what time alone changes, and judge every rollout that goes on."""
         self._ledger.take_dirty()
         arrivals, self._ledger.has_arrivals = self._ledger.has_arrivals, False
         for rollout in self._store.all_kept(Rollout):
-            if rollout.state.is_over and rollout.state is not RolloutState.FINISHED:
+            if rollout.state is RolloutState.DRAFT:
                 continue
-            if rollout.state is not RolloutState.DRAFT:
-                await self._age(rollout)
-                if arrivals or rollout.state is RolloutState.RUNNING:
-                    await self._catch_up(rollout)
+            await self._age(rollout)
+            if rollout.begins and (arrivals or self._ledger.members((rollout.scope, rollout.id)) == 0):
+                await self._catch_up(rollout)
+            if not rollout.state.is_over or rollout.state is RolloutState.FINISHED:
+                await self._ledger.look_for_away(rollout, self._clock.now(), partial(self._patience, rollout))
                 await self._judge((rollout.scope, rollout.id))
 
     async def _age(self, rollout: Rollout) -> None:
-        """Find who fell silent, or never comes to an end."""
+        """Find who fell silent, who never comes to an end, and whose life is over."""
         name = (rollout.scope, rollout.id)
-        stages = (Stage.DIRECTED, Stage.INSTALLING, Stage.TRIED, Stage.SOAKING)
         for number in range(rollout.wave + 1):
-            for device in self._ledger.devices(name, number, *stages):
-                key = DeviceKey(rollout.scope, device)  # type: ignore[arg-type]  # an id that is there
+            aged = []
+            for index, device in enumerate(self._ledger.devices(name, number, *_MOVING)):
+                key = DeviceKey(rollout.scope, DeviceId(device))
                 if self._aged(rollout, key) is not None:
-                    async with self._store.exclusive(key):
-                        after = self._aged(rollout, key)
-                        if after is not None:
-                            await self._store.commit([after])
+                    aged.append(key)
+                if index % AT_ONCE == AT_ONCE - 1:
+                    await asyncio.sleep(0)
+            await self._in_groups(aged, partial(self._aged, rollout))
 
-    def _aged(self, rollout: Rollout, key: DeviceKey) -> Assignment | None:
-        known = self._store.kept(Assignment, key.scope, key.device)
+    def _aged(self, rollout: Rollout, key: DeviceKey) -> Change | None:
+        known, device = self._store.kept(Assignment, key.scope, key.device), self._store.device(key)
         if known is None or known.rollout != rollout.id:
             return None
-        now = self._clock.now()
-        patience_s = self._patience_s(rollout, key)
-        after = unheard(known, self._ledger.last_seen(key), patience_s=patience_s, now=now)
-        after = overdue(after, deadline_s=rollout.thresholds.deadline_s, now=now, patience_s=patience_s)
+        if device is None or device.lifecycle.is_over:
+            return Removed(Assignment, key.scope, key.device)
+        now, patience_s = self._clock.now(), self._patience_s(rollout, key)
+        after = unheard(known, self._ledger.heard_of(key), patience_s=patience_s, now=now)
+        if now - self._ledger.since >= patience_s * SECOND:  # nobody is late who could not be heard
+            after = overdue(after, deadline_s=rollout.thresholds.deadline_s, now=now, patience_s=patience_s)
         return after if after != known else None
 
     async def _catch_up(self, rollout: Rollout) -> None:
-        """Take in devices that came since, into the last wave; only the newest rollout of a selection does."""
-        if rollout.state is RolloutState.PAUSED or rollout.state is RolloutState.HALTED:
-            return
+        """Take in devices that came since, into the last wave; a device gets the newest rollout that is for it."""
         release = self._store.kept(Release, rollout.scope, rollout.release)
-        newer = any(
-            other.selection.model == rollout.selection.model
-            and other.state is not RolloutState.DRAFT
-            and (other.started_at or 0) > (rollout.started_at or 0)
-            for other in self._store.all_kept(Rollout, rollout.scope)
-        )
-        if release is None or newer:
+        if release is None:
             return
+        newer = [
+            other
+            for other in self._store.all_kept(Rollout, rollout.scope)
+            if other.state not in (RolloutState.DRAFT, RolloutState.ABORTED)
+            and (other.started_at or 0) > (rollout.started_at or 0)
+        ]
         last = len(rollout.waves) - 1
-        missing = {}
-        for device in self.candidates(rollout):
-            if self._is_free(rollout, device.key):
-                missing[device.key] = last
+        missing = {
+            device.key: last
+            for device in self.candidates(rollout)
+            if self._is_free(rollout, device.key)
+            and not any(selects(other.selection, _candidate(device)) for other in newer)
+        }
         if missing:
             async with self._moving:
                 await self._put(rollout, release, missing, self._clock.now())
@@ -434,7 +473,7 @@ class RolloutService:
             if rollout is None or rollout.state not in (RolloutState.RUNNING, RolloutState.FINISHED):
                 return
             now = self._clock.now()
-            verdict = judge(rollout, self._tallies(rollout, now))
+            verdict = judge(rollout, self._ledger.tallies(rollout))
             await self._act(rollout, verdict, now)
 
     async def _act(self, rollout: Rollout, verdict: Judgement, now: Instant) -> None:
@@ -456,6 +495,11 @@ class RolloutService:
             case Verb.FINISH:
                 done = msgspec.structs.replace(rollout, state=RolloutState.FINISHED)
                 await self._turn(done, Kind.ROLLOUT_FINISHED, Turn(now, "finished", rollout.wave, "server"))
+
+
+def _as_resumed(tally: Tally) -> Tally:
+    """A wave as it will be once those that were called off wait again."""
+    return msgspec.structs.replace(tally, waiting=tally.waiting + tally.withdrawn, withdrawn=0)
 
 
 def _past(rollout: Rollout, now: Instant) -> Rollout:
