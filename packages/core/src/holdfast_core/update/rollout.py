@@ -121,7 +121,7 @@ def judge(rollout: Rollout, tallies: Sequence[Tally]) -> Judgement:
     """
     limits = rollout.thresholds
     for number in range(rollout.wave + 1):
-        reason = _bad(rollout.waves[number].name, tallies[number], limits)
+        reason = _bad(rollout, number, tallies[number])
         if reason is not None:
             return Judgement(Verb.HALT, number, reason)
     if rollout.state is RolloutState.FINISHED:
@@ -130,44 +130,48 @@ def judge(rollout: Rollout, tallies: Sequence[Tally]) -> Judgement:
     proved = is_last and any(wave.done for wave in tallies)
     if last.done * 100 >= limits.succeeded * last.members:
         if 2 * last.members < last.all and not proved:
-            return Judgement(Verb.HALT, rollout.wave, _nobody(rollout.waves[rollout.wave].name, last))
+            return Judgement(Verb.HALT, rollout.wave, _nobody(rollout, last))
         return Judgement(Verb.FINISH if is_last else Verb.OPEN, rollout.wave)
     if last.is_settled:
-        return Judgement(Verb.HALT, rollout.wave, _short(rollout.waves[rollout.wave].name, last, limits))
+        return Judgement(Verb.HALT, rollout.wave, _short(rollout, last))
     return Judgement(Verb.STAY, rollout.wave)
 
 
-def _nobody(name: str, wave: Tally) -> Reason:
+def _nobody(rollout: Rollout, wave: Tally) -> Reason:
+    name = rollout.waves[rollout.wave].name
     return Reason(
         AWAY,
         f"{wave.away} of {wave.all} devices of wave {name!r} are away or cannot take the release: too few tried it.",
-        "Resume it once one of them is back, or go on without them: holdfast rollout resume --anyway.",
+        f"Resume it once one of them is back, or go on without them: holdfast rollout resume {rollout.id} --anyway.",
     )
 
 
-def _short(name: str, wave: Tally, limits: Thresholds) -> Reason:
+def _short(rollout: Rollout, wave: Tally) -> Reason:
+    name, limits = rollout.waves[rollout.wave].name, rollout.thresholds
     return Reason(
         "rollout.short",
         f"Wave {name!r} has settled with {wave.done} of {wave.members} devices done; "
         f"{limits.succeeded:g} % are needed.",
-        "Retry those that failed, or go on: holdfast rollout resume --anyway.",
+        f"Retry those that failed, or go on: holdfast rollout resume {rollout.id} --anyway.",
     )
 
 
-def _bad(name: str, wave: Tally, limits: Thresholds) -> Reason | None:
+def _bad(rollout: Rollout, number: int, wave: Tally) -> Reason | None:
+    name, limits = rollout.waves[number].name, rollout.thresholds
+    look = f"holdfast rollout devices {rollout.id} --bad"
     begun = f"of {wave.begun} begun"
     whole = f"({wave.members} in all)"
     if _crosses(wave.bad, wave, limits.failed, limits):
         return Reason(
             "rollout.failures",
             f"Wave {name!r}: {wave.bad} {begun} failed or fell back {whole}; it halts at {limits.failed:g} %.",
-            "Look at what they say: holdfast rollout devices --bad. Then abort it, or retry once the cause is gone.",
+            f"Look at what they say: {look}. Then abort it, or retry once the cause is gone.",
         )
     if _crosses(wave.silent, wave, limits.silent, limits):
         return Reason(
             "rollout.silence",
             f"Wave {name!r}: {wave.silent} {begun} fell silent {whole}; it halts at {limits.silent:g} %.",
-            "Find out whether one of them still boots before anything else is begun: holdfast rollout devices --bad.",
+            f"Find out whether one of them still boots before anything else is begun: {look}.",
         )
     most = max(limits.failed, limits.silent)
     if _crosses(wave.bad + wave.silent, wave, most, limits):
@@ -175,7 +179,7 @@ def _bad(name: str, wave: Tally, limits: Thresholds) -> Reason | None:
             "rollout.trouble",
             f"Wave {name!r}: {begun}, {wave.bad} failed or fell back and {wave.silent} fell silent {whole}; together "
             f"it halts at {most:g} %.",
-            "Look at what they say, and whether the silent ones still boot: holdfast rollout devices --bad.",
+            f"Look at what they say, and whether the silent ones still boot: {look}.",
         )
     return None
 
