@@ -151,7 +151,7 @@ async def test_another_tenant_neither_sees_nor_uses_what_was_sent(tmp_path):
             assert (await theirs.get(path)).json()["received"] == 0
             stolen = await theirs.post("/update/releases", json=declared(payload=payload))
             assert problem_of(stolen) == (404, "artefact.missing")
-            assert (await theirs.get("/update/releases")).json() == {"items": []}
+            assert (await theirs.get("/update/releases")).json() == {"items": [], "next": None}
             assert problem_of(await theirs.get(f"/update/releases/{NEW}")) == (404, "release.unknown")
             assert (await send(theirs, payload)).json()["whole"], "who has the file may send it"
 
@@ -169,7 +169,7 @@ async def test_a_release_is_added_shown_and_listed(tmp_path):
         assert (await operator.get(f"/update/releases/{NEW}")).json() == told
         listed = (await operator.get("/update/releases")).json()["items"]
         assert [each["release"] for each in listed] == [NEW, OLD]
-        assert (await operator.get("/update/releases?model=other")).json() == {"items": []}
+        assert (await operator.get("/update/releases?model=other")).json() == {"items": [], "next": None}
         assert await plane.store.blob(plane.config.scope, digest_of(sbom)) == sbom
         again = await operator.post("/update/releases", json=declared(payload=PAYLOAD + b"2.0", counter=2))
         assert problem_of(again) == (409, "release.exists")
@@ -222,7 +222,7 @@ async def test_a_payload_that_is_not_what_it_is_said_to_be_is_refused(tmp_path):
         for kind in ("rauc", "swupdate", "mcuboot"):
             answer = await operator.post("/update/releases", json=declared(kind=kind))
             assert problem_of(answer)[1].startswith("artefact."), kind
-        assert (await operator.get("/update/releases")).json() == {"items": []}
+        assert (await operator.get("/update/releases")).json() == {"items": [], "next": None}
         assert (await operator.post("/update/releases", json=declared())).is_success, "the control"
 
 

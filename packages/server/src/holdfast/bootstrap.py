@@ -102,6 +102,8 @@ from holdfast.update.metadata import MetadataAnswers
 from holdfast.update.old_hashes import OldHashing
 from holdfast.update.payloads import Payloads
 from holdfast.update.planner import Planner
+from holdfast.update.pruning import Pruning, WithdrawalListener
+from holdfast.update.release_index import ReleaseIndex
 from holdfast.update.releases import ReleaseService
 from holdfast.update.releasing import Releasing
 from holdfast.update.rollouts import RolloutService
@@ -187,6 +189,7 @@ class Updating:
     callers: DdiCallers
     hashing: OldHashing
     bundling: Bundling
+    pruning: Pruning
     upkeep: Upkeep
     tokens: UpdateTokens
     appraiser: Appraiser
@@ -211,12 +214,16 @@ def _updating(ground: Ground, keys: KeyStore, folder: Path, config: Config) -> U
     images = ImageRepository(store=store, clock=clock, keys=keys, emit=emit)
     director = Director(store=store, images=images)
     releasing = Releasing(images=images, store=store, clock=clock)
-    releases = ReleaseService(store=store, clock=clock, emit=emit, artefacts=artefacts, published=images.is_published)
+    index = ReleaseIndex(store)
+    releases = ReleaseService(
+        store=store, clock=clock, emit=emit, artefacts=artefacts, published=images.is_published, index=index
+    )
+    uploads = Uploads(artefacts, ToolInspector(_payload_keys(folder / "keys" / PAYLOAD_KEYS)), index, clock)
     desk = Desk(store=store, emit=emit, ledger=ledger, directing=director, releases=releases, exempts=images.exempts)
     rollouts = RolloutService(store=store, clock=clock, emit=emit, ledger=ledger, releases=releases)
     return Updating(
         artefacts=artefacts,
-        uploads=Uploads(artefacts, ToolInspector(_payload_keys(folder / "keys" / PAYLOAD_KEYS)), store, clock),
+        uploads=uploads,
         ledger=ledger,
         desk=desk,
         releases=releases,
@@ -237,6 +244,17 @@ def _updating(ground: Ground, keys: KeyStore, folder: Path, config: Config) -> U
             clock=clock,
             emit=emit,
             bundles=Bundles(store=store, images=images, director=director),
+            releases=releases,
+        ),
+        pruning=Pruning(
+            store=store,
+            clock=clock,
+            emit=emit,
+            artefacts=artefacts,
+            index=index,
+            uploads=uploads,
+            images=images,
+            changing=releases.changing,
         ),
         tokens=UpdateTokens(store=store, clock=clock, randomness=ground.randomness, emit=emit),
         appraiser=UpdateAppraiser(desk, director.version),
@@ -275,7 +293,7 @@ class Plane:
         self.vault = FileVault(folder / "keys" / VAULT, passphrase)
         self.webhook_secret = WebhookSecret(folder / "keys", self.vault)
         incidents = IncidentListener(store=store, randomness=randomness, webhook=bool(config.webhook_url))
-        listeners = (leaves_of, incidents, ErasureListener(store), SealedListener(store))
+        listeners = (leaves_of, incidents, ErasureListener(store), SealedListener(store), WithdrawalListener(store))
 
         def emit(event: Event) -> Sequence[Change]:
             return [change for listener in listeners for change in listener(event)]

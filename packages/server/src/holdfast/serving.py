@@ -83,6 +83,7 @@ def services_of(plane: Plane, device_port: int) -> Services:
         releasing=plane.updating.releasing,
         update_tokens=plane.updating.tokens,
         bundling=plane.updating.bundling,
+        pruning=plane.updating.pruning,
         baseline=plane.baseline,
         inspections=plane.inspections,
         lists=plane.lists,

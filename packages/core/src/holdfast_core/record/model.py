@@ -82,6 +82,7 @@ class Kind(StrEnum):
     RELEASE_APPROVED = "release.approved"
     RELEASE_VALIDATED = "release.validated"
     RELEASE_EXEMPTED = "release.exempted"
+    RELEASE_PRUNED = "release.pruned"
     REPOSITORY_FOUNDED = "repository.founded"
     REPOSITORY_PROPOSED = "repository.proposed"
     REPOSITORY_SIGNED = "repository.signed"

@@ -175,6 +175,15 @@ class Direction(Kept, frozen=True, kw_only=True):
     """The release whose payload is the one target; empty: none."""
 
 
+class Withdrawal(Kept, frozen=True, kw_only=True):
+    """That the signers took a release out of the image repository, and when; `id` is the release's name.
+
+    It is gone once they publish the release again.
+    """
+
+    at: Instant
+
+
 class SiteTarget(msgspec.Struct, frozen=True):
     """A target that a bundle's devices are directed to."""
 

@@ -55,6 +55,7 @@ LabOption = Annotated[
     typer.Option("--lab-site", metavar="SITE", help="A lab; repeat it. Elsewhere a validation is needed then."),
 ]
 NoLabOption = Annotated[bool, typer.Option("--no-lab", help="There is no lab any more.")]
+GoOption = Annotated[bool, typer.Option("--yes", help="Take them off the disk; else they are only shown.")]
 LARGEST_RESULTS = 256 * 1024 * 1024
 
 
@@ -67,6 +68,7 @@ def register(app: typer.Typer) -> None:
     command(app, "approve")(approve)
     command(app, "validate")(validate)
     command(app, "policy")(policy)
+    command(app, "prune")(prune)
 
 
 def add(
@@ -123,7 +125,7 @@ def list_releases(session: Session, *, model: OfModelOption = "") -> None:
     from holdfast.cli.terminal import emit  # noqa: PLC0415
 
     with connected(session.folder) as api:
-        items = api.get("/update/releases", model=model)["items"]
+        items = list(api.pages("/update/releases", model=model))
     if session.json:
         emit({"items": items})
     else:
@@ -226,6 +228,24 @@ def policy(
         emit(told)
     else:
         show_policy(told)
+
+
+def prune(session: Session, *, yes: GoOption = False) -> None:
+    """Show which payloads nobody needs any more, or take them off the disk.
+
+    Those go that no release names, and those of releases that their signers took out and no device is directed to.
+    The releases themselves stay.
+    """
+    from holdfast.cli.connection import connected  # noqa: PLC0415  (rule 3 of the package)
+    from holdfast.cli.release_text import show_pruned  # noqa: PLC0415
+    from holdfast.cli.terminal import emit  # noqa: PLC0415
+
+    with connected(session.folder) as api:
+        told = api.post("/update/prune", {"yes": yes})
+    if session.json:
+        emit(told)
+    else:
+        show_pruned(told)
 
 
 def path_of(release: str, what: str = "") -> str:

@@ -152,6 +152,20 @@ def show_proposed() -> None:
     words("Then: holdfast keys publish todo.json")
 
 
+def show_pruned(told: Mapping[str, Any]) -> None:
+    """Say which payloads may go, or went."""
+    if not told["items"]:
+        words("Every payload is needed. Take a release out first: holdfast release withdraw MODEL:VERSION --why …")
+        return
+    rows = [(", ".join(each["releases"]) or "no release", size(each["size"]), each["digest"]) for each in told["items"]]
+    table(("of", "size", "payload"), rows, fold=("of",))
+    count = many(len(rows), "payload")
+    if told["gone"]:
+        words(("✓ ", "green"), f"{count} left the disk: {size(told['size'])}.")
+    else:
+        words(f"{count} may go: {size(told['size'])}. Let them go: holdfast release prune --yes")
+
+
 def show_policy(told: Mapping[str, Any]) -> None:
     """Print who has to agree."""
     sites = told["lab_sites"]

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -127,6 +128,14 @@ class ArtefactStore(Protocol):
         """
         ...
 
+    def listed(self) -> Sequence[Stored]:
+        """Everything that is here, in the order of the digests.
+
+        Raises:
+            WorldError: ``artefact.store``.
+        """
+        ...
+
     def holds(self, digest: Digest) -> bool:
         """Whether it is here."""
         ...
@@ -220,7 +229,8 @@ def corrupt(digest: Digest) -> WorldError:
     return WorldError(
         "artefact.corrupt",
         f"The payload {digest} was changed or shortened where it lies.",
-        remedy="Delete it and upload it again; look after the disk (smartctl).",
+        remedy="Remove its file from artefacts/ in the data folder, upload it again (holdfast release add), and look "
+        "after the disk (smartctl).",
         http_status=500,
     )
 
@@ -230,6 +240,7 @@ def disk_full(need: str) -> WorldError:
     return WorldError(
         "artefact.disk_full",
         f"There is no room for the payload: {need}.",
-        remedy="Delete releases that no device needs any more, or give the server a larger disk.",
+        remedy="Withdraw releases that no device needs any more and let their payloads go: holdfast release prune. "
+        "Or give the server a larger disk.",
         http_status=507,
     )

@@ -7,6 +7,7 @@
    device takes what both say, by the same rule as online.
 3. The snapshot lists every role, whether its file travels or not: a later bundle may never list fewer.
 4. Nothing in a bundle counts online, and nothing online counts in a bundle, but what people signed.
+5. A device whose rollout was halted or aborted, or in which it failed, is directed to nothing by a bundle.
 
 Source: Uptane standard 2.1.0, 5.4.2 and 5.4.4; TUF specification 1.0.34, 5.3.
 """
@@ -28,10 +29,11 @@ from holdfast.update.shelf import Shelf, role_file
 from holdfast.update.tuf_files import reaches
 from holdfast_core.kernel.digests import Digest, canonical
 from holdfast_core.kernel.errors import HostileData
-from holdfast_core.kernel.ids import Scope, parse_name
+from holdfast_core.kernel.ids import DeviceKey, Scope, parse_name
 from holdfast_core.kernel.instants import DAY, Instant
 from holdfast_core.supply.model import Release
 from holdfast_core.update.agreement import EXEMPTIONS, Target
+from holdfast_core.update.model import Assignment, Rollout, RolloutState, Stage
 from holdfast_core.update.repository import (
     BUNDLE_LIFE,
     BUNDLE_TYPE,
@@ -48,6 +50,8 @@ DIRECTED = "bundle.json"
 """The director's word."""
 METADATA = "metadata"
 """The folder of the offline repository's files; roots of each repository lie in folders of their names."""
+_CALLED_OFF = frozenset({RolloutState.HALTED, RolloutState.ABORTED})
+_ENDED_BADLY = frozenset({Stage.FAILED, Stage.FELL_BACK, Stage.WITHDRAWN})
 
 
 class CarriedArtefact(NamedTuple):
@@ -65,6 +69,8 @@ class Bundle(msgspec.Struct, frozen=True):
     expires: Instant
     files: dict[str, bytes]
     artefacts: tuple[CarriedArtefact, ...]
+    releases: tuple[str, ...] = ()
+    """What it carries, by name."""
 
 
 class Bundles:
@@ -107,7 +113,8 @@ class Bundles:
         files = {**_roots(shelf), **_metadata(shelf, signers[0], wanted, now, life)}
         said = SiteTargets(str(scope), site, now, Instant(now + life), _site_targets(wanted))
         files[DIRECTED] = enveloped(BUNDLE_TYPE, canonical(said), signers[1])
-        return Bundle(site, said.expires, files, tuple(_artefact(target) for target in wanted))
+        names = tuple(sorted({target.offer.release for target in wanted}))
+        return Bundle(site, said.expires, files, tuple(_artefact(target) for target in wanted), names)
 
     def _ready(self, scope: Scope) -> tuple[Shelf, tuple[OnlineSigner, OnlineSigner]]:
         """The shelf, and the keys of bundles and of the director."""
@@ -131,7 +138,7 @@ class Bundles:
         for device in self._store.devices(scope, DeviceFilter(site=site, limit=SITE_DEVICES)):
             if device.lifecycle.is_over:
                 continue
-            theirs = self._director.directed(device.key) if release is None else release
+            theirs = self._directed(device.key) if release is None else release
             if theirs is not None and theirs.model == device.model.partition("@")[0]:
                 found[target_of(theirs)].append(device.key.device)
         if not found:
@@ -141,6 +148,16 @@ class Bundles:
                 remedy="Name one for all of its model: --release NAME. See the site's devices: holdfast device list.",
             )
         return dict(found)
+
+    def _directed(self, key: DeviceKey) -> Release | None:
+        """What a device is directed to, unless its rollout called it off or it ended badly: nobody tells it later."""
+        release = self._director.directed(key)
+        kept = self._store.kept(Assignment, key.scope, key.device)
+        if release is None or kept is None or kept.release != release.id:
+            return release
+        rollout = self._store.kept(Rollout, key.scope, kept.rollout)
+        called_off = rollout is not None and rollout.state in _CALLED_OFF
+        return None if called_off or kept.stage in _ENDED_BADLY else release
 
 
 def _roots(shelf: Shelf) -> dict[str, bytes]:

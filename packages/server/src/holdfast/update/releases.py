@@ -21,6 +21,7 @@ from holdfast.ports.lookup import require_device
 from holdfast.ports.store import Blob, Change, Store
 from holdfast.update.memory import memory_of
 from holdfast.update.proof import proof_of
+from holdfast.update.release_index import ReleaseIndex
 from holdfast_core.attestation.model import Method
 from holdfast_core.attestation.policy import policy_of
 from holdfast_core.attestation.reference import Reference
@@ -63,6 +64,7 @@ class ReleaseService:
 
     Args:
         published: whether the image repository's threshold signed a release.
+        index: the releases by what they are looked for.
     """
 
     def __init__(
@@ -73,18 +75,20 @@ class ReleaseService:
         emit: Emit,
         artefacts: ArtefactStore,
         published: Callable[[Scope, Release], bool],
+        index: ReleaseIndex,
     ) -> None:
         self._store = store
         self._clock = clock
         self._emit = emit
         self._artefacts = artefacts
         self._published = published
-        self._changing = asyncio.Lock()
+        self._index = index
+        self.changing = asyncio.Lock()
+        """Held by whoever adds a release or changes what was decided of one, and by who takes payloads away."""
 
-    def listed(self, scope: Scope, model: str = "") -> list[Release]:
-        """The releases that can be installed, by model and the newest first."""
-        found = [each for each in self._store.all_kept(Release, scope) if each.offer and model in ("", each.model)]
-        return sorted(found, key=lambda each: (each.model, -(each.offer.counter if each.offer else 0)))
+    def listed(self, scope: Scope, model: str = "", *, after: str = "", limit: int) -> list[Release]:
+        """The releases that can be installed, by model and the newest first; see `ReleaseIndex.page`."""
+        return self._index.page(scope, model, after=after, limit=limit)
 
     def require(self, scope: Scope, name: str) -> Release:
         """A release that can be installed. Raises HostileData ``release.unknown`` (404)."""
@@ -134,9 +138,9 @@ class ReleaseService:
             raise _refused(
                 "sbom", f"The bill of materials has over {LARGEST_SBOM} bytes.", "Leave out what is derived."
             )
-        size = await asyncio.to_thread(self._artefacts.size, declared.artefact)
         _check_agrees(declared, inspected)
-        async with self._changing:
+        async with self.changing:
+            size = await asyncio.to_thread(self._artefacts.size, declared.artefact)
             known = self._store.kept(Release, scope, name)
             reference = self._store.kept(Reference, scope, name)
             if reference is not None and reference.statement.svn != declared.svn:
@@ -187,13 +191,13 @@ class ReleaseService:
             )
 
     def _check_counter(self, scope: Scope, declared: Declared) -> None:
-        for other in self.listed(scope, declared.model):
-            if other.offer is not None and other.offer.counter == declared.counter:
-                raise _conflict(
-                    "counter",
-                    f"{other.id} has release counter {declared.counter} already.",
-                    "Give each release of a model a higher counter than all before it.",
-                )
+        other = self._index.of_counter(scope, declared.model, declared.counter)
+        if other is not None:
+            raise _conflict(
+                "counter",
+                f"{other.id} has release counter {declared.counter} already.",
+                "Give each release of a model a higher counter than all before it.",
+            )
 
     async def approve(self, scope: Scope, name: str, *, actor: str) -> Clearance:
         """Say that a release may roll out.
@@ -201,7 +205,7 @@ class ReleaseService:
         Raises:
             HostileData: ``release.unknown`` (404), ``release.own`` (403), ``release.approved`` (409).
         """
-        async with self._changing:
+        async with self.changing:
             release, clearance = self.require(scope, name), self.clearance(scope, name)
             if release.by == actor:
                 raise HostileData(
@@ -230,7 +234,7 @@ class ReleaseService:
         parse_digest(results)
         if not devices or not 0 < len(ticket) <= 120:  # noqa: PLR2004  (what a change system's names have)
             raise _refused("validation", "A validation names devices and a change ticket.", "Give --device, --ticket.")
-        async with self._changing:
+        async with self.changing:
             self.require(scope, name)
             weak = [self._check_ran(scope, name, device) for device in devices]
             now = self._clock.now()

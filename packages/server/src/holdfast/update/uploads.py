@@ -14,12 +14,12 @@ import asyncio
 
 from holdfast.ports.artefacts import ArtefactStore, Inspected, Inspector, Upload, missing, too_large
 from holdfast.ports.clock import Clock
-from holdfast.ports.store import Store
+from holdfast.update.release_index import ReleaseIndex
 from holdfast_core.kernel.digests import Digest, parse_digest
 from holdfast_core.kernel.errors import HoldfastError, HostileData, LimitExceeded
 from holdfast_core.kernel.ids import Scope
 from holdfast_core.kernel.instants import HOUR, Instant
-from holdfast_core.supply.model import LARGEST_PAYLOAD, PayloadKind, Release
+from holdfast_core.supply.model import LARGEST_PAYLOAD, PayloadKind
 
 UNDER_WAY = 16
 """Uploads of one scope at a time."""
@@ -45,18 +45,18 @@ class Uploads:
     Args:
         artefacts: where whole files lie.
         inspector: what asks a payload's own tool.
-        store: knows the releases, whose payloads are their scope's.
+        index: knows the releases, whose payloads are their scope's.
         clock: the server's time.
     """
 
-    def __init__(self, artefacts: ArtefactStore, inspector: Inspector, store: Store, clock: Clock) -> None:
+    def __init__(self, artefacts: ArtefactStore, inspector: Inspector, index: ReleaseIndex, clock: Clock) -> None:
         self._artefacts = artefacts
         self._inspector = inspector
-        self._store = store
+        self._index = index
         self._clock = clock
         self._incoming: dict[_Name, _Incoming] = {}
-        self._whole: dict[_Name, None] = {}
-        """What came whole and may not be of a release yet, the oldest first."""
+        self._whole: dict[_Name, Instant] = {}
+        """What came whole and may not be of a release yet, and when, the oldest first."""
         self._beginning = asyncio.Lock()
 
     async def received(self, scope: Scope, digest: str) -> tuple[int, int | None, bool]:
@@ -101,9 +101,15 @@ class Uploads:
 
     def _has(self, key: _Name) -> bool:
         """Whether a file is whole, and came from this scope."""
-        releases = self._store.all_kept(Release, key[0])
-        is_ours = key in self._whole or any(each.payload and each.payload.digest == key[1] for each in releases)
+        is_ours = key in self._whole or self._index.names(*key)
         return is_ours and self._artefacts.holds(key[1])
+
+    def is_awaited(self, scope: Scope, digest: Digest) -> bool:
+        """Whether a file without a release is somebody's: it is coming, came within `IDLE`, or is another scope's."""
+        now = self._clock.now()
+        if any(name == digest for _, name in self._incoming):
+            return True
+        return any(name == digest and (owner != scope or now - at <= IDLE) for (owner, name), at in self._whole.items())
 
     def require(self, scope: Scope, digest: str) -> None:
         """Refuse to name a file that this scope did not upload.
@@ -160,7 +166,7 @@ class Uploads:
         return size
 
     def _remember(self, key: _Name) -> None:
-        self._whole[key] = None
+        self._whole[key] = self._clock.now()
         while len(self._whole) > REMEMBERED:
             del self._whole[next(iter(self._whole))]
 

@@ -12,7 +12,7 @@ import errno
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from holdfast.ports.artefacts import (
@@ -26,7 +26,7 @@ from holdfast.ports.artefacts import (
     too_large,
 )
 from holdfast_core.kernel.digests import Digest, parse_digest
-from holdfast_core.kernel.errors import Bug, WorldError
+from holdfast_core.kernel.errors import Bug, HostileData, WorldError
 from holdfast_core.supply.model import LARGEST_PAYLOAD
 
 RESERVE = 256 * 1024 * 1024
@@ -70,6 +70,16 @@ class FolderArtefacts:
         """See the port."""
         with contextlib.closing(self.open(digest)) as opened:
             return opened.read(start, length)
+
+    def listed(self) -> Sequence[Stored]:
+        """See the port."""
+        found = []
+        with _told(self._path):
+            for folder in (self._path / "sha256").iterdir():
+                for file in folder.iterdir():
+                    with contextlib.suppress(HostileData, FileNotFoundError):  # none of ours; deleted meanwhile
+                        found.append(Stored(parse_digest(f"sha256:{file.name}"), file.stat().st_size))
+        return sorted(found, key=lambda each: each.digest)
 
     def holds(self, digest: Digest) -> bool:
         """See the port."""

@@ -38,7 +38,7 @@ from holdfast_core.supply.model import Release
 from holdfast_core.trust.posture import Posture
 from holdfast_core.update.ddi import DdiClient, OldHashes, UpdateToken
 from holdfast_core.update.model import Assignment, Clearance, Rollout, SlotHistory, UpdatePolicy
-from holdfast_core.update.repository import Direction, OnlineKey, Proposal, Repository
+from holdfast_core.update.repository import Direction, OnlineKey, Proposal, Repository, Withdrawal
 
 metadata = MetaData()
 
@@ -169,6 +169,7 @@ KEPT: dict[str, type[Kept]] = {
     "update-token": UpdateToken,
     "old-hashes": OldHashes,
     "ddi-client": DdiClient,
+    "withdrawal": Withdrawal,
 }
 """The types of small records by the name they are stored under; a name is for ever."""
 KEPT_NAMES = {kind: name for name, kind in KEPT.items()}

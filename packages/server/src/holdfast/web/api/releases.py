@@ -3,7 +3,8 @@
 1. Adding, approving and validating are an operator's; whoever added a release cannot approve it. Who has to agree is an
    admin's to say.
 2. Whoever adds a release asks the signers of the image repository for it; only their threshold makes devices take it.
-3. Reference values of releases have their own operations (``/releases``): these are about payloads.
+3. Taking payloads off the disk is an admin's: it cannot be undone here.
+4. Reference values of releases have their own operations (``/releases``): these are about payloads.
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ from holdfast.update.proposals import require_targets
 from holdfast.update.releases import LARGEST_SBOM, Declared
 from holdfast.web.api.callers import Admin, Operator, Principal, Reader, Served
 from holdfast.web.api.services import Services
-from holdfast.web.api.shapes import Text
+from holdfast.web.api.shapes import PAGE, Limit, Text
 from holdfast.web.api.update_shapes import (
     FactShape,
+    NewPruning,
     NewUpdate,
     NewValidation,
     PolicyShape,
     Proposed,
+    Pruned,
+    PrunedShape,
     UpdateAdded,
     UpdateList,
     UpdateShape,
@@ -41,12 +45,30 @@ UpdateName = Annotated[str, Path(description="The release's name, MODEL:VERSION.
 
 @router.get("/releases")
 async def list_updates(
-    caller: Reader, services: Served, model: Annotated[Text, Query(description="Only those of this model.")] = ""
+    caller: Reader,
+    services: Served,
+    *,
+    model: Annotated[Text, Query(description="Only those of this model.")] = "",
+    after: Annotated[Text, Query(description="The release after which the page starts.")] = "",
+    limit: Limit = PAGE,
 ) -> UpdateList:
     """List the releases that can be installed, and where each runs."""
     seen = await survey(services.store, caller.scope, services.clock.now())
-    found = services.releases.listed(caller.scope, model)
-    return UpdateList(items=[_shown(release, seen, caller, services) for release in found])
+    # One more than asked for tells whether there is a next page.
+    found = services.releases.listed(caller.scope, model, after=after, limit=limit + 1)
+    items = [_shown(release, seen, caller, services) for release in found[:limit]]
+    return UpdateList(items=items, next=items[-1].release if len(found) > limit else None)
+
+
+@router.post("/prune")
+async def prune_updates(wanted: NewPruning, caller: Admin, services: Served) -> Pruned:
+    """Show which payloads nobody needs any more, or take them off the disk; releases themselves stay."""
+    if wanted.yes:
+        found = await services.pruning.prune(caller.scope, actor=caller.actor)
+    else:
+        found = await services.pruning.prunable(caller.scope)
+    items = [PrunedShape(digest=each.digest, size=each.size, releases=list(each.releases)) for each in found]
+    return Pruned(items=items, size=sum(each.size for each in found), gone=wanted.yes)
 
 
 @router.post("/releases", status_code=201)
@@ -131,6 +153,8 @@ async def set_update_policy(policy: PolicyShape, caller: Admin, services: Served
 async def _proposed(release: Release, caller: Principal, services: Services) -> bool:
     """Ask the signers for a release, where there are any and they were not asked for it yet; whether they were now."""
     scope, path = caller.scope, target_of(release).path
+    if release.payload is not None:
+        services.uploads.require(scope, release.payload.digest)  # it may have left the disk since it was withdrawn
     state = services.images.shelf(scope).state
     waits = any(path in each.file.targets.targets for each in services.images.proposals(scope))
     if state.targets is None or waits:

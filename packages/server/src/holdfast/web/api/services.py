@@ -34,6 +34,7 @@ from holdfast.response.service import ResponseService
 from holdfast.update.bundling import Bundling
 from holdfast.update.image_repository import ImageRepository
 from holdfast.update.planner import Planner
+from holdfast.update.pruning import Pruning
 from holdfast.update.releases import ReleaseService
 from holdfast.update.releasing import Releasing
 from holdfast.update.rollouts import RolloutService
@@ -77,6 +78,7 @@ class Services:
     releasing: Releasing
     update_tokens: UpdateTokens
     bundling: Bundling
+    pruning: Pruning
     baseline: BaselineService
     inspections: InspectionService
     lists: RevocationLists

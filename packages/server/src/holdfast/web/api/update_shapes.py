@@ -107,9 +107,32 @@ class UpdateShape(Shape):
 
 
 class UpdateList(Shape):
-    """Releases by model, the newest first."""
+    """Releases by model, the newest first; `next` is what to send as `after` for the next page, null at the end."""
 
     items: list[UpdateShape]
+    next: str | None
+
+
+class NewPruning(Shape):
+    """Whether payloads that nobody needs go now; else they are only shown."""
+
+    yes: bool = False
+
+
+class PrunedShape(Shape):
+    """A payload that nobody needs: its size in bytes, and the withdrawn releases that name it."""
+
+    digest: str
+    size: int
+    releases: list[str]
+
+
+class Pruned(Shape):
+    """Payloads that nobody needs, 250 at once; `size` is of all in bytes, `gone` says that they went."""
+
+    items: list[PrunedShape]
+    size: int
+    gone: bool
 
 
 class FactShape(Shape):
