@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -33,7 +34,7 @@ _SIGNS = (
     ("waiting", ("waiting", "withdrawn"), "·"),
 )
 """Of a bar, in order: the word, the counts it sums up, and its sign, as ``holdfast rollout show`` has them."""
-_COLUMNS = 3
+_COLUMNS = 2
 """Of a bar, for each camera."""
 
 
@@ -71,11 +72,11 @@ def _released(scene: Scene) -> tuple[Made, Made]:
     """Two releases, signed: one of which nobody knows yet what it does."""
     workshop, stage = scene.workshop, scene.stage
     good, bad = workshop.build(GOOD, counter=2, svn=1), workshop.build(BAD, counter=3, svn=1)
-    workshop.add(good, "security")
-    workshop.add(bad, "feature")
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(workshop.add, (good, bad), ("security", "feature")))
     if any(item["in_force"] for item in workshop.sign([1])["items"]):
         raise NotObserved("one signature not to be enough", "the release is in force", str(_log(scene)), 0)
-    signed = workshop.sign([2])
+    signed = workshop.sign([2], more=True)
     if not all(item["in_force"] for item in signed["items"]):
         raise NotObserved(f"{THRESHOLD} signatures to be enough", str(signed), str(_log(scene)), 0)
     words = f"{GOOD.version} (security) and {BAD.version} (feature) are signed: one signature was not enough, two were."
@@ -154,7 +155,7 @@ def _rolled_out(scene: Scene, made: Made, name: str) -> Any:
 
 def _picture(page: Any) -> str:
     """The waves of a rollout as bars, side by side."""
-    return "   ".join(f"{wave['name']} {_bar(wave['tally'])}" for wave in page["waves"])
+    return "  ".join(f"{wave['name']} {_bar(wave['tally'])}" for wave in page["waves"])
 
 
 def _bar(tally: Any) -> str:

@@ -120,10 +120,14 @@ class Workshop:
         words = [str(word) for pair in (named | kinds).items() for word in pair]
         return self.command("release", "add", str(made.file), *words)
 
-    def sign(self, people: Sequence[int]) -> Any:
-        """Let these people sign what waits, one after another, and give it to the server; what it says to that."""
+    def sign(self, people: Sequence[int], *, more: bool = False) -> Any:
+        """Let these people sign what waits, one after another, and give it to the server; what it says to that.
+
+        With `more` they sign what those before them signed.
+        """
         file = self._folder / "to-sign.json"
-        self.command("keys", "fetch", "-o", str(file))
+        if not more:
+            self.command("keys", "fetch", "-o", str(file))
         for person in people:
             key = str(self._people / f"person-{person}.pem")
             self.command(
