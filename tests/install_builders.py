@@ -37,11 +37,15 @@ class PowerCut(Exception):
 
 @dataclass
 class World:
-    """The device and its server. `boots`, `well`, `reaches`: what the new release is good for."""
+    """The device and its server. `boots`, `well`, `reaches`: what the new release is good for.
+
+    `back_boots`: whether the old one still boots once the new one was tried; where not, the boot loader falls forward.
+    """
 
     boots: bool = True
     well: bool = True
     reaches: bool = True
+    back_boots: bool = True
     order: Order = Order.CONFIRM
     directive: int = 7
     journal: Journal = field(default_factory=Journal)
@@ -59,6 +63,9 @@ class World:
     fuel: int = -1
     rebooted: bool = False
     reported: list[Phase] = field(default_factory=list)
+    reboots: int = 0
+    """Those that the machine asked for."""
+    tried_new: bool = False
 
     @property
     def at(self) -> Moment:
@@ -93,7 +100,9 @@ class World:
             self.runs = self.trial
         else:
             self.trial = ""
-            self.runs = self.primary
+            forward = self.tried_new and not self.back_boots and self.slots[self.primary] == OLD
+            self.runs = ("b" if self.primary == "a" else "a") if forward else self.primary
+        self.tried_new = self.tried_new or self.slots[self.runs] == NEW
         assert self.slots[self.runs] in (OLD, NEW), "a whole release boots, whatever happened"
         self.journal = self.on_disk
         self.feed(ev.Started(self.at, self.runs, trial=bool(self.trial) and self.runs == self.trial))
@@ -167,6 +176,7 @@ class World:
                 return ev.Armed()
             case ev.Reboot():
                 self.rebooted = True
+                self.reboots += 1
             case ev.SelfTest():
                 return ev.SelfTested(self.well, "" if self.well else "It is not well.", self.seq, self.at)
             case ev.Confirm():

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast_core.update import events as ev
-from holdfast_core.update.install import REMEMBERED, Holds, Install, Journal, Phase, Tried, attempt_of
-from holdfast_core.update.install_trial import MOST_ARMS
+from holdfast_core.update.install import REMEMBERED, Holds, Install, Journal, Phase, Tried, attempt_of, model_of
+from holdfast_core.update.install_trial import MOST_ARMS, MOST_RETURNS
 from holdfast_core.update.machine import (
     FIRST_PAUSE_S,
     GIVE_UP,
@@ -107,6 +107,23 @@ def test_the_power_may_go_anywhere_and_any_number_of_times(cuts: list[int], kind
         assert (world.slots[world.runs], world.journal.floor) == (OLD, 0)
     if not cuts and kind == "good":
         assert install.phase is Phase.CONFIRMED
+
+
+@given(st.lists(st.integers(0, 60), max_size=12), st.sampled_from(["good", "unwell", "unreachable", "ordered back"]))
+def test_where_the_way_back_does_not_boot_the_reboots_end_wherever_the_power_went(cuts: list[int], kind: str) -> None:
+    order = Order.REVERT if kind == "ordered back" else Order.CONFIRM
+    world = World(back_boots=False, well=kind != "unwell", reaches=kind != "unreachable", order=order)
+    world.live(cuts)
+    assert world.install is not None
+    assert world.slots[world.runs] in (OLD, NEW)
+    assert world.reboots <= 1 + MOST_RETURNS + len(cuts)
+    if world.install.phase is Phase.CONFIRMED:
+        assert (kind, world.journal.floor) == ("good", 2)
+        return
+    assert (world.install.phase, world.journal.floor) in [(Phase.FAILED, 0), (Phase.FELL_BACK, 0)]
+    if not cuts:
+        assert (world.install.phase, world.install.code) == (Phase.FAILED, "update.no_way_back")
+        assert world.slots[world.runs] == NEW
 
 
 @pytest.mark.parametrize("fuel", range(90))
@@ -445,3 +462,63 @@ def test_where_there_is_no_way_back_the_attempt_fails_where_it_runs() -> None:
     assert (install.phase, install.code) == (Phase.FAILED, "installer.no_way_back")
     assert install.sentence == "Back. Slot a holds nothing."
     assert effects[0] == ev.Save()
+
+
+def came_again(before: Journal, boot: str) -> tuple[Journal, list[ev.Effect]]:
+    """The machine goes back, and the boot loader falls forward into the release that was to be left."""
+    effects: list[ev.Effect] = []
+    at = Moment(f"{boot}-before", 900)
+    for event in (ev.Ticked(at), ev.Reverted(), ev.Ticked(at), ev.Started(Moment(boot, 5), "b", trial=True)):
+        before, more = step(before, event)
+        effects += more
+    return before, effects
+
+
+def test_a_way_back_that_does_not_boot_is_tried_a_few_times_and_the_attempt_fails_where_it_runs() -> None:
+    state = journal(Phase.REVERTING, code="update.fell_back_no_contact", sentence="Nobody answered.", passed=True)
+    for count in range(1, MOST_RETURNS):
+        state, effects = came_again(state, f"boot-{count + 2}")
+        assert ev.Reboot() in effects
+        assert state.under_way is not None
+        assert (state.under_way.phase, state.under_way.returns) == (Phase.REVERTING, count)
+        assert state.under_way.code == "update.fell_back_no_contact"
+    state, effects = came_again(state, "boot-9")
+    assert state.install is not None
+    assert (state.install.phase, state.install.code) == (Phase.FAILED, "update.no_way_back")
+    assert state.install.sentence.startswith("Nobody answered. The release before did not boot 3 times")
+    assert effects[-3:] == [ev.Save(), ev.Discard(), ev.Report()]
+    assert (state.floor, state.svn_floor) == (0, 0), "it was not confirmed"
+    told = state.outcome(7, ARGS)
+    assert told is not None
+    assert (told.state, told.code) == (DirectiveState.REFUSED, "update.no_way_back")
+
+
+def test_a_process_that_only_begins_anew_is_no_return() -> None:
+    state = journal(Phase.REVERTED, boot="boot-2")
+    for _ in range(2 * MOST_RETURNS):
+        state, _ = step(state, ev.Started(NEXT_BOOT, "b", trial=True))
+    assert state.under_way is not None
+    assert (state.under_way.phase, state.under_way.returns) == (Phase.REVERTED, 0)
+
+
+@pytest.mark.parametrize("phase", [Phase.REVERTING, Phase.REVERTED])
+def test_where_the_way_back_did_not_boot_a_confirmation_is_heard_after_the_self_test_alone(phase: Phase) -> None:
+    said = ev.Answered(7, Order.CONFIRM, 5)
+    state = journal(phase, passed=True, after_seq=4, returns=1, code="update.fell_back_no_contact", sentence="Alone.")
+    install, effects = fed(state, said)
+    assert (install.phase, install.code, install.sentence) == (Phase.CONFIRMING, "", "")
+    assert effects == [ev.Save()]
+    done, _ = fed(state, said, ev.Ticked(NEXT_BOOT), ev.Confirmed())
+    assert done.phase is Phase.CONFIRMED
+    for other in ({"passed": False}, {"returns": 0}, {"after_seq": 5}, {"directive": 8}):
+        changed = msgspec.structs.replace(state.install, **other)  # type: ignore[type-var]
+        assert fed(Journal(install=changed), said)[0].phase is phase
+    assert fed(state, ev.Answered(7, Order.WAIT, 5))[0].phase is phase
+
+
+def test_the_model_of_a_device_is_of_what_runs_or_of_what_it_first_confirmed() -> None:
+    ended = [(Phase.FAILED, "toy:9"), (Phase.CONFIRMED, "cam:1"), (Phase.CONFIRMED, "door:2")]
+    state = Journal(tried=tuple(Tried(1, release, 0, phase) for phase, release in ended))
+    assert model_of(state, "door-camera:2.0") == "door-camera"
+    assert model_of(state, "") == model_of(state, "2.0") == "cam"
+    assert model_of(Journal(), "2.0") == model_of(Journal(), "") == ""

@@ -98,6 +98,8 @@ class Install(msgspec.Struct, frozen=True, omit_defaults=True):
     """The last check-in that was composed before it did."""
     heard: bool = False
     """Whether the server was heard of since."""
+    returns: int = 0
+    """Boots that were to be of the release before, and were of this one again."""
     ending: Phase = Phase.STOPPED
     code: str = ""
     sentence: str = ""
@@ -179,6 +181,18 @@ class Journal(msgspec.Struct, frozen=True, omit_defaults=True):
                 state = DirectiveState.DONE if tried.phase is Phase.CONFIRMED else DirectiveState.REFUSED
                 return DirectiveReport(directive, state, tried.code, tried.sentence)
         return None
+
+
+def model_of(journal: Journal, release: str) -> str:
+    """The model of a device that was never told it: of what runs in it for good, else of what it first confirmed.
+
+    Args:
+        journal: what it remembers of its updates.
+        release: what runs in it for good, ``MODEL:VERSION``; empty, or another form of name, where nobody knows.
+    """
+    confirmed = (each.release for each in journal.tried if each.phase is Phase.CONFIRMED)
+    named = (each for each in (release, *confirmed) if ":" in each)
+    return next(named, "").partition(":")[0]
 
 
 def attempt_of(journal: Journal) -> Attempt | None:

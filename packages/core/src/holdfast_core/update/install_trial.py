@@ -11,6 +11,8 @@ from holdfast_core.wire.update import Order, UpdateArgs
 
 MOST_ARMS = 3
 """Boots in which an attempt may be armed without its being known to have been."""
+MOST_RETURNS = 3
+"""Boots of a release on trial that were to be of the one before, until there counts as no way back."""
 SELF_TEST_S = 300
 """Of uptime, within which the device has to be well; half of `confirm_s` where that is less."""
 SHORTEST_CONFIRM_S = 30
@@ -51,11 +53,21 @@ def _runs_it(journal: Journal, install: Install, event: ev.Started) -> Next:
         case Phase.DISARMING:
             return with_install(journal, on_phase(install, Phase.REVERTING)), SAVED
         case Phase.REVERTED if not same_boot:
-            return with_install(journal, on_phase(install, Phase.REVERTING, boot=event.at.boot)), SAVED
+            return _came_again(journal, install, event)
         case _:
             return journal, ()
     trial = on_phase(install, Phase.TRIAL, boot=event.at.boot, passed=False, heard=False, code="", sentence="")
     return with_install(journal, trial), SAVED
+
+
+def _came_again(journal: Journal, install: Install, event: ev.Started) -> Next:
+    """The release before was to run, and the boot loader fell forward: tried again, but not for ever."""
+    returns = install.returns + 1
+    if returns < MOST_RETURNS:
+        back = on_phase(install, Phase.REVERTING, boot=event.at.boot, returns=returns)
+        return with_install(journal, back), SAVED
+    sentence = f"{install.sentence} The release before did not boot {returns} times, so the device stays in this one."
+    return end(journal, install, Phase.FAILED, "update.no_way_back", sentence[:512])
 
 
 def _fell_back(journal: Journal, install: Install) -> Next:
@@ -94,10 +106,13 @@ def answered(journal: Journal, install: Install, event: ev.Answered) -> Next:
         return journal, ()
     if event.order is Order.REVERT:
         return _ordered_back(journal, install, event)
-    if install.phase is not Phase.BOOTED or event.seq <= install.after_seq:
+    # Where the release before did not boot, whoever confirms this one is heard, though it was to be left.
+    came_again = install.phase in (Phase.REVERTING, Phase.REVERTED) and install.returns > 0 and install.passed
+    if not (install.phase is Phase.BOOTED or came_again) or event.seq <= install.after_seq:
         return journal, ()  # it was said of a check-in that knew nothing of this boot
     if event.order is Order.CONFIRM:
-        return with_install(journal, on_phase(install, Phase.CONFIRMING, heard=True)), SAVED
+        confirming = on_phase(install, Phase.CONFIRMING, heard=True, code="", sentence="")
+        return with_install(journal, confirming), SAVED
     return with_install(journal, msgspec.structs.replace(install, heard=True)), ()
 
 

@@ -13,7 +13,8 @@
    (`directive` 0) is confirmed by its self-test alone.
 6. The floors rise in the write that ends a confirmed attempt, so after the boot loader took it for lasting.
 7. Before it boots an attempt can be called off, after it not: then it is confirmed, or falls back. Where there is
-   nothing whole to fall back to, it fails where it runs, unconfirmed, and another release may be written.
+   nothing whole to fall back to, or what is there does not boot (`MOST_RETURNS`), it fails where it runs, unconfirmed,
+   and another release may be written.
 8. What may pass is tried again after growing pauses; what lies in the release or its metadata ends the attempt.
 """
 
