@@ -156,15 +156,20 @@ class Ledger:
         admitted = self._admitted[name, wave]
         for late in [each for each, at in admitted.items() if now - at > ADMITTED_FOR]:
             del admitted[late]
-        begun = self._begun[name, wave]
-        for early in [each for each, at in begun.items() if now - at > HOUR]:
-            del begun[early]
         waiting = sum(1 for each in admitted if each != device)
         counted = Tally(directed=_counted(self._stages[name][wave]).under_way + waiting)
-        if not may_begin(rollout, wave, counted, len(begun.keys() | admitted.keys() - {device})):
+        begun = self._begun_within_hour(name, wave, now) if rollout.waves[wave].per_hour else set()
+        if not may_begin(rollout, wave, counted, len(begun | admitted.keys() - {device})):
             return False
         admitted[device] = now
         return True
+
+    def _begun_within_hour(self, name: Name, wave: int, now: Instant) -> set[str]:
+        """The devices of a wave that were begun with in the last hour; earlier ones are forgotten."""
+        begun = self._begun[name, wave]
+        for early in [each for each, at in begun.items() if now - at > HOUR]:
+            del begun[early]
+        return set(begun)
 
 
 def _counted(stages: Mapping[Stage, AbstractSet[str]], away: int = 0, held: int = 0) -> Tally:
