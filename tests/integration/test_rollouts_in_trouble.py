@@ -325,3 +325,22 @@ async def test_what_somebody_put_on_a_device_later_halts_no_rollout_that_finishe
     await trouble.cameras[0].say()
     await trouble.rollouts.tick()
     assert (trouble.stage(trouble.cameras[0]), trouble.now().state) == (Stage.DONE, RolloutState.FINISHED)
+
+
+async def test_a_rollout_that_is_over_keeps_its_picture_when_the_next_takes_its_devices(trouble):
+    await trouble.fleet(3)
+    await begun(trouble.plane, Wave("all", soak_s=60))
+    for camera in trouble.cameras:
+        await camera.say()
+        await camera.install()
+        await camera.confirm()
+    trouble.clock.forward(5 * MINUTE)
+    for camera in trouble.cameras:
+        await camera.say()
+    await trouble.rollouts.tick()
+    before = trouble.rollouts.view(trouble.now())
+    assert (before.tallies[0].done, before.weak) == (3, 3)
+    await trouble.next_rollout(Wave("all"))
+    after = trouble.rollouts.view(trouble.now())
+    assert (after.tallies, after.exposed, after.weak) == (before.tallies, 3, 3)
+    assert trouble.tally("next").waiting == 3

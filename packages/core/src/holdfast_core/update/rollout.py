@@ -24,6 +24,8 @@ from enum import StrEnum
 
 import msgspec
 
+from holdfast_core.kernel.instants import Instant
+from holdfast_core.kernel.kept import Kept
 from holdfast_core.kernel.reasons import Reason
 from holdfast_core.update.model import Rollout, RolloutState, Stage, Thresholds
 
@@ -95,6 +97,14 @@ def tally(stages: Iterable[Stage], away: int = 0, held: int = 0) -> Tally:
     for stage in stages:
         counts[_FIELDS[stage]] += 1
     return Tally(**counts, away=away, held=held)
+
+
+class RolloutResult(Kept, frozen=True, kw_only=True):
+    """What a rollout had come to when it ended, or when its devices went on to the next; `id` is the rollout's."""
+
+    tallies: tuple[Tally, ...]
+    weak: int
+    at: Instant
 
 
 class Verb(StrEnum):

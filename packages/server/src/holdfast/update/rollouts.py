@@ -33,7 +33,7 @@ from holdfast_core.supply.model import Release
 from holdfast_core.trust.rules import MISSED_CONTACTS
 from holdfast_core.update.assignment import FORGIVEN, overdue, unheard
 from holdfast_core.update.model import Assignment, Rollout, RolloutState, Stage, Turn
-from holdfast_core.update.rollout import AWAY, Judgement, Tally, Verb, judge
+from holdfast_core.update.rollout import AWAY, Judgement, RolloutResult, Tally, Verb, judge
 from holdfast_core.update.waves import Candidate, check, check_filled, place, selects
 
 TICK_SECONDS = 1.0
@@ -114,8 +114,11 @@ class RolloutService:
         return [self.view(each) for each in found]
 
     def view(self, rollout: Rollout) -> View:
-        """A rollout as it stands now."""
+        """A rollout as it stands now; one that is over as it stood before its devices went on to the next."""
         tallies = self._ledger.tallies(rollout)
+        kept = self._store.kept(RolloutResult, rollout.scope, rollout.id) if rollout.state.is_over else None
+        if kept is not None and sum(each.all for each in tallies) < sum(each.all for each in kept.tallies):
+            return View(rollout, kept.tallies, sum(each.exposed for each in kept.tallies), kept.weak)
         weak = sum(
             1
             for number in range(len(rollout.waves))
@@ -233,7 +236,19 @@ class RolloutService:
                 f"Every device of wave {rollout.waves[0].name!r} is in rollout {other!r}, which is not over.",
                 f"Let it finish, or abort it (holdfast rollout abort {other}); then start this one again.",
             )
+        await self._keep_results(rollout, now)
         await self._put(rollout, release, waves, now)
+
+    async def _keep_results(self, rollout: Rollout, now: Instant) -> None:
+        """Write down what the rollouts came to whose devices may go on to this one."""
+        over = (other for other in self._store.all_kept(Rollout, rollout.scope) if other.state.is_over)
+        results = [self._result(other, now) for other in over if self._ledger.members((other.scope, other.id))]
+        if results:
+            await self._store.commit(results)
+
+    def _result(self, rollout: Rollout, now: Instant) -> RolloutResult:
+        view = self.view(rollout)
+        return RolloutResult(rollout.scope, rollout.id, tallies=view.tallies, weak=view.weak, at=now)
 
     async def _put(self, rollout: Rollout, release: Release, placed: dict[DeviceKey, int], now: Instant) -> None:
         """Write the assignments of devices that are free; the others come when their rollout is over.

@@ -39,6 +39,7 @@ from holdfast_core.trust.posture import Posture
 from holdfast_core.update.ddi import DdiClient, OldHashes, UpdateToken
 from holdfast_core.update.model import Assignment, Clearance, Rollout, SlotHistory, UpdatePolicy
 from holdfast_core.update.repository import Direction, OnlineKey, Proposal, Repository, Withdrawal
+from holdfast_core.update.rollout import RolloutResult
 
 metadata = MetaData()
 
@@ -160,6 +161,7 @@ KEPT: dict[str, type[Kept]] = {
     "clearance": Clearance,
     "update-policy": UpdatePolicy,
     "rollout": Rollout,
+    "rollout-result": RolloutResult,
     "assignment": Assignment,
     "slot-history": SlotHistory,
     "repository": Repository,
