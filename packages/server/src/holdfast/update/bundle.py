@@ -127,7 +127,7 @@ class Bundles:
             raise HostileData(
                 "bundle.root_behind",
                 "The root of bundles names other signers of targets than the image repository's.",
-                remedy="Sign and publish all three roots together: holdfast keys root --from.",
+                remedy="Sign and publish all three roots together: holdfast keys root --from FILE.",
                 http_status=409,
             )
         return shelf, (bundle, director)

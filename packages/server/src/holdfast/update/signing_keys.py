@@ -59,7 +59,8 @@ class SigningKeys:
         raise WorldError(
             "repository.key_away",
             f"The key {keyid[:16]} that the root of {scope} names for {which.value} is not in the key store.",
-            remedy="Restore the keys from a backup, or rotate it: holdfast keys online --new, then keys root.",
+            remedy="Restore the keys from a backup, or rotate it: "
+            f"holdfast keys online --new {which.value}, then keys root.",
         )
 
     def _take(self, reference: str, key: PrivateKey) -> OnlineSigner:

@@ -52,4 +52,6 @@ class Upkeep:
         for made in await self._releasing.renew(scope):
             _log.warning("%s: role %s expires soon and waits for signatures: holdfast keys fetch", scope, made.role)
         for name in roots_expiring(self._images.shelf(scope).state, self._clock.now()):
-            _log.warning("%s: the %s root expires soon: holdfast keys root --from, then sign and publish", scope, name)
+            _log.warning(
+                "%s: the %s root expires soon: holdfast keys root --from FILE, then sign and publish", scope, name
+            )
