@@ -63,7 +63,8 @@ class FileAB:
 
     def on_trial(self) -> bool:
         """See the protocol."""
-        return load(self._folder).trial == runs(self._folder)
+        # What the boot loader fell forward into is not lasting either: nobody confirmed it.
+        return load(self._folder).primary != runs(self._folder)
 
     def verify(self, payload: Path, offer: Offer) -> None:
         """See the protocol: a plain image says nothing of itself; its digest is the driver's to check."""
@@ -133,17 +134,18 @@ class FileAB:
             WorldError: ``installer.no_way_back``: the slot before does not hold a whole release any more.
         """
         state, running = load(self._folder), runs(self._folder)
-        if not state.trial:
+        slot = state.trial or running
+        if not state.trial and running == state.primary:
             return
-        tried = msgspec.structs.replace(state.content(state.trial), bad=True)
-        back = other(state.trial)
-        if running == state.trial and not is_whole(self._folder, state, back):
+        tried = msgspec.structs.replace(state.content(slot), bad=True)
+        back = other(slot)
+        if running == slot and not is_whole(self._folder, state, back):
             raise WorldError(
                 "installer.no_way_back",
                 f"Slot {back} holds no whole release, so the device stays in {running}.",
                 remedy="Direct the device to a release that is good; it is written to the slot that is not.",
             )
-        save(self._folder, msgspec.structs.replace(state.holding(state.trial, tried).without_trial(), primary=back))
+        save(self._folder, msgspec.structs.replace(state.holding(slot, tried).without_trial(), primary=back))
 
     def _copy(self, payload: Path, target: Path, size: int, progress: Progress) -> None:
         with contextlib.ExitStack() as open_ones:

@@ -78,3 +78,12 @@ def corrupt(slot: str, why: str) -> WorldError:
         f"Slot {slot} does not hold what was to be written: {why}.",
         remedy="The slot that runs is untouched. If it happens again, the medium is worn out: replace it.",
     )
+
+
+def no_way_back(running: str, back: str) -> WorldError:
+    """The error of a slot that is to be gone back to, and that the boot loader would not boot."""
+    return WorldError(
+        "installer.no_way_back",
+        f"The boot loader has slot {back} as one that does not boot, so the device stays in {running}.",
+        remedy="Direct the device to a release that is good; it is written to the slot that does not boot.",
+    )

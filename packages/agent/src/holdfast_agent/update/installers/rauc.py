@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 from holdfast_agent.update.installers import Progress
-from holdfast_agent.update.installers.medium import corrupt, digest_on
+from holdfast_agent.update.installers.medium import corrupt, digest_on, no_way_back
 from holdfast_agent.update.installers.memory import Memory
 from holdfast_agent.update.installers.programs import run
 from holdfast_agent.update.installers.rauc_bus import Bus, RaucSlot, gone
@@ -142,6 +142,11 @@ class RaucInstaller:
     def revert(self) -> None:
         """See the protocol."""
         if self.on_trial():
+            other = self._other()
+            if not other.good:
+                self._bus.mark("good", "booted")
+                self._stay()
+                raise no_way_back(self._bus.boot_slot(), other.bootname)
             self._bus.mark("active", "other")
             self._bus.mark("bad", "booted")
         elif self._memory.armed:
@@ -152,9 +157,10 @@ class RaucInstaller:
     def booted(self) -> None:
         """Once a boot, of a slot that is not on trial: give it its boot attempts back (rauc#683).
 
-        On trial nothing is done: the attempts run out, and the boot loader falls back.
+        On trial nothing is done where the other slot can be booted: the attempts run out, and the boot loader falls
+        back.
         """
-        if not self.on_trial():
+        if not self.on_trial() or not self._other().good:
             self._bus.mark("good", "booted")
 
     def _stay(self) -> None:

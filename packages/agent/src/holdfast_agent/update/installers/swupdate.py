@@ -16,7 +16,7 @@ import msgspec
 
 from holdfast_agent.update.installers import Progress
 from holdfast_agent.update.installers.boot_program import BootProgram
-from holdfast_agent.update.installers.medium import corrupt, forget, opened, pieces
+from holdfast_agent.update.installers.medium import corrupt, forget, no_way_back, opened, pieces
 from holdfast_agent.update.installers.memory import Memory
 from holdfast_agent.update.installers.programs import Ended, Options, make_folder, run, writing
 from holdfast_agent.update.installers.swupdate_archive import member
@@ -134,6 +134,10 @@ class SwupdateInstaller:
         """See the protocol."""
         running, other = self._boot.current(), self._other().name
         if self.on_trial():
+            if not self._boot.good(other):
+                self._boot.make_primary(running)
+                self._boot.set_good(running, good=True)
+                raise no_way_back(running, other)
             self._boot.make_primary(other)
             self._boot.set_good(running, good=False)
         elif self._memory.armed:
@@ -142,8 +146,8 @@ class SwupdateInstaller:
             self._memory.arm("")
 
     def booted(self) -> None:
-        """Once a boot, of a slot that is not on trial: give it its boot attempts back (see `rauc`)."""
-        if not self.on_trial():
+        """Once a boot, of a slot that is not on trial or has none beside it: give it its attempts back (see `rauc`)."""
+        if not self.on_trial() or not self._boot.good(self._other().name):
             self._boot.set_good(self._boot.current(), good=True)
 
     def _slot(self, name: str) -> Slot:
