@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 import msgspec
+from holdfast.update.turns import Turns
 from starlette.routing import Route, Router
 
 from builders import ACTOR, FakeClock, enrolled, new_plane
@@ -13,13 +14,16 @@ from holdfast.adapters.artefacts.folder import FolderArtefacts
 from holdfast.checkin.pace import Pace
 from holdfast.inventory.model_file import example_bytes
 from holdfast.ports.credentials import Credentials
+from holdfast.update.assigning import Assigner
 from holdfast.update.ddi import CALLS_PER_CONTACT, DdiService
 from holdfast.update.ddi_callers import DdiCallers
 from holdfast.update.desk import Desk
 from holdfast.update.ledger import Ledger
 from holdfast.update.old_hashes import OldHashing
 from holdfast.update.payloads import Payloads
+from holdfast.update.release_index import ReleaseIndex
 from holdfast.update.releases import ReleaseService
+from holdfast.update.rollout_watch import RolloutWatch
 from holdfast.update.rollouts import RolloutService
 from holdfast.update.update_tokens import DEFAULT_TOKEN, UpdateTokens
 from holdfast.web.device.ddi import ddi_routes
@@ -36,6 +40,8 @@ from holdfast_core.update.model import Assignment, Rollout, Selection, Threshold
 HOST = "plane.test:8444"
 SOAK_S = 600
 BOARD = "board-1"
+
+
 class NoDirector:
     """Directs nobody, and remembers whom it should have."""
 
@@ -58,7 +64,12 @@ class Lab:
         self.ledger = Ledger(store, self.clock)
         self.director = NoDirector()
         self.releases = ReleaseService(
-            store=store, clock=self.clock, emit=emit, artefacts=self.artefacts, published=lambda *_: True
+            store=store,
+            clock=self.clock,
+            emit=emit,
+            artefacts=self.artefacts,
+            published=lambda *_: True,
+            index=ReleaseIndex(store),
         )
         self.desk = Desk(
             store=store,
@@ -68,9 +79,11 @@ class Lab:
             releases=self.releases,
             exempts=lambda *_: False,
         )
+        parts = {"assigner": Assigner(store), "turns": Turns(store=store, emit=emit)}
         self.rollouts = RolloutService(
-            store=store, clock=self.clock, emit=emit, ledger=self.ledger, releases=self.releases
+            store=store, clock=self.clock, ledger=self.ledger, releases=self.releases, **parts
         )
+        self.watch = RolloutWatch(store=store, clock=self.clock, ledger=self.ledger, **parts)
         self.tokens = UpdateTokens(store=store, clock=self.clock, randomness=plane.randomness, emit=emit)
         self.callers = DdiCallers(
             store=store, clock=self.clock, credentials=Credentials(store, emit, plane.issuers), scope=self.scope
@@ -255,7 +268,7 @@ async def ddi_lab(folder):
 async def after(lab, minutes=1):
     """Let time pass, and rollouts be judged."""
     lab.clock.forward(minutes * MINUTE)
-    await lab.rollouts.tick()
+    await lab.watch.tick()
 
 
 def replaced(record, **changes):
