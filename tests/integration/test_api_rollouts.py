@@ -119,7 +119,7 @@ async def test_devices_come_in_pages_by_stage_and_bad_ones_alone(tmp_path):
         (canary,) = [each for each in devices if each.args is not None]
         await canary.install()
         await canary.fall_back()
-        await plane.updating.rollouts.tick()
+        await plane.updating.watch.tick()
         first = (await reader.get(f"{HERE}/devices?limit=3")).json()
         assert ([each["device"] for each in first["items"]], first["next"]) == (["cam-0", "cam-1", "cam-2"], "cam-2")
         rest = (await reader.get(f"{HERE}/devices?limit=3&after=cam-2")).json()

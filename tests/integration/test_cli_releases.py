@@ -176,7 +176,7 @@ def test_why_a_rollout_stands_still_and_who_failed_is_told_in_full(tmp_path):
             (canary,) = [each for each in devices if each.args is not None]
             await canary.install()
             await canary.fall_back()
-            await plane.updating.rollouts.tick()
+            await plane.updating.watch.tick()
 
     asyncio.run(fail())
     commands = Commands(folder)

@@ -40,6 +40,7 @@ class Trouble:
     def __init__(self, plane, clock):
         self.plane, self.clock, self.scope = plane, clock, plane.config.scope
         self.rollouts, self.releases = plane.updating.rollouts, plane.updating.releases
+        self.watch = plane.updating.watch
         self.cameras = []
 
     async def fleet(self, count, **about):
@@ -112,11 +113,11 @@ async def test_an_outage_does_not_open_a_wave_that_one_canary_tried(tmp_path):
         clock.forward(5 * MINUTE)
         await cameras[0].say()
     async with down_for(tmp_path, clock, before, 3) as after:
-        await after.rollouts.tick()
+        await after.watch.tick()
         assert (after.now().wave, after.now().state) == (0, RolloutState.RUNNING)
         clock.forward(3 * HOUR)
         await cameras[0].say()
-        await after.rollouts.tick()
+        await after.watch.tick()
         assert (after.now().wave, after.now().turns[-1].code) == (0, "rollout.away"), "nine of ten never came back"
 
 
@@ -132,11 +133,11 @@ async def test_an_outage_halts_no_rollout_that_is_well(tmp_path):
             await camera.install()
             await camera.confirm()
     async with down_for(tmp_path, clock, before, 72) as after:
-        await after.rollouts.tick()
+        await after.watch.tick()
         assert after.now().state is RolloutState.RUNNING
         for camera in after.cameras:
             await camera.say()
-        await after.rollouts.tick()
+        await after.watch.tick()
         assert after.now().state is RolloutState.FINISHED
 
 
@@ -146,7 +147,7 @@ async def test_silence_is_seen_while_others_speak(trouble):
     for camera in trouble.cameras:
         await camera.say()
     trouble.clock.forward(7 * DAY)
-    watch = asyncio.create_task(trouble.rollouts.watch())
+    watch = asyncio.create_task(trouble.watch.run())
     for percent in range(100):
         lively.at(Step.FETCHING, percent=percent)
         trouble.clock.forward(MINUTE)
@@ -172,7 +173,7 @@ async def test_who_was_called_off_is_begun_with_again_and_counted(trouble):
     for camera in others[:2]:
         camera.at(Step.FAILED, code="installer.failed")
         await camera.say(reports=(DirectiveReport(camera.number, DirectiveState.REFUSED, "installer.failed"),))
-    await trouble.rollouts.tick()
+    await trouble.watch.tick()
     assert trouble.now().state is RolloutState.HALTED
     await first.say()
     assert first.args.stop
@@ -202,7 +203,7 @@ async def test_who_comes_to_a_site_that_the_release_is_not_cleared_for_does_not_
     await begun(trouble.plane, Wave("all"))
     control, late = (await trouble.fleet(1, site="lab"))[-1], None
     late = (await trouble.fleet(1, site="berlin"))[-1]
-    await trouble.rollouts.tick()
+    await trouble.watch.tick()
     for camera in (control, late):
         await camera.say()
     assert (trouble.stage(control), trouble.stage(late)) == (Stage.DIRECTED, Stage.WAITING)
@@ -219,7 +220,7 @@ async def test_a_device_whose_life_has_ended_leaves_its_rollout(trouble):
     trouble.clock.forward(DAY)
     for camera in trouble.cameras[1:]:
         await camera.say()
-    await trouble.rollouts.tick()
+    await trouble.watch.tick()
     assert trouble.tally().all == 2
     assert trouble.now().state is RolloutState.RUNNING
 
@@ -231,7 +232,7 @@ async def test_a_resume_that_is_refused_changes_nobody(trouble):
         await camera.say()
     first.at(Step.FAILED, code="installer.failed")
     await first.say(reports=(DirectiveReport(first.number, DirectiveState.REFUSED, "installer.failed"),))
-    await trouble.rollouts.tick()
+    await trouble.watch.tick()
     await second.say()
     before = trouble.plane.store.kept(Assignment, trouble.scope, second.key.device)
     assert before.stage is Stage.WITHDRAWN
@@ -280,8 +281,8 @@ async def test_a_store_that_cannot_write_for_a_moment_ends_no_watch(trouble, mon
         looked.set()
         raise WorldError("store.full", "The disk is full.", remedy="Make room.")
 
-    monkeypatch.setattr(trouble.rollouts, "tick", full)
-    watch = asyncio.create_task(trouble.rollouts.watch())
+    monkeypatch.setattr(trouble.watch, "tick", full)
+    watch = asyncio.create_task(trouble.watch.run())
     await asyncio.wait_for(looked.wait(), 5)
     await asyncio.sleep(0.2)
     assert not watch.done()
@@ -300,7 +301,7 @@ async def test_a_start_that_was_cut_off_can_be_made_again(trouble, monkeypatch):
         raise WorldError("store.failed", "The power failed.", remedy="Wait.")
 
     with monkeypatch.context() as broken:
-        broken.setattr(trouble.rollouts, "_turn", cut)
+        broken.setattr(trouble.plane.updating.rollouts._turns, "take", cut)
         with pytest.raises(WorldError):
             await trouble.rollouts.start(trouble.scope, NAME, actor=APPROVER)
     assert trouble.now().state is RolloutState.DRAFT
@@ -319,11 +320,11 @@ async def test_what_somebody_put_on_a_device_later_halts_no_rollout_that_finishe
     trouble.clock.forward(5 * MINUTE)
     for camera in trouble.cameras:
         await camera.say()
-    await trouble.rollouts.tick()
+    await trouble.watch.tick()
     assert trouble.now().state is RolloutState.FINISHED
     trouble.cameras[0].runs, trouble.cameras[0].attempt = OLD, None
     await trouble.cameras[0].say()
-    await trouble.rollouts.tick()
+    await trouble.watch.tick()
     assert (trouble.stage(trouble.cameras[0]), trouble.now().state) == (Stage.DONE, RolloutState.FINISHED)
 
 
@@ -337,7 +338,7 @@ async def test_a_rollout_that_is_over_keeps_its_picture_when_the_next_takes_its_
     trouble.clock.forward(5 * MINUTE)
     for camera in trouble.cameras:
         await camera.say()
-    await trouble.rollouts.tick()
+    await trouble.watch.tick()
     before = trouble.rollouts.view(trouble.now())
     assert (before.tallies[0].done, before.weak) == (3, 3)
     await trouble.next_rollout(Wave("all"))

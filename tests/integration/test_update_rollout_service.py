@@ -73,7 +73,7 @@ async def soaked(plane: Plane, clock: FakeClock, devices: list[Updater]) -> None
         clock.forward(10 * MINUTE)
         for each in devices:
             await each.say()
-    await plane.updating.rollouts.tick()
+    await plane.updating.watch.tick()
 
 
 async def updated(plane: Plane, clock: FakeClock, devices: list[Updater]) -> None:
@@ -103,7 +103,7 @@ async def test_a_rollout_goes_wave_by_wave_to_its_end(tmp_path):
         assert (now(plane).wave, stage(plane, canary[0].key.device)) == (1, Stage.DONE)
         for each in rest:
             await each.say()
-        await plane.updating.rollouts.tick()
+        await plane.updating.watch.tick()
         assert now(plane).state is RolloutState.RUNNING
         await updated(plane, clock, rest)
         assert now(plane).state is RolloutState.FINISHED
@@ -125,7 +125,7 @@ async def test_a_canary_that_falls_back_halts_the_rollout(tmp_path):
         await canary.install()
         await canary.fall_back()
         assert stage(plane, canary.key.device) is Stage.FELL_BACK
-        await plane.updating.rollouts.tick()
+        await plane.updating.watch.tick()
         halted = now(plane)
         assert (halted.state, halted.turns[-1].code) == (RolloutState.HALTED, "rollout.failures")
         for each in devices:
@@ -190,7 +190,7 @@ async def test_a_device_that_falls_silent_is_found_and_halts_a_small_wave(tmp_pa
             clock.forward(5 * MINUTE)
             for each in devices[1:]:
                 await each.say()
-        await plane.updating.rollouts.tick()
+        await plane.updating.watch.tick()
         assert stage(plane, devices[0].key.device) is Stage.SILENT
         halted = now(plane)
         assert (halted.state, halted.turns[-1].code) == (RolloutState.HALTED, "rollout.silence")
@@ -266,7 +266,7 @@ async def test_a_device_that_came_after_the_start_is_taken_into_the_last_wave(tm
         await updated(plane, clock, devices)
         late = await an_updater(plane, "late-1")
         await late.say()
-        await plane.updating.rollouts.tick()
+        await plane.updating.watch.tick()
         await updated(plane, clock, [late])
         assert stage(plane, "late-1") is Stage.DONE
 
@@ -315,7 +315,7 @@ async def test_lab_devices_first_then_a_validation_then_everywhere(tmp_path):
         await releases.validate(scope, NEW, devices=["bench"], results=digest, ticket="CHG-7", actor=APPROVER)
         await rollouts.start(scope, NAME, actor=APPROVER)
         await far.say()
-        await plane.updating.rollouts.tick()
+        await plane.updating.watch.tick()
         assert part(plane, "far").rollout == NAME
 
 

@@ -90,6 +90,7 @@ from holdfast.record.service import RecordService, leaves_of
 from holdfast.response.service import IncidentListener, NetworkProfileContributor, ResponseService
 from holdfast.trust.service import VerdictService
 from holdfast.update.appraiser import UpdateAppraiser, UpdateContributor
+from holdfast.update.assigning import Assigner
 from holdfast.update.bundle import Bundles
 from holdfast.update.bundling import Bundling
 from holdfast.update.ddi import CALLS_PER_CONTACT, DdiService
@@ -106,7 +107,9 @@ from holdfast.update.pruning import Pruning, WithdrawalListener
 from holdfast.update.release_index import ReleaseIndex
 from holdfast.update.releases import ReleaseService
 from holdfast.update.releasing import Releasing
+from holdfast.update.rollout_watch import RolloutWatch
 from holdfast.update.rollouts import RolloutService
+from holdfast.update.turns import Turns
 from holdfast.update.update_tokens import UpdateTokens
 from holdfast.update.upkeep import Upkeep
 from holdfast.update.uploads import Uploads
@@ -178,6 +181,7 @@ class Updating:
     desk: Desk
     releases: ReleaseService
     rollouts: RolloutService
+    watch: RolloutWatch
     planner: Planner
     images: ImageRepository
     director: Director
@@ -220,7 +224,10 @@ def _updating(ground: Ground, keys: KeyStore, folder: Path, config: Config) -> U
     )
     uploads = Uploads(artefacts, ToolInspector(_payload_keys(folder / "keys" / PAYLOAD_KEYS)), index, clock)
     desk = Desk(store=store, emit=emit, ledger=ledger, directing=director, releases=releases, exempts=images.exempts)
-    rollouts = RolloutService(store=store, clock=clock, emit=emit, ledger=ledger, releases=releases)
+    assigner, turns = Assigner(store), Turns(store=store, emit=emit)
+    rollouts = RolloutService(
+        store=store, clock=clock, ledger=ledger, releases=releases, assigner=assigner, turns=turns
+    )
     return Updating(
         artefacts=artefacts,
         uploads=uploads,
@@ -228,6 +235,7 @@ def _updating(ground: Ground, keys: KeyStore, folder: Path, config: Config) -> U
         desk=desk,
         releases=releases,
         rollouts=rollouts,
+        watch=RolloutWatch(store=store, clock=clock, ledger=ledger, assigner=assigner, turns=turns),
         planner=Planner(store=store, clock=clock, ledger=ledger, releases=releases, rollouts=rollouts),
         images=images,
         director=director,

@@ -168,7 +168,7 @@ class Serving:
         self._work.extend(
             [plane.ownership.watch(), plane.lists.run(), plane.relying_parties.run(), plane.broker_watches.run()]
         )
-        self._work.extend([plane.updating.rollouts.watch(), plane.updating.upkeep.watch()])
+        self._work.extend([plane.updating.watch.run(), plane.updating.upkeep.watch()])
         if config.webhook_url:
             notifier = WebhookNotifier(config.webhook_url, plane.webhook_secret.text())
             self._work.append(Dispatcher(store=plane.store, clock=plane.clock, notifier=notifier).run())
