@@ -188,3 +188,47 @@ def test_a_crash_right_after_the_mark_leaves_no_key(tmp_path, monkeypatch):
     with pytest.raises(WorldError, match=r"agent\.retired"), folder.locked():
         pass
     assert sorted(path.name for path in folder.path.iterdir()) == [LOCK, RETIRED]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Folder(tmp_path / "state")
+
+
+def test_a_retired_device_keeps_nothing_of_its_updates(folder, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("another's")
+    update = folder.path / "update"
+    (update / "trust/image/roots").mkdir(parents=True)
+    for name in ("journal.json", "payload.part", "trust/pins.json", "trust/image/roots/1.root.json"):
+        (update / name).write_text("of the fleet's updates")
+    (update / "trust/linked").symlink_to(outside)
+    (update / "named").symlink_to(outside / "kept")
+    (folder.path / "elsewhere").symlink_to(outside)
+    folder.retire("cam-1", 1)
+    assert {path.name for path in folder.path.iterdir()} <= {RETIRED, LOCK}
+    assert (outside / "kept").read_text() == "another's", "no link is followed"
+
+
+def test_a_folder_of_updates_that_is_a_link_goes_alone(folder, tmp_path):
+    (tmp_path / "outside/trust").mkdir(parents=True)
+    (folder.path / "update").symlink_to(tmp_path / "outside")
+    folder.retire("cam-1", 1)
+    assert not (folder.path / "update").is_symlink()
+    assert (tmp_path / "outside/trust").is_dir()
+
+
+def test_a_depth_without_end_is_told_and_the_key_is_gone_all_the_same(folder):
+    (folder.path / "update" / "/".join(["deeper"] * 40)).mkdir(parents=True)
+    (folder.path / IDENTITY).write_text("key")
+    with pytest.raises(WorldError) as told:
+        folder.retire("cam-1", 1)
+    assert told.value.code == "agent.disk"
+    assert {path.name for path in folder.path.iterdir()} - {LOCK} == {RETIRED, "update"}
+    control = folder.path / "update"
+    control.rename(folder.path.parent / "moved")
+    (control / "/".join(["deeper"] * 10)).mkdir(parents=True)
+    with pytest.raises(WorldError, match=r"agent\.retired"), folder.locked():
+        pass
+    assert not control.exists(), "whoever finds the mark goes on"

@@ -23,7 +23,7 @@
 1. The folder is 0700 and belongs to the agent's user, files are 0600.
 2. Written is: a temporary file, fsync, rename, fsync of the folder.
 3. A device that was retired stays so: the mark is durable before the key goes, and whoever finds the mark removes what
-   a crash left.
+   a crash left, folders with all that is in them (`emptying`).
 4. A state that cannot be read is never silently started anew: its count would repeat, and look like a clone.
 """
 
@@ -40,6 +40,7 @@ from typing import TypeVar
 
 import msgspec
 
+from holdfast_agent.emptying import remove_any
 from holdfast_core.baseline.model import Findings, Plan
 from holdfast_core.inventory.erasure import EraseArgs, ErasureReport
 from holdfast_core.kernel.digests import Digest
@@ -110,6 +111,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What writes this device's slots, as `update.joining.installer_of` reads it; empty: it is not updated."""
     hardware: tuple[str, ...] = ()
     """The names of this board, as releases name theirs."""
+    model: str = ""
+    """The device's model, as releases name it; empty: that of the release that runs (`update.install.model_of`)."""
     reboot_command: tuple[str, ...] = ("systemctl", "reboot")
     """What begins a new boot; without a shell. For a board behind a gateway: what resets it."""
     update_cache: str = ""
@@ -297,9 +300,14 @@ class Folder:
             for name in (IDENTITY, RENEWAL):
                 self.remove(name)
             self._sync()
-            for path in list(self.path.iterdir()):
-                if path.name not in (RETIRED, LOCK) and not path.is_dir():
-                    path.unlink(missing_ok=True)
+            folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                # The files first: what cannot be removed of a folder shall not keep them.
+                for path in sorted(self.path.iterdir(), key=lambda path: path.is_dir()):
+                    if path.name not in (RETIRED, LOCK):
+                        remove_any(path.name, folder)
+            finally:
+                os.close(folder)
             self._sync()
         except OSError as error:
             raise _disk(error, self.path) from error
