@@ -222,6 +222,7 @@ class Device:
         self.seq = 1
         self.slice_s = 45.0
         self.hardware: tuple[str, ...] = ("board-1",)
+        self.model = ""
         if not (self.slots / "boot.json").exists():
             bootloader.found(self.slots, OLD_IMAGE, release=OLD, counter=1)
         self.driver = self._driver()
@@ -237,7 +238,7 @@ class Device:
             lambda: self.power,
             self.said.append,
         )
-        return Driver(self.state, Identity("cam-1", self.hardware), ports, slice_s=self.slice_s)
+        return Driver(self.state, Identity("cam-1", self.hardware, self.model), ports, slice_s=self.slice_s)
 
     def _reboot(self) -> None:
         self.reboots += 1

@@ -11,8 +11,9 @@ import pytest
 from holdfast_agent.clock import Clock
 from holdfast_agent.state import ROOT, Config, Folder
 from holdfast_agent.update.boots import Boots
-from holdfast_agent.update.joining import FOLDER, installer_of, trust_of
+from holdfast_agent.update.joining import FOLDER, installer_of, trust_of, updates_of
 from holdfast_core.kernel.errors import HoldfastError
+from holdfast_sim.updating import bootloader
 from tuf_builders import Pair
 
 CLOCK = Clock("cam-1", Path("/proc"))
@@ -138,3 +139,11 @@ def test_an_older_configuration_still_reads():
     told = msgspec.to_builtins(config)
     del told["update_cache"], told["update_roots"]
     assert msgspec.json.decode(msgspec.json.encode(told), type=Config) == config
+
+
+@pytest.mark.parametrize(("told", "known"), [("door-camera", "door-camera"), ("", "cam")])
+def test_the_model_is_what_a_person_said_or_that_of_what_runs(folder, tmp_path, told, known):
+    bootloader.found(tmp_path / "slots", b"the first", release="cam:1", counter=1)
+    config = Config("https://h", "cam-1", installer=f"file:{tmp_path / 'slots'}", hardware=("board-1",), model=told)
+    driver = updates_of(folder, config, CLOCK, well=lambda: None, say=print)
+    assert driver._board().model == known

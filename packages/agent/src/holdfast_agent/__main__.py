@@ -26,7 +26,7 @@ from holdfast_agent.status import as_json, in_text, read_status
 from holdfast_agent.transport import parse_server
 from holdfast_core.kernel.digests import parse_digest
 from holdfast_core.kernel.errors import HoldfastError, HostileData
-from holdfast_core.kernel.ids import parse_device_id
+from holdfast_core.kernel.ids import parse_device_id, parse_name
 
 DEFAULT_STATE = "/var/lib/holdfast-agent"
 CLAIM_VARIABLE = "HOLDFAST_CLAIM"
@@ -165,6 +165,7 @@ def _updating(enroll: argparse.ArgumentParser) -> None:
     enroll.add_argument(
         "--update-roots", default="", metavar="FOLDER", help="the factory's director.root.json and image.root.json"
     )
+    enroll.add_argument("--model", default="", metavar="NAME", help="this device's model, as releases name theirs")
     enroll.add_argument(
         "--hardware", default=[], action="append", metavar="NAME", help="this board, as releases name it; repeatable"
     )
@@ -193,6 +194,7 @@ def _enroll(options: argparse.Namespace) -> int:
         claim = "" if needless else _claim(options.claim_file)
         token_command = _token_command(options.attest_token)
         _check_cache(options.update_cache)
+        model = parse_name(options.model, what="model") if options.model else ""
         reboot_command = tuple(shlex.split(options.reboot_command))
         root, proc = Path(options.root).resolve(strict=True), Path(options.proc).resolve(strict=True)
     except HostileData as error:
@@ -221,6 +223,7 @@ def _enroll(options: argparse.Namespace) -> int:
         attest_token=token_command,
         installer=f"file:{_absolute(options.slots)}" if options.slots else options.installer,
         hardware=tuple(options.hardware),
+        model=model,
         reboot_command=reboot_command,
         update_cache=options.update_cache,
         update_roots=_absolute(options.update_roots),

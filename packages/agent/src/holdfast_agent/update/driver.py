@@ -26,7 +26,7 @@ from holdfast_core.kernel.errors import HoldfastError, WorldError
 from holdfast_core.supply.model import PayloadKind
 from holdfast_core.update import events as ev
 from holdfast_core.update.agreement import Board, Target
-from holdfast_core.update.install import Journal, Phase, attempt_of
+from holdfast_core.update.install import Journal, Phase, attempt_of, model_of
 from holdfast_core.update.machine import step
 from holdfast_core.wire.device import Part
 from holdfast_core.wire.frame import DirectiveReport
@@ -40,6 +40,7 @@ class Identity(msgspec.Struct, frozen=True):
     device: str
     hardware: tuple[str, ...]
     model: str = ""
+    """Empty where it was never told: then it is found out (`install.model_of`)."""
 
 
 class Driver:
@@ -294,14 +295,14 @@ class Driver:
     def _board(self) -> Board:
         """What decides what it takes. What it runs and is not on trial counts as confirmed, though it came with it."""
         running, journal = self._running(), self.journal
-        lasting = 0 if self._ports.installer.on_trial() else running.counter
+        lasting = Running(running.slot) if self._ports.installer.on_trial() else running
         return Board(
             self._identity.device,
-            self._identity.model,
+            self._identity.model or model_of(journal, lasting.release),
             self._identity.hardware,
             PayloadKind(self._ports.installer.kind),
             running.counter,
-            max(journal.floor, lasting),
+            max(journal.floor, lasting.counter),
             journal.svn_floor,
         )
 

@@ -68,7 +68,7 @@ def updates_of(
         say=say,
         cache=(lambda: cache_line(cache)) if cache else None,
     )
-    return Driver(place, Identity(config.device, config.hardware), ports)
+    return Driver(place, Identity(config.device, config.hardware, config.model), ports)
 
 
 class _Origin(msgspec.Struct, frozen=True):
