@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -13,6 +15,7 @@ from holdfast_core.kernel.digests import digest_of
 from holdfast_core.kernel.ids import Scope
 from holdfast_core.update.model import Wave
 from holdfast_core.update.repository import Withdrawal
+from reference_builders import Commands
 from release_builders import (
     ADDER,
     APPROVER,
@@ -182,3 +185,23 @@ async def test_releases_are_listed_in_pages(tmp_path):
         assert ([each["release"] for each in last["items"]], last["next"]) == ([OLD], None)
         whole = (await admin.get("/update/releases?limit=3&model=door-camera")).json()
         assert (len(whole["items"]), whole["next"]) == (3, None)
+
+
+def test_the_command_shows_first_lets_go_with_yes_and_follows_pages(tmp_path, monkeypatch):
+    folder = tmp_path / "data"
+
+    async def prepare():
+        async with new_plane(folder) as plane, holder(plane) as admin:
+            await offered(plane, "2.0")
+            await withdrawn(plane)
+            for number, version in enumerate(("1.0", "3.0")):
+                await release(admin, version, counter=7 + number)
+
+    asyncio.run(prepare())
+    commands = Commands(folder)
+    assert commands.told("release", "prune")["gone"] is False
+    assert "holdfast release prune --yes" in commands.says("release", "prune")
+    assert "1 payload left the disk" in commands.says("release", "prune", "--yes")
+    assert "Every payload is needed." in commands.says("release", "prune")
+    monkeypatch.setattr("holdfast.cli.connection.PAGE", 1)
+    assert len(commands.told("release", "list")["items"]) == 3

@@ -15,7 +15,12 @@ from holdfast.cli.app import build
 
 PACKAGES = Path(__file__).resolve().parents[3] / "packages"
 FOLDERS = ("core/src/holdfast_core/update", "server/src/holdfast/update")
-FILES = ("core/src/holdfast_core/supply/model.py", "server/src/holdfast/ports/artefacts.py")
+API = ("artefacts", "device_updates", "releases", "repositories", "rollout_pages", "rollouts", "update_tokens")
+FILES = (
+    "core/src/holdfast_core/supply/model.py",
+    "server/src/holdfast/ports/artefacts.py",
+    *(f"server/src/holdfast/web/api/{name}.py" for name in API),
+)
 VALUE = "VALUE"
 """Stands for what an f-string puts in: a name, or whole options."""
 PROSE = {"wrote"}

@@ -19,8 +19,6 @@ from holdfast_core.kernel.instants import rfc3339
 from holdfast_core.update.model import Assignment, Guards, Rollout, RolloutState, Thresholds, Turn
 from holdfast_core.update.rollout import Tally, judge
 
-_HALTED = "Look at what they say: holdfast rollout devices --bad. Then abort it, retry, or resume it."
-
 
 def rollout_shape(view: View) -> RolloutShape:
     """A rollout as it is listed."""
@@ -110,7 +108,10 @@ def _halted(view: View) -> ReasonShape | None:
     if turn is None:
         return None
     now = judge(view.rollout, view.tallies).reason
-    remedy = now.remedy if now is not None and now.code == turn.code else _HALTED
+    look = (
+        f"Look at what they say: holdfast rollout devices {view.rollout.id} --bad. Then abort it, retry, or resume it."
+    )
+    remedy = now.remedy if now is not None and now.code == turn.code else look
     return ReasonShape(code=turn.code, sentence=turn.why, remedy=remedy)
 
 
