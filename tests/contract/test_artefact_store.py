@@ -99,6 +99,9 @@ class MemoryArtefacts:
         yield path
         path.unlink()
 
+    def listed(self):
+        return [Stored(digest, len(data)) for digest, data in sorted(self.kept.items())]
+
     def delete(self, digest):
         self.kept.pop(digest, None)
 
@@ -152,6 +155,14 @@ def test_nothing_is_there_before_it_is_finished(store):
     assert store.holds(digest_of(b"abc"))
     upload.abandon()
     assert store.holds(digest_of(b"abc"))
+
+
+def test_everything_that_is_whole_is_listed_by_digest(store):
+    stored = [put(store, data) for data in (b"one", b"two and more", b"three")]
+    store.begin().write(b"under way")
+    assert list(store.listed()) == sorted(stored, key=lambda each: each.digest)
+    store.delete(stored[1].digest)
+    assert stored[1] not in store.listed()
 
 
 def test_an_abandoned_upload_leaves_nothing_and_takes_nothing(store):
