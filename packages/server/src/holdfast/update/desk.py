@@ -104,22 +104,12 @@ class Desk:
         if waiting.stage is not Stage.WAITING:
             return waiting
         code, sentence = self._kept_by(case)
-        if code:
-            return msgspec.structs.replace(waiting, code=code, sentence=sentence)
-        running = case.report.running
-        return (
-            msgspec.structs.replace(
-                waiting,
-                stage=Stage.DIRECTED,
-                at=case.now,
-                directed_at=case.now,
-                before=running.release,
-                slot=running.slot,
-                code="",
-                sentence="",
-            )
-            if self._admits(case, waiting)
-            else msgspec.structs.replace(waiting, code="", sentence="")
+        waiting = msgspec.structs.replace(waiting, code=code, sentence=sentence)
+        if code or not self._admits(case, waiting):
+            return waiting
+        running, now = case.report.running, case.now
+        return msgspec.structs.replace(
+            waiting, stage=Stage.DIRECTED, at=now, directed_at=now, before=running.release, slot=running.slot
         )
 
     def _admits(self, case: _Case, waiting: Assignment) -> bool:
