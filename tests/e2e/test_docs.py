@@ -399,14 +399,15 @@ def test_releasing_an_update(reader: Reader, checkout: Path) -> None:
     cameras(reader.data, bench="door-camera:2.4.0")
     for name in ("rootfs-2.4.0.img", "bom.json", "report.xml"):
         (reader.folder / name).write_bytes(b"as it was built")
-    told = ""
+    ready = False
     for command in commands(checkout / "docs/how-to/release-an-update.md"):
         if command.startswith("holdfast release validate"):
             approved(reader.data, "door-camera:2.4.0")
         told, _ = reader.run(command)
+        ready = ready or "ready" in told
         if command.startswith("holdfast release show"):
             assert "It may roll out." in told
-    assert "ready" in told
+    assert ready
 
 
 def test_rolling_out_an_update(reader: Reader, checkout: Path) -> None:
