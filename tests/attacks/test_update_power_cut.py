@@ -37,7 +37,7 @@ class Lab:
         """What became of each device, boot by boot."""
         plans = []
         for number, each in enumerate(cuts):
-            release = f"cam{number}:2"
+            release = f"cam:2.{number}"
             self.payloads.put(target(release, 2, payload=NEW_IMAGE), NEW_IMAGE)
             image = str(self.folder / "new.img")
             plans.append({"cuts": each, "release": release, "counter": 2, "image": image, "boots": boots})
@@ -59,7 +59,7 @@ class Lab:
 
     def starts(self, number: int) -> list[int]:
         """Where the downloads of a device began."""
-        return next(starts for path, starts in self.payloads.starts.items() if f"/cam{number}/" in path)
+        return next(starts for path, starts in self.payloads.starts.items() if f"/2.{number}/" in path)
 
 
 @pytest.fixture
