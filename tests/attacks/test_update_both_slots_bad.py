@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from holdfast_agent.update.installers.boot_state import RUNNING, TRIES, image, load, replace
+from holdfast_agent.durable import replace
+from holdfast_agent.update.installers.boot_state import RUNNING, TRIES, image, load
 from holdfast_agent.update.installers.memory import Memory
 from holdfast_agent.update.installers.rauc import RaucInstaller
 from holdfast_agent.update.installers.rauc_bus import Bus, RaucSlot

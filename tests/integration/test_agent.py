@@ -607,7 +607,7 @@ def test_on_a_full_disk_nothing_is_sent(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(state, "_write_synced", full)
+        patched.setattr(state, "write_synced", full)
         assert device.check_in() == FAILED
     assert "agent.disk" in capsys.readouterr().err
     assert device.server.raw == []

@@ -40,6 +40,7 @@ from typing import TypeVar
 
 import msgspec
 
+from holdfast_agent.durable import sync_folder, write_synced
 from holdfast_agent.emptying import remove_any
 from holdfast_core.baseline.model import Findings, Plan
 from holdfast_core.inventory.erasure import EraseArgs, ErasureReport
@@ -271,7 +272,7 @@ class Folder:
         self.written = stored.written
         # A process killed between rename and fsync left a name that is not durable yet, and we are about to act on it.
         try:
-            self._sync()
+            sync_folder(self.path)
         except OSError as error:
             raise _disk(error, self.path) from error
         return stored
@@ -299,7 +300,7 @@ class Folder:
         try:
             for name in (IDENTITY, RENEWAL):
                 self.remove(name)
-            self._sync()
+            sync_folder(self.path)
             folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 # The files first: what cannot be removed of a folder shall not keep them.
@@ -308,7 +309,7 @@ class Folder:
                         remove_any(path.name, folder)
             finally:
                 os.close(folder)
-            self._sync()
+            sync_folder(self.path)
         except OSError as error:
             raise _disk(error, self.path) from error
 
@@ -396,9 +397,9 @@ class Folder:
     def _replace(self, name: str, data: bytes) -> None:
         target, temporary = self.path / name, self.path / (name + _TEMPORARY)
         try:
-            _write_synced(temporary, data)
+            write_synced(temporary, data)
             temporary.replace(target)
-            self._sync()
+            sync_folder(self.path)
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise _disk(error, target) from error
@@ -413,13 +414,6 @@ class Folder:
     def remove(self, name: str) -> None:
         """Remove a file that may be missing."""
         (self.path / name).unlink(missing_ok=True)
-
-    def _sync(self) -> None:
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
     def _read(self, name: str) -> bytes | None:
         path = self.path / name
@@ -442,18 +436,6 @@ class Folder:
             return msgspec.json.decode(data, type=kind)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise _damaged(self.path / name, str(error)) from error
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        os.fchmod(descriptor, 0o600)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _world(error: OSError, path: Path) -> WorldError:

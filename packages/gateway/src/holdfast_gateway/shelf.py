@@ -29,10 +29,11 @@ from typing import BinaryIO
 
 import msgspec
 
+from holdfast_agent.durable import sync_folder
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.errors import WorldError
 from holdfast_gateway import troubles
-from holdfast_gateway.part import NOTE, Part, is_hex, sha256_of, sync_folder
+from holdfast_gateway.part import NOTE, Part, is_hex, sha256_of
 
 LOCK, WHOLE, PARTS = "lock", "whole", "parts"
 TOUCH_S = 3600.0

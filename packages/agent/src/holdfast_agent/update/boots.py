@@ -13,8 +13,8 @@ from pathlib import Path
 
 import msgspec
 
+from holdfast_agent.durable import replace
 from holdfast_agent.update.installers import Counting, Installer
-from holdfast_agent.update.installers.boot_state import replace
 from holdfast_agent.update.ports import Boots as Clock
 from holdfast_core.kernel.errors import WorldError
 from holdfast_core.wire.confirm import Moment

@@ -14,12 +14,12 @@ from pathlib import Path
 import msgspec
 
 from holdfast_agent.clock import Clock
+from holdfast_agent.durable import replace
 from holdfast_agent.state import ROOT, Config, Folder
 from holdfast_agent.update import guards
 from holdfast_agent.update.boots import BoardClock
 from holdfast_agent.update.driver import Driver, Identity
 from holdfast_agent.update.installers import Installer, OwnBoots
-from holdfast_agent.update.installers.boot_state import replace
 from holdfast_agent.update.line import dial
 from holdfast_agent.update.ports import Ports
 from holdfast_agent.update.roots import factory_roots

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from holdfast_agent.update.installers.boot_state import replace
+from holdfast_agent.durable import replace
 from holdfast_core.kernel.errors import WorldError
 from holdfast_core.update.install import Journal
 

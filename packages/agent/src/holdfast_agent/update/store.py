@@ -17,7 +17,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
+from holdfast_agent.durable import sync_folder, write_synced
 from holdfast_core.kernel.digests import canonical, digest_of
 from holdfast_core.kernel.errors import WorldError
 from holdfast_core.kernel.instants import Instant
@@ -145,7 +145,7 @@ class Store:
             for name in (INDEX, MARKS, PINS):
                 (self.path / name).unlink(missing_ok=True)
             (self.path / FILES).mkdir(mode=0o700)
-            _sync(self.path)
+            sync_folder(self.path)
         except OSError as error:
             raise unusable(error, self.path) from error
 
@@ -176,9 +176,9 @@ class Store:
         target = self.path / name
         temporary = target.with_name(target.name + ".new")
         try:
-            _write_synced(temporary, data)
+            write_synced(temporary, data)
             temporary.replace(target)
-            _sync(target.parent)
+            sync_folder(target.parent)
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise unusable(error, target) from error
@@ -186,22 +186,6 @@ class Store:
 
 def _hex(digest: str) -> str:
     return digest.partition(":")[2]
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def unusable(error: OSError, path: Path) -> WorldError:

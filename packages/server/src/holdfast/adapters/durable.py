@@ -27,7 +27,7 @@ def put_new(path: Path, data: bytes) -> bool:
             return False
         finally:
             fresh.unlink()
-        _sync(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise _disk(path, error) from error
     return True
@@ -41,7 +41,7 @@ def put(path: Path, data: bytes) -> None:
     """
     try:
         _written_beside(path, data).replace(path)
-        _sync(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise _disk(path, error) from error
 
@@ -55,7 +55,7 @@ def remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
         if path.parent.is_dir():
-            _sync(path.parent)
+            sync_folder(path.parent)
     except OSError as error:
         raise _disk(path, error) from error
 
@@ -77,7 +77,8 @@ def _written_beside(path: Path, data: bytes) -> Path:
     return fresh
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable. Raises OSError."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(handle)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from holdfast_agent.durable import replace
 from holdfast_agent.update.installers.boot_state import (
     NAMES,
     RUNNING,
@@ -23,7 +24,6 @@ from holdfast_agent.update.installers.boot_state import (
     image,
     load,
     other,
-    replace,
     save,
 )  # fmt: skip
 from holdfast_agent.update.installers.file_ab import is_whole

@@ -13,12 +13,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
+from holdfast_agent.durable import replace
 from holdfast_core.kernel.digests import Digest
 from holdfast_core.kernel.errors import WorldError
 
@@ -103,30 +103,6 @@ def runs(folder: Path) -> str:
     if name not in NAMES:
         raise _unusable(folder / RUNNING, ValueError("it names no slot"))
     return name
-
-
-def replace(path: Path, data: bytes) -> None:
-    """Replace a file, durable when this returns. Raises OSError."""
-    fresh = path.with_name(f"{path.name}.new")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(handle, view) :]
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    fresh.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable. Raises OSError."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _unusable(path: Path, error: Exception) -> WorldError:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from holdfast_agent.durable import sync_folder
 from holdfast_agent.update.installers import Progress
 from holdfast_agent.update.installers.boot_state import (
     NAMES,
@@ -29,7 +30,6 @@ from holdfast_agent.update.installers.boot_state import (
     other,
     runs,
     save,
-    sync_folder,
 )  # fmt: skip
 from holdfast_agent.update.installers.medium import corrupt, digest_on
 from holdfast_core.kernel.errors import HostileData, WorldError

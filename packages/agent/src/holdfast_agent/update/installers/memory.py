@@ -10,11 +10,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 
 import msgspec
 
+from holdfast_agent.durable import replace
 from holdfast_core.kernel.errors import WorldError
 from holdfast_core.supply.model import Offer
 from holdfast_core.wire.update import SLOTS
@@ -86,14 +86,8 @@ class Memory:
     def _keep(self, kept: _Kept) -> None:
         if kept == self._kept:
             return
-        fresh = self._path.with_name(f"{self._path.name}.new")
         try:
-            with fresh.open("wb") as file:
-                file.write(msgspec.json.encode(kept))
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self._path)
-            _sync(self._path.parent)
+            replace(self._path, msgspec.json.encode(kept))
         except OSError as error:
             raise WorldError(
                 "installer.memory",
@@ -101,11 +95,3 @@ class Memory:
                 remedy="Check the free space of the agent's state folder.",
             ) from error
         self._kept = kept
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from holdfast.adapters.durable import sync_folder
 from holdfast.ports.artefacts import (
     LONGEST_READ,
     Stored,
@@ -205,9 +206,9 @@ class FolderUpload:
             made = not final.parent.is_dir()
             final.parent.mkdir(mode=0o700, exist_ok=True)
             self._path.replace(final)
-            _sync(final.parent)
+            sync_folder(final.parent)
             if made:
-                _sync(final.parent.parent)
+                sync_folder(final.parent.parent)
 
     def _look(self) -> None:
         """Whether the disk has room for the next pieces."""
@@ -231,11 +232,3 @@ def _told(path: Path) -> Iterator[None]:
             f"{path} could not be read or written: {error.strerror}.",
             remedy="Check the owner of the data folder, and the disk.",
         ) from error
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
